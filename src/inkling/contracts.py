@@ -1,0 +1,65 @@
+"""The small tuples that cross folders: what a condition, a batch and a solver step are made of.
+
+They only hold, and pad. A folder may import these and no other folder of its own layer.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+"""A denoiser with its condition already bound: `(x [B, C, H, W], sigma []) -> x0 [B, C, H, W]`."""
+
+
+class Cond(NamedTuple):
+    """What a caption says, as the network reads it."""
+
+    vector: Tensor
+    """[B, D] float: what the whole caption says; modulates every block."""
+    tokens: Tensor
+    """[B, L, D] float: what each token says; read by cross-attention. L may be 0."""
+    mask: Tensor
+    """[B, L] bool: True where there is a token, False on padding."""
+
+    def padded(self, length: int) -> "Cond":
+        """The same condition with its tokens padded to `length`, at least L."""
+        more = length - self.tokens.shape[1]
+        return Cond(self.vector, F.pad(self.tokens, (0, 0, 0, more)), F.pad(self.mask, (0, more)))
+
+    @staticmethod
+    def joined(conds: Sequence["Cond"]) -> "Cond":
+        """One batch from several, tokens padded to the longest."""
+        longest = max(cond.tokens.shape[1] for cond in conds)
+        parts = zip(*(cond.padded(longest) for cond in conds), strict=True)
+        return Cond(*(torch.cat(part) for part in parts))
+
+    def take(self, index: Tensor) -> "Cond":
+        """The conditions at these rows [M] int64."""
+        return Cond(*(part[index] for part in self))
+
+
+class Batch(NamedTuple):
+    """One training batch as it leaves the data room."""
+
+    images: Tensor
+    """[B, C, H, W] uint8."""
+    captions: Tensor
+    """[B] int64: row of the caption in `Pictures.sentences`; row 0 is the empty caption."""
+    labels: Tensor
+    """[B] int64: class index, or -1 where the data set has no classes."""
+
+
+class Step(NamedTuple):
+    """One solver step: what a sampler yields."""
+
+    index: int  # type: ignore[assignment]  # shadows tuple.index, which nobody calls on a step
+    """0 for the first step."""
+    sigma: Tensor
+    """[] noise level after the step."""
+    x: Tensor
+    """[B, C, H, W] noisy image after the step, `x0 + sigma * noise`."""
+    x0: Tensor
+    """[B, C, H, W] the estimate of the clean image that the step moved along."""

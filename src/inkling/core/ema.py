@@ -1,0 +1,58 @@
+"""Averages of the weights over training. Parameters only: buffers are never averaged."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def power_from_width(width: float) -> float:
+    """The exponent `gamma` of the power-function average whose relative width is `width`.
+
+    Karras et al. 2024, eq. 127: `width^2 = (gamma + 1)/((gamma + 2)^2 (gamma + 3))`, solved by
+    bisection. `width` is the standard deviation of the weighting in units of training time.
+    """
+    low, high = 0.0, 1e6
+    for _ in range(100):
+        middle = math.sqrt((low + 1) * (high + 1)) - 1
+        if (middle + 1) / ((middle + 2) ** 2 * (middle + 3)) > width**2:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+class Ema:
+    """A running average of parameters, in their own dtype and place.
+
+    `width` weighs step `tau` of `t` by `(tau/t)^gamma` (Karras et al. 2024, eq. 121), so the
+    average scales with the run and needs no horizon. `decay` is the classical constant instead.
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor], *, width: float = 0.05, decay: float | None = None
+    ):
+        self.live = list(parameters)
+        self.average = [p.detach().clone() for p in self.live]
+        self.power = power_from_width(width)
+        self.decay = decay
+
+    def keep(self, step: int) -> float:
+        """How much of the old average survives step `step`, counted from 1."""
+        if self.decay is not None:
+            return self.decay
+        return float((1 - 1 / step) ** (self.power + 1))
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the live parameters after optimiser step `step`, counted from 1."""
+        torch._foreach_lerp_(self.average, [p.detach() for p in self.live], 1 - self.keep(step))
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange average and live parameters; a second call takes it back."""
+        for live, average in zip(self.live, self.average, strict=True):
+            held = live.detach().clone()
+            live.copy_(average)
+            average.copy_(held)

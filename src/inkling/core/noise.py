@@ -1,0 +1,146 @@
+"""Noise schedules: monotone maps `u in [0, 1] -> sigma` for pictures `x = x0 + sigma * noise`.
+
+`u = 0` is the cleanest level and `u = 1` the noisiest. Training draws `u` uniformly, sampling takes
+a falling grid of it. Every schedule has finite ends. Nothing here knows a network or a sampler.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Schedule(Protocol):
+    """Anything with `sigma(u)`: monotone in `u`, finite at both ends."""
+
+    def sigma(self, u: Tensor) -> Tensor:
+        """Noise levels [...] for coordinates `u` [...] in [0, 1]."""
+        ...
+
+
+def sigma_from_abar(abar: Tensor) -> Tensor:
+    """The level of a variance-preserving process, `sqrt((1 - abar)/abar)`."""
+    return ((1 - abar) / abar).sqrt()
+
+
+def abar_from_sigma(sigma: Tensor) -> Tensor:
+    """The signal share `abar = 1/(1 + sigma^2)` of the variance-preserving process."""
+    return 1 / (1 + sigma.square())
+
+
+def _read_table(table: Tensor, u: Tensor) -> Tensor:
+    """A table of rising sigmas read at `u` in [0, 1], geometrically between its entries."""
+    place = u.double().clamp(0, 1) * (len(table) - 1)
+    low = place.floor().long().clamp(max=max(len(table) - 2, 0))
+    share = place - low
+    logs = table.log().to(u.device)
+    high = (low + 1).clamp(max=len(table) - 1)
+    return torch.lerp(logs[low], logs[high], share).exp().to(u.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Betas rising linearly (Ho et al. 2020, section 4)."""
+
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    timesteps: int = 1000
+
+    def betas(self) -> Tensor:
+        """[timesteps] float64."""
+        return torch.linspace(self.beta_start, self.beta_end, self.timesteps, dtype=torch.float64)
+
+    def sigma(self, u: Tensor) -> Tensor:
+        """[...] like `u`."""
+        return _read_table(sigma_from_abar((1 - self.betas()).cumprod(0)), u)
+
+
+@dataclass(frozen=True, slots=True)
+class Cosine:
+    """`abar = cos^2` of time, betas clipped (Nichol & Dhariwal 2021, eq. 17)."""
+
+    offset: float = 0.008
+    max_beta: float = 0.999
+    timesteps: int = 1000
+
+    def betas(self) -> Tensor:
+        """[timesteps] float64."""
+        time = torch.linspace(0, 1, self.timesteps + 1, dtype=torch.float64)
+        abar = ((time + self.offset) / (1 + self.offset) * math.pi / 2).cos().square()
+        return (1 - abar[1:] / abar[:-1]).clamp(max=self.max_beta)
+
+    def sigma(self, u: Tensor) -> Tensor:
+        """[...] like `u`."""
+        return _read_table(sigma_from_abar((1 - self.betas()).cumprod(0)), u)
+
+
+@dataclass(frozen=True, slots=True)
+class Karras:
+    """Even steps in `sigma^(1/rho)` (Karras et al. 2022, eq. 5)."""
+
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+
+    def sigma(self, u: Tensor) -> Tensor:
+        """[...] like `u`."""
+        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
+        scaled: Tensor = low + u * (high - low)
+        return scaled.pow(self.rho)
+
+
+@dataclass(frozen=True, slots=True)
+class LogNormal:
+    """`ln sigma ~ N(mean, std^2)`, cut at both ends (Karras et al. 2022, table 1).
+
+    The same law as drawing `logit(t)` from a normal in flow matching (Esser et al. 2024, eq. 19).
+    """
+
+    mean: float = -1.2
+    std: float = 1.2
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+
+    def sigma(self, u: Tensor) -> Tensor:
+        """[...] like `u`."""
+        ends = torch.tensor([self.sigma_min, self.sigma_max], dtype=torch.float64)
+        low, high = torch.special.ndtr((ends.log() - self.mean) / self.std).tolist()
+        quantile = torch.special.ndtri(low + u.double() * (high - low))
+        sigma = (self.mean + self.std * quantile).exp()
+        return sigma.clamp(self.sigma_min, self.sigma_max).to(u.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Uniform time of the straight path, `sigma = shift * t/(1 - t)` (Esser et al. 2024, eq. 23).
+
+    Stops short of `t = 1`, where sigma would be infinite. Shifting time *is* scaling sigma.
+    """
+
+    shift: float = 1.0
+    t_min: float = 0.001
+    t_max: float = 0.999
+
+    def sigma(self, u: Tensor) -> Tensor:
+        """[...] like `u`."""
+        t = self.t_min + u * (self.t_max - self.t_min)
+        sigma: Tensor = self.shift * t / (1 - t)
+        return sigma
+
+
+SCHEDULES: dict[str, type[Linear | Cosine | Karras | LogNormal | Flow]] = {
+    "linear": Linear,
+    "cosine": Cosine,
+    "karras": Karras,
+    "lognormal": LogNormal,
+    "flow": Flow,
+}
+
+
+def grid(schedule: Schedule, steps: int) -> Tensor:
+    """The noise levels of a sampling run: [steps + 1] float64, strictly falling, ending in 0."""
+    assert steps >= 1, "a sampling run takes at least one step"
+    u = torch.linspace(1, 0, steps, dtype=torch.float64)
+    return torch.cat([schedule.sigma(u), torch.zeros(1, dtype=torch.float64)])

@@ -1,0 +1,182 @@
+"""Samplers: from noise to a picture along a falling grid of noise levels.
+
+Each is a generator `(denoise, x, sigmas, *, randn_like) -> Iterator[Step]`, knows neither guidance
+nor schedule, takes any strictly falling grid, ending in 0 or not, and keeps float64 where it is
+given. Most are one primitive, `towards`. A new sampler is one function and one entry in `SAMPLERS`.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from inkling.contracts import Denoise, Step
+
+RandnLike = Callable[[Tensor], Tensor]
+
+
+class Sampler(Protocol):
+    """The signature that every entry of `SAMPLERS` has."""
+
+    def __call__(
+        self, denoise: Denoise, x: Tensor, sigmas: Tensor, *, randn_like: RandnLike = ...
+    ) -> Iterator[Step]: ...
+
+
+def towards(x: Tensor, x0: Tensor, now: Tensor, nxt: Tensor) -> Tensor:
+    """Move `x` at level `now` along the line through `x0` to level `nxt`."""
+    return x0 + nxt / now * (x - x0)
+
+
+def ancestral(now: Tensor, nxt: Tensor, eta: float) -> tuple[Tensor, Tensor]:
+    """(down, up): how far to denoise and how much noise to add, `down^2 + up^2 = nxt^2`.
+
+    `eta = 1` is the DDPM posterior (Ho et al. 2020, eq. 7), `eta = 0` adds nothing
+    (Song et al. 2021, eq. 16).
+    """
+    up = eta * nxt * (now.square() - nxt.square()).sqrt() / now
+    return (nxt.square() - up.square()).clamp(min=0).sqrt(), up
+
+
+def _log_gap(now: Tensor, nxt: Tensor) -> Tensor:
+    """The step length that exponential solvers count in: half the growth of log-SNR."""
+    return (now / nxt).log()
+
+
+def ddim(
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    eta: float = 0.0,
+    randn_like: RandnLike = torch.randn_like,
+) -> Iterator[Step]:
+    """DDIM (Song et al. 2021, eq. 12): Euler on the probability-flow ODE when `eta = 0`.
+
+    Args:
+        denoise: `(x, sigma []) -> x0`.
+        x: [B, C, H, W] at level `sigmas[0]`.
+        sigmas: [steps + 1], strictly falling, ending in 0 or not.
+        eta: share of ancestral noise, 0 (none) to 1 (DDPM).
+        randn_like: where noise comes from.
+    """
+    for index, (now, nxt) in enumerate(pairwise(sigmas)):
+        x0 = denoise(x, now)
+        down, up = ancestral(now, nxt, eta)
+        x = towards(x, x0, now, down)
+        if up > 0:
+            x = x + up * randn_like(x)
+        yield Step(index, nxt, x, x0)
+
+
+def ddpm(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, *, randn_like: RandnLike = torch.randn_like
+) -> Iterator[Step]:
+    """Ancestral sampling (Ho et al. 2020, algorithm 2), in any number of steps."""
+    return ddim(denoise, x, sigmas, eta=1.0, randn_like=randn_like)
+
+
+def heun(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, *, randn_like: RandnLike = torch.randn_like
+) -> Iterator[Step]:
+    """Heun's second-order method (Karras et al. 2022, algorithm 1): two calls a step, one to 0."""
+    for index, (now, nxt) in enumerate(pairwise(sigmas)):
+        x0 = denoise(x, now)
+        slope = (x - x0) / now
+        ahead = x + (nxt - now) * slope
+        if nxt > 0:
+            slope = (slope + (ahead - denoise(ahead, nxt)) / nxt) / 2
+        x = x + (nxt - now) * slope
+        yield Step(index, nxt, x, x0)
+
+
+def dpmpp_2m(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, *, randn_like: RandnLike = torch.randn_like
+) -> Iterator[Step]:
+    """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): second order at one call a step.
+
+    The first step and one to 0 are first order: the latter has infinite length in log-SNR, so the
+    slope from the step before says nothing about it.
+    """
+    before = x0_before = None
+    for index, (now, nxt) in enumerate(pairwise(sigmas)):
+        x0 = denoise(x, now)
+        aim = x0
+        if before is not None and x0_before is not None and nxt > 0:
+            ratio = _log_gap(before, now) / _log_gap(now, nxt)
+            aim = x0 + (x0 - x0_before) / (2 * ratio)
+        x = towards(x, aim, now, nxt)
+        before, x0_before = now, x0
+        yield Step(index, nxt, x, x0)
+
+
+def dpmpp_2s(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, *, randn_like: RandnLike = torch.randn_like
+) -> Iterator[Step]:
+    """DPM-Solver++(2S) (Lu et al. 2022, algorithm 1): two calls a step, one to 0.
+
+    The second call sits at the geometric middle of the step.
+    """
+    for index, (now, nxt) in enumerate(pairwise(sigmas)):
+        x0 = denoise(x, now)
+        if nxt > 0:
+            middle = (now * nxt).sqrt()
+            x0 = denoise(towards(x, x0, now, middle), middle)
+        x = towards(x, x0, now, nxt)
+        yield Step(index, nxt, x, x0)
+
+
+def unipc(
+    denoise: Denoise, x: Tensor, sigmas: Tensor, *, randn_like: RandnLike = torch.randn_like
+) -> Iterator[Step]:
+    """UniPC of order 2 in its `B2` form (Zhao et al. 2023, algorithms 1 and 2), one call a step.
+
+    Each call serves twice: it corrects the step that led to it and predicts the next one. The
+    step to 0 is first order, like that of `dpmpp_2m`, and is not corrected.
+    """
+    past: list[tuple[Tensor, Tensor]] = []  # the last two (sigma, x0), newest last
+    start = x
+    for index, (now, nxt) in enumerate(pairwise(sigmas)):
+        x0 = denoise(x, now)
+        if past:
+            x = towards(start, _corrected_aim(past, now, x0), past[-1][0], now)
+        aim = x0
+        if past and nxt > 0:
+            before, x0_before = past[-1]
+            aim = x0 + (x0 - x0_before) / (2 * _log_gap(before, now) / _log_gap(now, nxt))
+        start = x
+        x = towards(x, aim, now, nxt)
+        past = [*past[-1:], (now, x0)]
+        yield Step(index, nxt, x, x0)
+
+
+def _corrected_aim(past: list[tuple[Tensor, Tensor]], now: Tensor, x0: Tensor) -> Tensor:
+    """Where the step to `now` should have headed, seen from its end (Zhao et al. 2023, eq. 5)."""
+    sigma, x0_start = past[-1]
+    h = -_log_gap(sigma.double(), now.double())
+    phi_1 = h.expm1()
+    phi_2 = phi_1 / h - 1
+    first = phi_2 / phi_1
+    if len(past) == 1:
+        return x0_start + (x0 - x0_start) / 2
+    older, x0_older = past[-2]
+    ratio = _log_gap(older.double(), sigma.double()) / h  # negative: the past lies behind
+    second = 2 * (phi_2 / h - 0.5) / phi_1
+    weight_old = (first - second) / (1 - ratio)
+    return (
+        x0_start
+        + weight_old / ratio * (x0_older - x0_start)
+        + (first - weight_old) * (x0 - x0_start)
+    )
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "ddim": ddim,
+    "ddpm": ddpm,
+    "heun": heun,
+    "dpmpp_2m": dpmpp_2m,
+    "dpmpp_2s": dpmpp_2s,
+    "unipc": unipc,
+}

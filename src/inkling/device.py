@@ -1,0 +1,55 @@
+"""Which device and which precision, chosen from what the machine has."""
+
+import platform
+
+import torch
+
+from inkling.errors import UserError, nearest
+
+CHOICES = ("auto", "cuda", "mps", "cpu")
+
+
+def choose(name: str = "auto") -> torch.device:
+    """The device of that name; "auto" takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        UserError: an unknown name, or a device that this machine lacks.
+    """
+    if name not in CHOICES:
+        raise UserError(nearest(name, CHOICES, "device"))
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(kind for kind, present in there.items() if present)
+    if not there[name]:
+        present = ", ".join(kind for kind, found in there.items() if found)
+        raise UserError(
+            f"this machine has no {name} device for torch; choose among auto, {present}"
+        )
+    return torch.device(name)
+
+
+def precision(wanted: str, device: torch.device) -> str:
+    """Accelerate's word for the network's precision, "bf16" or "no".
+
+    "auto" takes bfloat16 where the hardware computes it, rather than emulates it.
+    """
+    if wanted == "auto":
+        if device.type == "cuda":
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        wanted = "bfloat16" if native else "float32"
+    return "bf16" if wanted == "bfloat16" else "no"
+
+
+def describe(device: torch.device) -> str:
+    """The device in words for people."""
+    if device.type == "cuda":
+        return f"CUDA, {torch.cuda.get_device_name(device)}"
+    if device.type == "mps":
+        return f"Apple MPS, {platform.machine()}"
+    return f"CPU, {torch.get_num_threads()} threads"

@@ -1,0 +1,20 @@
+"""What a user can do wrong, and what a user should know."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake that one sentence can mend: the value, the choices and the fix."""
+
+
+class UserNote(UserWarning):
+    """Something a user should know that is no mistake."""
+
+
+def nearest(name: str, choices: Iterable[str], what: str) -> str:
+    """A sentence about an unknown name: the value, the likeliest meant, the choices."""
+    known = list(choices)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"there is no {what} {name!r}; {hint}choose among {', '.join(known)}"

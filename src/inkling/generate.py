@@ -1,0 +1,178 @@
+"""`TextToImage`: captions in, images out, as a generator of steps or all at once."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from inkling import checkpoint
+from inkling.assemble import TextDenoiser, schedule
+from inkling.contracts import Cond, Step
+from inkling.core import guidance
+from inkling.core.noise import grid
+from inkling.core.rng import ImageNoise
+from inkling.core.samplers import SAMPLERS
+from inkling.device import choose
+from inkling.errors import UserError, UserNote, nearest
+from inkling.recipe import Recipe, Sample
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """[-1, 1] float [...] to uint8 [...] on the CPU, rounded; what lies outside is clipped."""
+    return images.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).cpu()
+
+
+class TextToImage:
+    """A trained model that draws what captions say."""
+
+    def __init__(self, model: TextDenoiser, recipe: Recipe, facts: dict[str, Any]):
+        self.model = model
+        self.recipe = recipe
+        self.facts = facts
+        self.shape = (int(facts["channels"]), *map(int, facts["size"]))
+        """C, H, W of the pictures it was trained on."""
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "auto", weights: str = "ema") -> Self:
+        """Read a finished run: its folder or the `model.safetensors` in it.
+
+        Args:
+            path: the run.
+            device: "auto", "cuda", "mps" or "cpu".
+            weights: "ema" for the averaged weights, "raw" for the last ones.
+
+        Raises:
+            UserError: no checkpoint, a damaged one, one that is not ours, or no such device.
+        """
+        return cls(*checkpoint.load(Path(path), weights, choose(device)))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return next(self.model.parameters()).device
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The prompts that name the classes of the training set, if it had classes."""
+        return tuple(self.facts.get("classes", ()))
+
+    def check(self, captions: Sequence[str]) -> None:
+        """Refuse captions that cannot be read; warn of words that training never had.
+
+        Raises:
+            UserError: a caption is too long, or no label of a label model.
+        """
+        distinct = list(dict.fromkeys(captions))
+        self.model.text.tokenize(distinct)
+        unknown = sorted({word for c in distinct for word in self.model.text.unknown_words(c)})
+        if unknown:
+            warnings.warn(
+                f"this model never saw {', '.join(map(repr, unknown))} in training and cannot know "
+                "what that looks like; it draws what the rest of the prompt suggests",
+                UserNote,
+                stacklevel=2,
+            )
+
+    @torch.no_grad()
+    def steps(
+        self,
+        captions: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        sampler: str | None = None,
+        steps: int | None = None,
+        scale: float | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Iterator[Step]:
+        """Every solver step for one batch, from noise to picture.
+
+        Args:
+            captions: one for each image; "" draws without a prompt.
+            seeds: one for each image; image i depends on its own seed, not on its batch.
+            sampler: a key of `SAMPLERS`; like the rest, what the checkpoint recommends if None.
+            steps: solver steps.
+            scale: classifier-free guidance, 1 is off.
+            size: (H, W) if another than in training.
+
+        Raises:
+            UserError: an unknown sampler, a caption that cannot be read, unequal lengths.
+        """
+        settings = self.settings(sampler, steps, scale)
+        if len(captions) != len(seeds):
+            raise UserError(f"{len(captions)} captions for {len(seeds)} seeds; give one an image")
+        noise = ImageNoise(seeds)
+        shape = (self.shape[0], *(size or self.shape[1:]))
+        sigmas = grid(schedule(settings.grid), settings.steps)
+        x = (noise.draw(shape) * sigmas[0]).to(self.device, torch.float32)
+        cond, null = (self._conditions(each) for each in (captions, [""] * len(captions)))
+        low, high = settings.interval
+        denoise = guidance.cfg(self.model.denoiser, cond, null, settings.scale, low, high)
+        if settings.clamp:
+            denoise = guidance.clamp(denoise)
+        yield from SAMPLERS[settings.sampler](denoise, x, sigmas, randn_like=noise)
+
+    def __call__(
+        self,
+        captions: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        sampler: str | None = None,
+        steps: int | None = None,
+        scale: float | None = None,
+        size: tuple[int, int] | None = None,
+        batch: int = 250,
+    ) -> Tensor:
+        """The pictures, uint8 [B, C, H, W] on the CPU; arguments as in `steps`, in batches."""
+        return torch.cat(
+            list(
+                self.batches(
+                    captions,
+                    seeds=seeds,
+                    sampler=sampler,
+                    steps=steps,
+                    scale=scale,
+                    size=size,
+                    batch=batch,
+                )
+            )
+        )
+
+    def batches(
+        self, captions: Sequence[str], *, seeds: Sequence[int], batch: int = 250, **options: Any
+    ) -> Iterator[Tensor]:
+        """The pictures batch by batch, uint8 [batch, C, H, W]; arguments as in `steps`."""
+        self.check(captions)
+        for first in range(0, len(captions), batch):
+            rows = slice(first, first + batch)
+            *_, last = self.steps(captions[rows], seeds=seeds[rows], **options)
+            yield to_bytes(last.x)
+
+    def settings(
+        self, sampler: str | None = None, steps: int | None = None, scale: float | None = None
+    ) -> Sample:
+        """The checkpoint's recommended sampling with these settings instead.
+
+        Raises:
+            UserError: an unknown sampler, no steps, a negative scale.
+        """
+        if sampler is not None and sampler not in SAMPLERS:
+            raise UserError(nearest(sampler, SAMPLERS, "sampler"))
+        if steps is not None and steps < 1:
+            raise UserError(f"steps is {steps}; a sampling run takes at least 1")
+        if scale is not None and not scale >= 0:
+            raise UserError(f"scale is {scale}; it is 0 or more, and 1 is no guidance")
+        given = {"sampler": sampler, "steps": steps, "scale": scale}
+        fields = {name: getattr(self.recipe.sample, name) for name in Sample.__struct_fields__}
+        return Sample(**fields | {k: v for k, v in given.items() if v is not None})
+
+    def _conditions(self, captions: Sequence[str]) -> Cond:
+        """Conditions row by row; each distinct caption is read once and alone.
+
+        Alone, because padding to a longer neighbour must not change a picture even by rounding.
+        """
+        distinct = list(dict.fromkeys(captions))
+        each = Cond.joined([self.model.condition([caption]) for caption in distinct])
+        return each.take(torch.tensor([distinct.index(caption) for caption in captions]))

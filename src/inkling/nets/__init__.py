@@ -1,0 +1,1 @@
+"""What has weights: blocks and the U-Net. Knows no schedule, no data, no prediction."""

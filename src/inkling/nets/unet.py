@@ -1,0 +1,165 @@
+"""The U-Net: residual blocks on a few levels, attention where asked, one embedding for all.
+
+The raw network `F(x, coordinate, cond)` and nothing more: it knows neither what it predicts nor
+which schedule trained it.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inkling.contracts import Cond
+from inkling.nets.blocks import (
+    AttentionBlock,
+    NoiseEmbedding,
+    ResidualBlock,
+    group_norm,
+    zeroed,
+)
+
+
+class Level(nn.Module):
+    """Residual blocks of one width, each followed by attention where the level has it."""
+
+    def __init__(
+        self,
+        widths: Sequence[tuple[int, int]],
+        *,
+        attention: bool,
+        embedding: int,
+        head_width: int,
+        token_width: int,
+        condition: str,
+        dropout: float,
+    ):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            ResidualBlock(a, b, embedding, condition=condition, dropout=dropout) for a, b in widths
+        )
+        self.attention = nn.ModuleList(
+            AttentionBlock(b, head_width, token_width) for _, b in widths if attention
+        )
+
+    def forward(self, x: Tensor, embedding: Tensor, cond: Cond) -> Tensor:
+        for index, block in enumerate(self.blocks):
+            x = block(x, embedding)  # [B, width, h, w]
+            if self.attention:
+                x = self.attention[index](x, cond)  # [B, width, h, w]
+        return x
+
+
+class UNet(nn.Module):
+    """Noise in, prediction out, at any picture size; sizes that do not divide are padded inside."""
+
+    def __init__(
+        self,
+        channels: int,  # of the picture
+        cond_width: int,  # D of the condition
+        *,
+        widths: Sequence[int],  # channels of each level, finest first
+        blocks: Sequence[int],  # residual blocks of each level, down and again up
+        attention: Sequence[bool],  # self-attention on each level
+        middle: int = 1,  # residual blocks at the coarsest level, attention between them
+        head_width: int = 32,  # channels of an attention head
+        cross_attention: bool = False,  # attention reads the caption's tokens too
+        condition: str = "film",  # "film" scales and shifts, "add" adds
+        embedding: int = 256,  # width of the joint embedding
+        patch: int = 1,  # pixel-unshuffle of the input
+        positions: int = 0,  # side of the learned position maps, 0 for none
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.patch = patch
+        self.stride = patch * 2 ** (len(widths) - 1)
+        token_width = cond_width if cross_attention else 0
+
+        def level(pairs: Sequence[tuple[int, int]], attends: bool) -> Level:
+            return Level(
+                pairs,
+                attention=attends,
+                embedding=embedding,
+                head_width=head_width,
+                token_width=token_width,
+                condition=condition,
+                dropout=dropout,
+            )
+
+        self.noise = NoiseEmbedding(embedding)
+        self.caption = nn.Linear(cond_width, embedding)
+        self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
+        self.maps = nn.ParameterList(
+            nn.Parameter(torch.zeros(1, width, positions >> i, positions >> i))
+            for i, width in enumerate(widths)
+            if positions >> i
+        )
+
+        self.down = nn.ModuleList(
+            level([(width, width)] * count, attends)
+            for width, count, attends in zip(widths, blocks, attention, strict=True)
+        )
+        self.shrink = nn.ModuleList(
+            nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * fine, coarse, 1))
+            for fine, coarse in pairwise(widths)
+        )
+        last = widths[-1]
+        self.middle = level([(last, last)] * min(middle, 1), middle > 0)
+        self.after_middle = level([(last, last)] * max(middle - 1, 0), False)
+        self.up = nn.ModuleList(
+            level([(width, width)] * count, attends)
+            for width, count, attends in zip(widths, blocks, attention, strict=True)
+        )
+        self.join = nn.ModuleList(nn.Conv2d(2 * width, width, 1) for width in widths)
+        self.grow = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(coarse, 4 * fine, 1), nn.PixelShuffle(2))
+            for fine, coarse in pairwise(widths)
+        )
+        self.norm = group_norm(widths[0])
+        self.head = zeroed(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1))
+
+    def _place(self, x: Tensor, level: int) -> Tensor:
+        """Add the level's position map, stretched to the picture."""
+        if level >= len(self.maps):
+            return x
+        places: Tensor = self.maps[level]
+        if places.shape[-2:] != x.shape[-2:]:
+            places = F.interpolate(places, x.shape[-2:], mode="bilinear", align_corners=False)
+        return x + places
+
+    def forward(self, x: Tensor, coordinate: Tensor, cond: Cond) -> Tensor:
+        """The raw prediction.
+
+        Args:
+            x: scaled noisy images [B, channels, H, W].
+            coordinate: noise coordinate [B], `log(sigma)/4`.
+            cond: the condition, batch B.
+
+        Returns:
+            [B, channels, H, W].
+        """
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride))  # H, W: whole strides
+        x = x.contiguous(memory_format=torch.channels_last)
+        embedding = F.silu(self.noise(coordinate) + self.caption(cond.vector))  # [B, E]
+
+        h = self._place(self.stem(F.pixel_unshuffle(x, self.patch)), 0)  # [B, widths[0], h, w]
+        skips = []
+        for i, down in enumerate(self.down):
+            if i:
+                h = self._place(self.shrink[i - 1](h), i)  # [B, widths[i], h / 2, w / 2]
+            h = down(h, embedding, cond)  # [B, widths[i], h, w]
+            skips.append(h)
+
+        h = self.middle(h, embedding, cond)  # [B, widths[-1], h, w]
+        h = self.after_middle(h, embedding, cond)  # [B, widths[-1], h, w]
+
+        for i in reversed(range(len(self.up))):
+            h = self.join[i](torch.cat([h, skips[i]], dim=1))  # [B, widths[i], h, w]
+            h = self.up[i](h, embedding, cond)  # [B, widths[i], h, w]
+            if i:
+                h = self.grow[i - 1](h)  # [B, widths[i - 1], 2h, 2w]
+
+        out = self.head(F.silu(self.norm(h)))  # [B, channels * patch^2, H / patch, W / patch]
+        return F.pixel_shuffle(out, self.patch)[..., :height, :width]  # [B, channels, H, W]

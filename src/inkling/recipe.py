@@ -1,0 +1,270 @@
+"""Every setting there is, on one page: a recipe is a frozen value that JSON holds both ways.
+
+No torch here, so that the command line reads recipes in an instant. Types and ranges are checked
+where a value comes in; msgspec does the checking.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+from inkling.errors import UserError, nearest
+
+Count = Annotated[int, Meta(ge=1)]
+Whole = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+BelowOne = Annotated[float, Meta(ge=0, lt=1)]
+
+ScheduleName = Literal["linear", "cosine", "karras", "lognormal", "flow"]
+PredictionName = Literal["eps", "x0", "v", "flow", "edm"]
+SamplerName = Literal["ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2s", "unipc"]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every settings group."""
+
+
+class Data(Settings, frozen=True):
+    """Which pictures."""
+
+    name: str = "mnist"
+    """A key of `inkling.data.DATASETS`."""
+    path: str = ""
+    """A folder to read from; empty: the embedded set, the cache or a download."""
+    validation: Whole = 500
+    """Pictures held out of the training split (never of the test split)."""
+
+
+class Net(Settings, frozen=True):
+    """The U-Net."""
+
+    widths: Annotated[tuple[Count, ...], Meta(min_length=1)] = (32, 96)
+    """Channels of each level, finest first; every level after the first halves height and width."""
+    blocks: Annotated[tuple[Count, ...], Meta(min_length=1)] = (1, 1)
+    """Residual blocks of each level, on the way down and again on the way up."""
+    attention: tuple[bool, ...] = (False, False)
+    """Whether each level has self-attention after every residual block."""
+    middle: Whole = 1
+    """Residual blocks at the coarsest level between the two ways, attention between them."""
+    head_width: Count = 32
+    """Channels of one attention head."""
+    cross_attention: bool = False
+    """Whether attention also reads the caption's tokens."""
+    condition: Literal["film", "add"] = "film"
+    """How noise level and caption enter a block: scale and shift, or an added bias."""
+    embedding: Count = 256
+    """Width of the joint embedding of noise level and caption."""
+    patch: Count = 1
+    """Pixel-unshuffle of the input: 2 makes a quarter of the positions, four times as deep."""
+    positions: Whole = 0
+    """Side of a learned map added at every level, stretched to the picture; 0: none."""
+    dropout: BelowOne = 0.0
+
+
+class Text(Settings, frozen=True):
+    """How captions are read."""
+
+    encoder: Literal["transformer", "label"] = "transformer"
+    width: Count = 128
+    layers: Count = 2
+    heads: Count = 4
+    max_tokens: Count = 32
+    vocabulary_size: Annotated[int, Meta(ge=258)] = 4096
+    """Byte-level BPE tokens at most; 256 bytes and two marks come first."""
+
+
+class Schedule(Settings, frozen=True):
+    """Noise levels by name; options are the fields of that schedule in `inkling.core.noise`."""
+
+    name: ScheduleName = "lognormal"
+    options: dict[str, float] = {}
+
+
+class Diffusion(Settings, frozen=True):
+    """What is learnt, and from which noise levels."""
+
+    prediction: PredictionName = "edm"
+    sigma_data: Annotated[float, Meta(ge=0)] = 0.0
+    """Standard deviation of the pixels in [-1, 1]; 0: measured on the training pictures."""
+    noise: Schedule = Schedule()
+    stratified: bool = True
+    """One noise level from each of B equal shares of the law, instead of B independent draws."""
+    loss: Literal["mse", "l1", "huber"] = "mse"
+    weighting: Literal["uniform", "edm", "min_snr"] = "uniform"
+
+
+class Train(Settings, frozen=True):
+    """The optimisation."""
+
+    steps: Whole = 0
+    """Optimiser steps; 0: as many as fit the budget."""
+    budget: Annotated[float, Meta(ge=0)] = 0.0
+    """Seconds that training with its previews may take, when steps is 0."""
+    seed: Whole = 0
+    batch: Count = 64
+    """Pictures an optimiser step, over all processes and accumulation."""
+    accumulation: Count = 1
+    """Parts in which a process works through its share of the batch."""
+    optimiser: Literal["muon", "adamw"] = "adamw"
+    """AdamW for everything, or Muon for the hidden matrices and AdamW for the rest."""
+    lr: Positive = 1e-3
+    """AdamW's peak learning rate."""
+    muon_lr: Positive = 0.02
+    """Muon's peak learning rate."""
+    betas: Annotated[tuple[BelowOne, ...], Meta(min_length=2, max_length=2)] = (0.9, 0.99)
+    weight_decay: Annotated[float, Meta(ge=0)] = 0.01
+    warmup: Whole = 50
+    """Steps in which the learning rates rise from zero."""
+    decay: Share = 0.8
+    """Last share of the run in which the learning rates fall linearly to zero."""
+    clip: Annotated[float, Meta(ge=0)] = 1.0
+    """Largest gradient norm of the AdamW parameters; 0: no clipping."""
+    caption_drop: Share = 0.1
+    """Probability, image by image, of training on the empty caption instead."""
+    ema_width: Annotated[float, Meta(gt=0, lt=0.28)] = 0.05
+    """Width of the power-function average of the weights, as a share of training so far."""
+    ema_decay: BelowOne = 0.0
+    """A constant decay instead, such as 0.9999; 0: the power function."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the network's arithmetic; noise, targets and loss are float32 always."""
+    compile: bool = False
+    """torch.compile the network; needs a C++ compiler."""
+    previews: Whole = 6
+    """Sample grids and validations during the run, evenly spread, the last at its end."""
+
+
+class Sample(Settings, frozen=True):
+    """How the finished model should be sampled."""
+
+    sampler: SamplerName = "dpmpp_2m"
+    steps: Count = 18
+    grid: Schedule = Schedule(name="karras")
+    scale: Annotated[float, Meta(ge=0)] = 1.5
+    """Classifier-free guidance; 1: off."""
+    interval: Annotated[tuple[float, ...], Meta(min_length=2, max_length=2)] = (0.0, 1e9)
+    """Guide only where `low < sigma <= high`."""
+    clamp: bool = True
+    """Keep estimates of the clean picture in [-1, 1]."""
+
+
+class Recipe(Settings, frozen=True):
+    """A whole training run as a value."""
+
+    name: str
+    source: str
+    """Where the settings come from."""
+    expected: str = ""
+    """Time and score, with the machine they were measured on."""
+    data: Data = Data()
+    net: Net = Net()
+    text: Text = Text()
+    diffusion: Diffusion = Diffusion()
+    train: Train = Train()
+    sample: Sample = Sample()
+
+    def __post_init__(self) -> None:
+        levels = len(self.net.widths)
+        for field in ("blocks", "attention"):
+            given = getattr(self.net, field)
+            if len(given) != levels:
+                raise UserError(
+                    f"net.{field} has {len(given)} entries ({given}) for {levels} levels in "
+                    f"net.widths; give one entry a level"
+                )
+        attends = [*self.net.attention[:-1], self.net.attention[-1] or self.net.middle > 0]
+        for width, attended in zip(self.net.widths, attends, strict=True):
+            if attended and width % min(width, self.net.head_width):
+                raise UserError(
+                    f"net.widths has {width}, which net.head_width {self.net.head_width} does not "
+                    "divide; choose multiples of it"
+                )
+        if self.text.width % self.text.heads:
+            raise UserError(
+                f"text.width {self.text.width} is not a multiple of text.heads {self.text.heads}"
+            )
+
+
+def to_json(recipe: Recipe) -> str:
+    """The recipe as indented JSON; `from_json` takes it back."""
+    return msgspec.json.format(msgspec.json.encode(recipe), indent=2).decode()
+
+
+def from_json(text: str) -> Recipe:
+    """The recipe that `to_json` wrote.
+
+    Raises:
+        UserError: the text is no recipe.
+    """
+    try:
+        return msgspec.json.decode(text, type=Recipe)
+    except msgspec.DecodeError as error:
+        raise UserError(f"this is not an inkling recipe: {error}") from None
+
+
+def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
+    """The recipe with settings changed, each given as `"train.lr=1e-3"`.
+
+    Raises:
+        UserError: an unknown setting (the nearest is offered), or a value of the wrong type or
+            out of range.
+    """
+    tree: dict[str, Any] = msgspec.to_builtins(recipe)
+    for assignment in assignments:
+        path, sign, text = assignment.partition("=")
+        if not sign:
+            raise UserError(f"--set takes name=value, such as train.lr=1e-3; got {assignment!r}")
+        _assign(tree, path.strip(), _value(text.strip()))
+        _convert(tree, path.strip(), text.strip())
+    return _convert(tree, "", "")
+
+
+def _value(text: str) -> Any:
+    """A JSON value, a bare list such as `32,64`, or the text itself."""
+    for candidate in (text, f"[{text}]") if "," in text else (text,):
+        try:
+            return json.loads(candidate.replace("True", "true").replace("False", "false"))
+        except json.JSONDecodeError:
+            pass
+    return text
+
+
+def _assign(tree: dict[str, Any], path: str, value: Any) -> None:
+    *parents, leaf = path.split(".")
+    node: Any = tree
+    for depth, key in enumerate([*parents, leaf]):
+        if depth and parents[depth - 1] == "options":
+            break  # a schedule's options are checked by the schedule itself
+        if not isinstance(node, dict) or key not in node:
+            raise UserError(nearest(path, _paths(tree), "setting"))
+        if depth < len(parents):
+            node = node[key]
+    if isinstance(node.get(leaf), dict):
+        raise UserError(nearest(path, _paths(tree), "setting"))
+    if isinstance(node.get(leaf), list) and not isinstance(value, list):
+        value = [value]
+    node[leaf] = value
+
+
+def _paths(tree: dict[str, Any], before: str = "") -> list[str]:
+    paths = []
+    for key, value in tree.items():
+        inner = isinstance(value, dict) and key != "options"
+        paths += _paths(value, f"{before}{key}.") if inner else [before + key]
+    return paths
+
+
+def _convert(tree: dict[str, Any], path: str, text: str) -> Recipe:
+    try:
+        return msgspec.convert(tree, Recipe)
+    except msgspec.ValidationError as error:
+        message = str(error).split(" - at ")[0]
+        raise UserError(f"{path}={text}: {message[0].lower()}{message[1:]}") from None
+
+
+def choices(name: Any) -> tuple[str, ...]:
+    """The values of one of the `Literal` types above."""
+    return get_args(name)

@@ -1,0 +1,55 @@
+"""The named recipes: Python values, each with its source, expected time and score."""
+
+from inkling.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text, Train
+
+MNIST = Recipe(
+    name="mnist",
+    source="inkling's own: EDM preconditioning (Karras et al. 2022) and Muon (Jordan et al. 2024)",
+    expected="see README",
+    data=Data(name="mnist"),
+    net=Net(
+        widths=(32, 96),
+        blocks=(1, 1),
+        attention=(False, False),
+        middle=1,
+        patch=2,
+        positions=14,
+    ),
+    text=Text(encoder="transformer", width=128, layers=1),
+    diffusion=Diffusion(
+        prediction="edm",
+        noise=Schedule(
+            name="lognormal",
+            options={"mean": 0.0, "std": 1.2, "sigma_min": 0.005, "sigma_max": 40.0},
+        ),
+    ),
+    train=Train(budget=300, batch=64, optimiser="muon", lr=3e-3, muon_lr=0.02),
+    sample=Sample(
+        sampler="dpmpp_2m",
+        steps=10,
+        grid=Schedule(name="karras", options={"sigma_min": 0.03, "sigma_max": 40.0}),
+        scale=1.5,
+    ),
+)
+
+DIGITS = Recipe(
+    name="digits",
+    source="inkling's own, on the drawings inside scikit-learn: needs no network",
+    expected="see README",
+    data=Data(name="digits", validation=100),
+    net=Net(
+        widths=(48, 96),
+        blocks=(1, 1),
+        attention=(False, False),
+        middle=1,
+        patch=1,
+        positions=8,
+        dropout=0.1,
+    ),
+    text=MNIST.text,
+    diffusion=MNIST.diffusion,
+    train=Train(budget=90, batch=64, optimiser="muon", lr=3e-3, muon_lr=0.02),
+    sample=MNIST.sample,
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DIGITS, MNIST)}

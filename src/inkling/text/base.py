@@ -1,0 +1,60 @@
+"""What every text encoder is: captions -> token ids (no weights), ids -> `Cond` (weights).
+
+The two halves are apart so that training can tokenise each sentence once, before the first step.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from inkling.contracts import Cond
+
+
+class TextEncoder(nn.Module, ABC):
+    """Turns captions into conditions. The empty caption is the null condition."""
+
+    width: int
+    """D of the conditions it makes."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, sentences: Sequence[str], *, width: int, **settings: Any) -> Self:
+        """A fresh encoder whose vocabulary is learned from the training sentences."""
+
+    @classmethod
+    @abstractmethod
+    def from_vocabulary(cls, vocabulary: str, *, width: int, **settings: Any) -> Self:
+        """The encoder that `vocabulary()` described; its weights are loaded apart."""
+
+    @abstractmethod
+    def vocabulary(self) -> str:
+        """Everything but the weights, as text for the checkpoint."""
+
+    @abstractmethod
+    def tokenize(self, captions: Sequence[str]) -> Tensor:
+        """Token ids [B, L] int64; 0 is padding.
+
+        Raises:
+            UserError: a caption that this encoder cannot take, with what it can.
+        """
+
+    @abstractmethod
+    def unknown_words(self, caption: str) -> list[str]:
+        """The words of the caption that no training sentence had, so that users can be warned."""
+
+    @abstractmethod
+    def forward(self, ids: Tensor) -> Cond:
+        """Conditions for token ids [B, L] int64."""
+
+
+def pooled_only(vector: Tensor) -> Cond:
+    """A condition without tokens: L is 0."""
+    batch, width = vector.shape
+    return Cond(
+        vector,
+        vector.new_zeros(batch, 0, width),
+        torch.zeros(batch, 0, dtype=torch.bool, device=vector.device),
+    )

@@ -1,0 +1,50 @@
+"""Class labels as captions: one learned vector for each distinct sentence, none of its words."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from inkling.contracts import Cond
+from inkling.errors import UserError
+from inkling.text.base import TextEncoder, pooled_only
+
+
+class LabelEncoder(TextEncoder):
+    """A table of vectors; row 0 is the null condition."""
+
+    def __init__(self, names: Sequence[str], width: int):
+        super().__init__()
+        self.names = tuple(names)
+        self.width = width
+        self._row = {"": 0, **{name: row for row, name in enumerate(self.names, start=1)}}
+        self.table = nn.Embedding(len(self.names) + 1, width)
+
+    @classmethod
+    def fit(cls, sentences: Sequence[str], *, width: int, **settings: Any) -> Self:
+        return cls(list(dict.fromkeys(filter(None, sentences))), width)
+
+    @classmethod
+    def from_vocabulary(cls, vocabulary: str, *, width: int, **settings: Any) -> Self:
+        return cls(json.loads(vocabulary), width)
+
+    def vocabulary(self) -> str:
+        return json.dumps(self.names)
+
+    def tokenize(self, captions: Sequence[str]) -> Tensor:
+        for caption in captions:
+            if caption not in self._row:
+                names = ", ".join(repr(name) for name in self.names[:20])
+                raise UserError(
+                    f"this model was trained on labels, and {caption[:60]!r} is none of them; "
+                    f"choose among {names}"
+                )
+        return torch.tensor([[self._row[caption]] for caption in captions])
+
+    def unknown_words(self, caption: str) -> list[str]:
+        return []
+
+    def forward(self, ids: Tensor) -> Cond:
+        return pooled_only(self.table(ids[:, 0]))

@@ -1,0 +1,112 @@
+"""A small transformer over byte-level BPE, trained jointly with the picture network.
+
+No download: its vocabulary is learned from the training sentences. Any text can be tokenised, as
+bytes if need be.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Self
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor, nn
+
+from inkling.contracts import Cond
+from inkling.errors import UserError
+from inkling.text.base import TextEncoder
+
+PAD, NULL = "<pad>", "<null>"
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
+
+
+class TransformerEncoder(TextEncoder):
+    """Reads a caption; the null condition is a token of its own, alone."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        words: Sequence[str],
+        *,
+        width: int,
+        layers: int = 2,
+        heads: int = 4,
+        max_tokens: int = 32,
+    ):
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.words = frozenset(words)
+        self.width = width
+        self.max_tokens = max_tokens
+        self.token = nn.Embedding(tokenizer.get_vocab_size(), width)
+        self.place = nn.Parameter(torch.randn(max_tokens, width) * 0.02)
+        layer = nn.TransformerEncoderLayer(
+            width,
+            heads,
+            dim_feedforward=2 * width,
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.layers = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.norm = nn.LayerNorm(width)
+        nn.init.normal_(self.token.weight, std=0.5)
+
+    @classmethod
+    def fit(
+        cls, sentences: Sequence[str], *, width: int, vocabulary_size: int = 4096, **settings: Any
+    ) -> Self:
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocabulary_size,
+            special_tokens=[PAD, NULL],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(sentences, trainer)
+        words = sorted(set().union(*map(_words, sentences)))
+        return cls(tokenizer, words, width=width, **settings)
+
+    @classmethod
+    def from_vocabulary(
+        cls, vocabulary: str, *, width: int, vocabulary_size: int = 4096, **settings: Any
+    ) -> Self:
+        stored = json.loads(vocabulary)
+        return cls(
+            Tokenizer.from_str(stored["tokenizer"]), stored["words"], width=width, **settings
+        )
+
+    def vocabulary(self) -> str:
+        return json.dumps({"tokenizer": self.tokenizer.to_str(), "words": sorted(self.words)})
+
+    def tokenize(self, captions: Sequence[str]) -> Tensor:
+        rows = []
+        for caption in captions:
+            text = caption.strip()
+            ids = self.tokenizer.encode(text).ids if text else [self.tokenizer.token_to_id(NULL)]
+            if len(ids) > self.max_tokens:
+                raise UserError(
+                    f"the prompt {caption[:40]!r}... is {len(caption)} characters and {len(ids)} "
+                    f"tokens long; this model reads at most {self.max_tokens} tokens, so shorten it"
+                )
+            rows.append(torch.tensor(ids))
+        return nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+    def unknown_words(self, caption: str) -> list[str]:
+        return sorted(_words(caption) - self.words)
+
+    def forward(self, ids: Tensor) -> Cond:
+        mask = ids != 0  # [B, L]
+        x = self.token(ids) + self.place[: ids.shape[1]]  # [B, L, D]
+        x = self.norm(self.layers(x, src_key_padding_mask=~mask))  # [B, L, D]
+        weight = mask.unsqueeze(-1).to(x.dtype)  # [B, L, 1]
+        vector = (x * weight).sum(1) / weight.sum(1)  # [B, D]
+        return Cond(vector, x * weight, mask)

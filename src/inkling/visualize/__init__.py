@@ -1,0 +1,1 @@
+"""Figures, no numbers of their own."""

@@ -1,0 +1,75 @@
+"""Sheets of small pictures with the prompts beside the rows."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+_GAP = 4
+_PAPER, _INK = (255, 255, 255), (40, 40, 40)
+
+
+def as_picture(image: np.ndarray) -> Image.Image:
+    """A PIL image of uint8 [C, H, W]; one channel is grey, three are colour."""
+    if image.shape[0] == 1:
+        return Image.fromarray(image[0]).convert("RGB")
+    return Image.fromarray(np.ascontiguousarray(image[:3].transpose(1, 2, 0)))
+
+
+def sheet(
+    rows: Sequence[tuple[str, np.ndarray]],
+    *,
+    columns: Sequence[str] = (),
+    cell: int = 64,
+    most_columns: int = 12,
+) -> Image.Image:
+    """One picture of all: each row a caption and its images.
+
+    Args:
+        rows: (caption, uint8 [N, C, H, W]); N may differ between rows.
+        columns: headings over the columns, or none.
+        cell: least height of a picture in pixels; smaller ones are enlarged by a whole factor.
+        most_columns: longer rows go on below, captioned once.
+    """
+    height, width = rows[0][1].shape[-2:]
+    factor = max(1, -(-cell // max(height, width)))
+    tall, wide = height * factor, width * factor
+    lines: list[tuple[str, np.ndarray]] = []
+    for caption, images in rows:
+        parts = [images[i : i + most_columns] for i in range(0, len(images), most_columns)]
+        lines += [(caption if not i else "", part) for i, part in enumerate(parts)]
+    across = max(len(images) for _, images in lines)
+    font = ImageFont.load_default(size=13)
+    words = [_fitted(caption, tall // 16) for caption, _ in lines]
+    margin = _GAP + max(round(font.getlength(w)) for text in words for w in text.split("\n"))
+    margin += 2 * _GAP if margin > _GAP else 0
+    head = 20 if columns else _GAP
+    size = (margin + across * (wide + _GAP), head + len(lines) * (tall + _GAP))
+    page = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(page)
+    for column, heading in enumerate(columns):
+        x = margin + column * (wide + _GAP) + wide // 2
+        draw.text((x, head // 2), heading, fill=_INK, font=font, anchor="mm")
+    for line, (_, images) in enumerate(lines):
+        y = head + line * (tall + _GAP)
+        draw.multiline_text((_GAP, y + tall // 2), words[line], fill=_INK, font=font, anchor="lm")
+        for column, image in enumerate(images):
+            picture = as_picture(image).resize((wide, tall), Image.Resampling.NEAREST)
+            page.paste(picture, (margin + column * (wide + _GAP), y))
+    return page
+
+
+def _fitted(caption: str, most_lines: int) -> str:
+    lines = textwrap.wrap(caption, 20)
+    if len(lines) > max(most_lines, 1):
+        lines = [*lines[: max(most_lines, 1)]]
+        lines[-1] = lines[-1][:17] + "..."
+    return "\n".join(lines)
+
+
+def save(page: Image.Image, path: Path) -> None:
+    """Write the sheet, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page.save(path)
