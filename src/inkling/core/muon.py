@@ -15,14 +15,23 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalised(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """The matrix [M, N] with its singular values brought near 1, by Newton-Schulz products."""
+    """The matrix [M, N] with its singular values brought near 1, by Newton-Schulz products.
+
+    Every iterate is a polynomial in the Gram matrix times the start, so only the small Gram side
+    is iterated: the long side is multiplied twice, not twice an iteration.
+    """
     a, b, c = _COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / (x.norm() + 1e-7)
+    gram = x @ x.T
+    total = torch.eye(len(gram), dtype=x.dtype, device=x.device)
     for _ in range(iterations):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)  # b G + c G^2
+        factor.diagonal().add_(a)
+        total = factor @ total
+        gram = factor @ gram @ factor
+    x = total @ x
     return x.T if tall else x
 
 

@@ -36,7 +36,7 @@ def ancestral(now: Tensor, nxt: Tensor, eta: float) -> tuple[Tensor, Tensor]:
     `eta = 1` is the DDPM posterior (Ho et al. 2020, eq. 7), `eta = 0` adds nothing
     (Song et al. 2021, eq. 16).
     """
-    up = eta * nxt * (now.square() - nxt.square()).sqrt() / now
+    up = eta * nxt * (now.square() - nxt.square()).clamp(min=0).sqrt() / now
     return (nxt.square() - up.square()).clamp(min=0).sqrt(), up
 
 

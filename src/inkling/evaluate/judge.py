@@ -121,7 +121,7 @@ def train_judge(
         x = _jittered(taken.images.float() / 127.5 - 1, stream(seed, "jitter", step))
         loss = F.cross_entropy(judge(x), taken.labels, label_smoothing=0.05)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         rate.step()
         if (step + 1) % steps == 0:

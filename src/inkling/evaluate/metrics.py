@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
 
@@ -31,11 +32,8 @@ def recall(real: np.ndarray, drawn: np.ndarray, k: int = 3) -> float:
         drawn: [M, D], M > k.
     """
     radius = NearestNeighbors(n_neighbors=k + 1).fit(drawn).kneighbors(drawn)[0][:, k]
-    inside = 0
-    for part in np.array_split(real, max(1, len(real) // 500)):
-        gaps = np.sqrt(((part[:, None, :] - drawn[None, :, :]) ** 2).sum(-1))
-        inside += int((gaps <= radius).any(1).sum())
-    return inside / len(real)
+    inside = (pairwise_distances(real, drawn) <= radius).any(axis=1)
+    return float(inside.mean())
 
 
 class Scores(NamedTuple):

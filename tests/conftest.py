@@ -1,0 +1,59 @@
+"""Shared by all tests: small recipes, small pictures, and where real data may lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from inkling.data import Pictures
+from inkling.data.captions import NUMBERS, digit_groups
+from inkling.recipe import Recipe, override
+from inkling.recipes import DIGITS
+
+TINY = [
+    "net.widths=16,16",
+    "net.embedding=32",
+    "net.head_width=8",
+    "net.dropout=0",
+    "text.width=16",
+    "text.heads=2",
+    "text.vocabulary_size=300",
+    "data.validation=32",
+    "train.batch=8",
+    "train.steps=4",
+    "train.budget=0",
+    "train.previews=1",
+    "train.precision=float32",
+    "sample.steps=2",
+]
+
+
+@pytest.fixture
+def tiny() -> Recipe:
+    """The recipe `digits`, small enough for a second."""
+    return override(DIGITS, TINY)
+
+
+@pytest.fixture
+def pictures() -> Pictures:
+    """Forty random grey pictures of 8x8 with digit captions."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(40) % 10
+    return Pictures(
+        images=torch.randint(0, 256, (40, 1, 8, 8), generator=generator, dtype=torch.uint8),
+        group=labels,
+        labels=labels,
+        classes=NUMBERS,
+        **digit_groups(),
+    )
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """A folder with real data sets, named by INKLING_TEST_DATA or beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("INKLING_TEST_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set INKLING_TEST_DATA")
+    return folder

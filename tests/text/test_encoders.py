@@ -1,0 +1,93 @@
+"""Every text encoder keeps the contract; the registry's newcomer is tested at once."""
+
+import pytest
+import torch
+
+from inkling.data.captions import digit_sentences, held_out_digit_sentences
+from inkling.errors import UserError
+from inkling.text import ENCODERS, LabelEncoder, TransformerEncoder
+
+SENTENCES = ("", *(s for digit in range(10) for s in digit_sentences(digit)))
+
+
+def make(name, **settings):
+    torch.manual_seed(0)
+    fields = {"width": 16, "layers": 1, "heads": 2, "max_tokens": 16, "vocabulary_size": 400}
+    return ENCODERS[name].fit(SENTENCES, **(fields | settings)).eval()
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_shapes(name):
+    encoder = make(name)
+    cond = encoder(encoder.tokenize(["seven", "a handwritten three", ""]))
+    assert cond.vector.shape == (3, 16)
+    assert cond.tokens.shape == (3, cond.mask.shape[1], 16)
+    assert cond.mask.dtype == torch.bool
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_null_condition_differs_from_every_caption(name):
+    encoder = make(name)
+    vectors = torch.cat([encoder(encoder.tokenize([s])).vector for s in SENTENCES])
+    assert (vectors[1:] - vectors[:1]).norm(dim=1).min() > 1e-2
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_padding_changes_nothing(name):
+    encoder = make(name)
+    short = encoder(encoder.tokenize(["seven"]))
+    padded = encoder(encoder.tokenize(["seven", "an image of the digit 7"]))
+    torch.testing.assert_close(padded.vector[:1], short.vector, rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        padded.tokens[:1, : short.tokens.shape[1]], short.tokens, rtol=0, atol=1e-6
+    )
+    assert padded.mask[0].sum() == short.mask[0].sum()
+    assert not padded.tokens[0, short.tokens.shape[1] :].any()
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_it_comes_back_from_its_vocabulary_and_weights(name):
+    encoder = make(name)
+    fields = {"layers": 1, "heads": 2, "max_tokens": 16}
+    again = ENCODERS[name].from_vocabulary(encoder.vocabulary(), width=16, **fields)
+    again.load_state_dict(encoder.state_dict())
+    ids = encoder.tokenize(["number five", ""])
+    assert torch.equal(ids, again.tokenize(["number five", ""]))
+    assert torch.equal(encoder(ids).vector, again.eval()(ids).vector)
+
+
+def test_a_label_that_was_not_there_is_refused_with_the_choices():
+    encoder = LabelEncoder(["cat", "dog"], 4)
+    with pytest.raises(UserError, match=r"'bird' is none of them; choose among 'cat', 'dog'"):
+        encoder.tokenize(["bird"])
+
+
+def test_any_text_can_be_tokenised():
+    encoder = make("transformer")
+    assert encoder.tokenize(["Ein Bär \U0001f43b"]).shape[1] > 3
+
+
+def test_case_and_spaces_do_not_matter():
+    encoder = make("transformer")
+    assert torch.equal(encoder.tokenize(["Seven "]), encoder.tokenize(["seven"]))
+    assert torch.equal(encoder.tokenize(["  "]), encoder.tokenize([""]))
+
+
+def test_a_prompt_of_ten_thousand_characters_is_refused_in_one_sentence():
+    encoder = make("transformer")
+    with pytest.raises(UserError, match=r"10000 characters .* at most 16 tokens, so shorten it"):
+        encoder.tokenize(["xylophone " * 1000])
+
+
+def test_unknown_words_are_those_that_training_never_had():
+    encoder = make("transformer")
+    assert encoder.unknown_words("a Handwritten zebra, seven!") == ["zebra"]
+    assert isinstance(encoder, TransformerEncoder)
+
+
+def test_held_out_phrasings_are_new_sentences_of_known_words():
+    encoder = make("transformer")
+    for digit in range(10):
+        for sentence in held_out_digit_sentences(digit):
+            assert sentence not in SENTENCES
+            assert encoder.unknown_words(sentence) == []
