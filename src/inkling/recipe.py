@@ -6,7 +6,7 @@ where a value comes in; msgspec does the checking.
 
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -214,12 +214,15 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     """
     tree: dict[str, Any] = msgspec.to_builtins(recipe)
     for assignment in assignments:
-        path, sign, text = assignment.partition("=")
+        path, sign, text = (part.strip() for part in assignment.partition("="))
         if not sign:
             raise UserError(f"--set takes name=value, such as train.lr=1e-3; got {assignment!r}")
-        _assign(tree, path.strip(), _value(text.strip()))
-        _convert(tree, path.strip(), text.strip())
-    return _convert(tree, "", "")
+        _assign(tree, path, text)
+        _check_value(tree, path, text)
+    try:
+        return msgspec.convert(tree, Recipe)
+    except msgspec.ValidationError as error:
+        raise UserError(str(error)) from None
 
 
 def _value(text: str) -> Any:
@@ -232,7 +235,8 @@ def _value(text: str) -> Any:
     return text
 
 
-def _assign(tree: dict[str, Any], path: str, value: Any) -> None:
+def _assign(tree: dict[str, Any], path: str, text: str) -> None:
+    value = _value(text)
     *parents, leaf = path.split(".")
     node: Any = tree
     for depth, key in enumerate([*parents, leaf]):
@@ -244,9 +248,9 @@ def _assign(tree: dict[str, Any], path: str, value: Any) -> None:
             node = node[key]
     if isinstance(node.get(leaf), dict):
         raise UserError(nearest(path, _paths(tree), "setting"))
-    if isinstance(node.get(leaf), list) and not isinstance(value, list):
+    if isinstance(node.get(leaf), list | tuple) and not isinstance(value, list):
         value = [value]
-    node[leaf] = value
+    node[leaf] = text if isinstance(node.get(leaf), str) else value
 
 
 def _paths(tree: dict[str, Any], before: str = "") -> list[str]:
@@ -257,12 +261,26 @@ def _paths(tree: dict[str, Any], before: str = "") -> list[str]:
     return paths
 
 
-def _convert(tree: dict[str, Any], path: str, text: str) -> Recipe:
+def _check_value(tree: dict[str, Any], path: str, text: str) -> None:
+    """Check one setting by its own type; how settings fit together is checked when all are in."""
+    part = path.split(".")[0]
+    kind = get_type_hints(Recipe)[part]
     try:
-        return msgspec.convert(tree, Recipe)
+        msgspec.convert(tree[part], kind)
     except msgspec.ValidationError as error:
+        known = _names(path)
+        if known and text not in known:
+            raise UserError(nearest(text, known, path)) from None
         message = str(error).split(" - at ")[0]
         raise UserError(f"{path}={text}: {message[0].lower()}{message[1:]}") from None
+
+
+def _names(path: str) -> tuple[str, ...]:
+    """The names that the setting at this path may have; none if it takes no name."""
+    kind: Any = Recipe
+    for key in filter(None, path.split(".")):
+        kind = get_type_hints(kind).get(key) if isinstance(kind, type) else None
+    return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def choices(name: Any) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def test_the_target_is_the_published_one(name):
 
 @pytest.mark.parametrize("name", PREDICTIONS)
 def test_with_the_right_output_the_denoiser_returns_the_clean_image(name):
-    clean, noise, noisy = draw()
+    clean, _, noisy = draw()
     target = target_of(clean, noisy, PREDICTIONS[name](SIGMA, SD))
     denoiser = Denoiser(Oracle(target.float()), name, SD)
     tolerance = 1e-4 * 100 if name in ("eps", "flow") else 1e-4  # float32 times sigma
@@ -135,7 +135,7 @@ def test_min_snr_stays_finite_as_the_signal_vanishes():
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 @pytest.mark.parametrize("name", PREDICTIONS)
 def test_the_loss_is_zero_at_the_target_and_positive_beside_it(name, weighting, penalty):
-    clean, noise, noisy = (part.float() for part in draw())
+    clean, noise, _ = (part.float() for part in draw())
     sigma = SIGMA.flatten().float()
     scalings = PREDICTIONS[name](sigma.view(-1, 1, 1, 1), SD)
     target = target_of(clean, clean + sigma.view(-1, 1, 1, 1) * noise, scalings)

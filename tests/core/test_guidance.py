@@ -53,7 +53,9 @@ def test_guidance_commutes_with_the_prediction():
     )
 
 
-@pytest.mark.parametrize(("sigma", "guides"), [(0.5, False), (0.51, True), (2.0, True), (2.1, False)])
+@pytest.mark.parametrize(
+    ("sigma", "guides"), [(0.5, False), (0.51, True), (2.0, True), (2.1, False)]
+)
 def test_the_interval_is_open_below_and_closed_above(sigma, guides):
     level = torch.tensor(sigma)
     found = guidance.cfg(model, cond(0.8), cond(0.2), 2.0, low=0.5, high=2.0)(X, level)

@@ -47,7 +47,9 @@ def test_a_thousand_steps_of_linear_are_ho_et_al_table():
 def test_linear_ends_near_the_known_terminal_levels():
     # 1000 steps end at abar 4.04e-5; the same betas in 20 steps stop at abar 0.82.
     assert abar_from_sigma(grid(Linear(), 1000)[0]).item() == pytest.approx(4.04e-5, rel=1e-2)
-    assert abar_from_sigma(grid(Linear(timesteps=20), 20)[0]).item() == pytest.approx(0.82, abs=5e-3)
+    assert abar_from_sigma(grid(Linear(timesteps=20), 20)[0]).item() == pytest.approx(
+        0.82, abs=5e-3
+    )
 
 
 def test_cosine_follows_its_formula_until_the_clip():

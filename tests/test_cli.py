@@ -1,0 +1,169 @@
+"""The command line as a user meets it: what it prints, what it writes, how it refuses."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import TINY
+
+SMALL = [part for setting in TINY for part in ("--set", setting)]
+
+
+def inkling(*arguments, cwd=None, code=0):
+    """Run the command; return (stdout, stderr)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "inkling", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.stderr
+
+
+def refuses(*arguments, cwd=None):
+    """The one sentence with which a mistake is refused."""
+    out, error = inkling(*arguments, cwd=cwd, code=2)
+    assert not out
+    return error.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    out, error = inkling("train", "digits", "--out", folder, *SMALL, "--steps", 12)
+    assert f"{folder / 'model.safetensors'}" in out
+    assert "digits on CPU" in error
+    assert "step 12/12" in error
+    return folder
+
+
+def test_recipes_are_listed_and_printed_whole():
+    out, _ = inkling("recipes")
+    assert out.startswith("digits ")
+    assert "mnist " in out
+    assert json.loads(inkling("recipes", "mnist")[0])["net"]["patch"] == 2
+
+
+def test_a_run_folder_holds_what_the_manual_says(run):
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert recipe["diffusion"]["sigma_data"] > 0  # measured, and written down
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == [10, 12]
+    assert {"loss", "lr", "images_per_second", "seconds", "grad_norm"} <= records[0].keys()
+    assert records[-1]["validation"] > 0
+    with Image.open(run / "samples" / "step-000012.png") as sheet:
+        assert sheet.width > 300
+
+
+def test_sampling_writes_a_sheet_and_arrays(run, tmp_path):
+    png, npz = tmp_path / "a.png", tmp_path / "b" / "b.npz"
+    out, _ = inkling("sample", run, "seven", "a handwritten three", "--count", 3, "--out", png)
+    assert out.strip() == str(png)
+    with Image.open(png) as sheet:
+        assert sheet.width > sheet.height
+    inkling("sample", run, "seven", "", "two", "--count", 2, "--seed", 5, "--out", npz)
+    with np.load(npz, allow_pickle=False) as stored:
+        assert stored["images"].shape == (6, 8, 8, 1)
+        assert stored["images"].dtype == np.uint8
+        assert stored["prompts"].tolist() == ["seven", "seven", "", "", "two", "two"]
+        assert stored["seeds"].tolist() == [5, 6, 7, 8, 9, 10]
+
+
+def test_no_prompt_draws_without_one(run, tmp_path):
+    inkling("sample", run, "--count", 4, "--out", tmp_path / "any.npz", "--weights", "raw")
+    with np.load(tmp_path / "any.npz", allow_pickle=False) as stored:
+        assert stored["prompts"].tolist() == [""] * 4
+
+
+def test_prompts_come_from_a_file_too(run, tmp_path):
+    (tmp_path / "prompts.txt").write_text("\ufeffseven\n\n  two  \n", "utf-8")
+    arguments = ("--prompts-file", tmp_path / "prompts.txt", "--count", 1)
+    inkling("sample", run, *arguments, "--out", tmp_path / "p.npz")
+    with np.load(tmp_path / "p.npz", allow_pickle=False) as stored:
+        assert stored["prompts"].tolist() == ["seven", "two"]
+
+
+def test_an_unknown_word_is_a_warning(run, tmp_path):
+    _, error = inkling("sample", run, "zebra", "--count", 1, "--out", tmp_path / "z.png")
+    assert "warning: this model never saw 'zebra'" in error
+
+
+def test_training_starts_from_another_run(run, tmp_path):
+    inkling("train", "digits", "--from", run, "--out", tmp_path / "on", *SMALL, "--steps", 2)
+    assert (tmp_path / "on" / "model.safetensors").exists()
+
+
+def test_the_default_folder_is_the_first_free_one(tmp_path):
+    for expected in ("runs/digits", "runs/digits-2"):
+        out, _ = inkling("train", "digits", *SMALL, "--steps", 1, cwd=tmp_path)
+        assert f"{expected}/model.safetensors" in out
+
+
+def test_help_needs_no_torch():
+    code = "import sys, inkling.cli; sys.exit('torch' in sys.modules or 'rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["train", "mnits"], "error: there is no recipe 'mnits'; did you mean 'mnist'?"),
+        (["train", "digits", "--set", "train.lrr=1"], "did you mean 'train.lr'?"),
+        (["train", "digits", "--set", "train.lr=-1"], "train.lr=-1: expected `float` > 0"),
+        (["train", "digits", "--set", "net.condition=x"], "choose among film, add"),
+        (["train", "digits", "--steps", "0"], "0 is not in the range x>=1"),
+        (["train", "digits", "--steps", "many"], "'many' is not a valid integer"),
+        (["train", "digits", "--budget", "soon"], "'soon' is no time; write 90s, 5m or 1h30m"),
+        (["train", "digits", "--budget", "0s"], "'0s' is no time"),
+        (["train", "digits", "--budget", "1m", "--steps", "5"], "both end the run; give one"),
+        (["train", "digits", "--data", "x"], "error: the digits come with scikit-learn"),
+        (["train", "mnist", "--data", "nowhere"], "there is no folder nowhere"),
+        (["train", "digits", "--device", "tpu"], "there is no device 'tpu'"),
+        (["train", "digits", "--from", "nowhere"], "there is no checkpoint at nowhere"),
+        (["train", "digits", "--form", "x"], "No such option '--form'"),
+        (["tarin", "digits"], "No such command 'tarin'"),
+        (["recipes", "digit"], "did you mean 'digits'?"),
+        (["sample", "nowhere", "seven"], "there is no checkpoint at nowhere"),
+        (["judge", "mnits", "--out", "j.safetensors"], "did you mean 'mnist'?"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_leave_nothing(arguments, says, tmp_path):
+    assert says in refuses(*arguments, cwd=tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--sampler", "eulr"], "error: there is no sampler 'eulr'"),
+        (["--count", "0"], "0 is not in the range x>=1"),
+        (["--steps", "0"], "0 is not in the range x>=1"),
+        (["--scale", "-1"], "scale is -1.0; it is 0 or more"),
+        (["--out", "x.gif"], "should end in .png (a sheet) or .npz (arrays)"),
+        (["--prompts-file", "none.txt"], "cannot read prompts from none.txt"),
+        (["x" * 10_000], "10000 characters"),
+    ],
+)
+def test_sampling_mistakes_are_one_sentence(run, arguments, says, tmp_path):
+    assert says in refuses("sample", run, "seven", *arguments, cwd=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_holds_a_run_is_refused_untouched(run):
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    says = refuses("train", "digits", "--out", run, *SMALL)
+    assert "already holds a run; nothing was changed" in says
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
+
+
+def test_a_checkpoint_that_is_cut_short_is_refused(run, tmp_path):
+    raw = (run / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(raw[:-100])
+    assert "truncated, damaged or not an inkling checkpoint" in refuses("sample", tmp_path, "two")

@@ -1,0 +1,37 @@
+"""Sheets: every picture where it belongs, enlarged without blur, captions inside the paper."""
+
+import numpy as np
+import pytest
+
+from inkling.visualize.grids import sheet
+
+
+def test_pictures_are_pasted_pixel_exact_and_enlarged_by_a_whole_factor():
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (3, 1, 8, 8), dtype=np.uint8)
+    page = np.asarray(sheet([("", images)], cell=60))
+    assert page.shape[0] >= 64
+    first = page[4:68, 4:68]
+    np.testing.assert_array_equal(first[::8, ::8, 0], images[0, 0])
+    np.testing.assert_array_equal(first[7::8, 7::8, 2], images[0, 0])
+
+
+def test_colour_keeps_its_channels():
+    image = np.zeros((1, 3, 64, 64), np.uint8)
+    image[0, 1] = 200
+    assert np.asarray(sheet([("", image)]))[30, 30].tolist() == [0, 200, 0]
+
+
+def test_long_rows_go_on_below():
+    images = np.zeros((30, 1, 64, 64), np.uint8)
+    narrow, wide = sheet([("", images)], most_columns=10), sheet([("", images)], most_columns=30)
+    assert narrow.height > 2.5 * wide.height
+    assert narrow.width < wide.width / 2
+
+
+@pytest.mark.parametrize("caption", ["seven", "a very long caption that goes on " * 9, "\U0001f43b"])
+def test_captions_stay_left_of_the_pictures(caption):
+    images = np.zeros((2, 1, 64, 64), np.uint8)
+    page = np.asarray(sheet([(caption, images)]).convert("L"))
+    black = (page[4:68] == 0).all(axis=0)
+    assert black.sum() == 128  # two pictures, no letter on them
