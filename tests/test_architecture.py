@@ -87,4 +87,6 @@ def test_every_module_imports_says_what_it_is_and_is_short(path):
 def test_nothing_is_pickled_and_no_class_is_named_by_a_string():
     for path in MODULES:
         source = path.read_text()
-        assert not re.search(r"import pickle|torch\.load\(|\beval\(['\"]|globals\(\)\[", source), path
+        assert not re.search(r"import pickle|torch\.load\(|\beval\(['\"]|globals\(\)\[", source), (
+            path
+        )

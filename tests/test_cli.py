@@ -3,31 +3,29 @@
 import json
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from io import StringIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from inkling.cli import main
 from tests.conftest import TINY
 
 SMALL = [part for setting in TINY for part in ("--set", setting)]
 
 
-def inkling(*arguments, cwd=None, code=0):
-    """Run the command; return (stdout, stderr)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "inkling", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=120,
-    )
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout, done.stderr
+def inkling(*arguments, cwd=".", code=0):
+    """Run the command in this process; return (stdout, stderr)."""
+    out, error = StringIO(), StringIO()
+    with chdir(cwd), redirect_stdout(out), redirect_stderr(error), pytest.raises(SystemExit) as end:
+        main([*map(str, arguments)])
+    assert end.value.code == code, error.getvalue()
+    return out.getvalue(), error.getvalue()
 
 
-def refuses(*arguments, cwd=None):
+def refuses(*arguments, cwd="."):
     """The one sentence with which a mistake is refused."""
     out, error = inkling(*arguments, cwd=cwd, code=2)
     assert not out
@@ -104,6 +102,16 @@ def test_the_default_folder_is_the_first_free_one(tmp_path):
     for expected in ("runs/digits", "runs/digits-2"):
         out, _ = inkling("train", "digits", *SMALL, "--steps", 1, cwd=tmp_path)
         assert f"{expected}/model.safetensors" in out
+
+
+def test_the_installed_command_refuses_with_exit_code_two_and_no_traceback():
+    done = subprocess.run(
+        [sys.executable, "-m", "inkling", "sample", "nowhere"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: there is no checkpoint at nowhere")
+    assert "Traceback" not in done.stderr
 
 
 def test_help_needs_no_torch():

@@ -5,7 +5,6 @@ import time
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 
 from inkling import data, train
 from inkling.assemble import assemble, hidden_matrices, schedule, text_encoder
@@ -220,9 +219,3 @@ def test_starting_from_another_run(tiny, tmp_path):
 def test_what_does_not_fit_together_is_one_sentence(tiny, changes, says):
     with pytest.raises(UserError, match=says):
         next(fit(override(tiny, changes), device_name="cpu"))
-
-
-@pytest.fixture(autouse=True)
-def fresh_accelerate():
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)

@@ -4,13 +4,14 @@ import re
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from inkling import __version__
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, UserNote, nearest
 from inkling.recipe import Recipe, SamplerName, choices, override, to_json
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def train(
         raise UserError(f"--budget {budget:g}s and --steps {steps} both end the run; give one")
     if budget is not None:
         given.append("train.steps=0")
-    chosen = override(_recipe(recipe), [*given, *assignments])
+    chosen = override(_recipe(recipe), [*assignments, *given])
     out = out or _free_folder(Path("runs"), recipe)
 
     from inkling import driver
@@ -323,11 +324,17 @@ def _write(
         raise UserError(f"cannot write {out}: {error.strerror}") from None
 
 
-def main() -> None:
+def _say_warning(message: Warning | str, *_place: Any) -> None:
+    click.echo(f"warning: {message}", err=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one sentence and exit code 2."""
-    warnings.formatwarning = lambda message, *_args, **_kwargs: f"warning: {message}\n"
     try:
-        code = cli.main(standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserNote)
+            warnings.showwarning = _say_warning  # type: ignore[assignment]
+            code = cli.main(arguments, standalone_mode=False)
     except UserError as error:
         click.echo(f"error: {error}", err=True)
         code = 2

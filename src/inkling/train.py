@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from inkling import checkpoint, data, device
@@ -135,10 +136,11 @@ def prepare(
     """
     if recipe.train.steps == 0 and recipe.train.budget == 0:
         raise UserError("give a run an end: --steps N or --budget 5m")
+    place = device.choose(device_name)
+    AcceleratorState._reset_state()  # so that a notebook may train again in another precision
     accelerator = Accelerator(
-        cpu=device.choose(device_name).type == "cpu",
-        mixed_precision=device.precision(recipe.train.precision, device.choose(device_name)),
-        gradient_accumulation_steps=1,
+        cpu=place.type == "cpu",
+        mixed_precision=device.precision(recipe.train.precision, place),
     )
     share = accelerator.num_processes * recipe.train.accumulation
     if recipe.train.batch % share:

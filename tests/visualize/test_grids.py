@@ -29,7 +29,9 @@ def test_long_rows_go_on_below():
     assert narrow.width < wide.width / 2
 
 
-@pytest.mark.parametrize("caption", ["seven", "a very long caption that goes on " * 9, "\U0001f43b"])
+@pytest.mark.parametrize(
+    "caption", ["seven", "a very long caption that goes on " * 9, "\U0001f43b"]
+)
 def test_captions_stay_left_of_the_pictures(caption):
     images = np.zeros((2, 1, 64, 64), np.uint8)
     page = np.asarray(sheet([(caption, images)]).convert("L"))

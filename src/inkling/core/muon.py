@@ -31,8 +31,8 @@ def orthogonalised(matrix: Tensor, iterations: int = 5) -> Tensor:
         factor.diagonal().add_(a)
         total = factor @ total
         gram = factor @ gram @ factor
-    x = total @ x
-    return x.T if tall else x
+    even: Tensor = total @ x
+    return even.T if tall else even
 
 
 class Muon(torch.optim.Optimizer):

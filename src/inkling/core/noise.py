@@ -108,7 +108,7 @@ class LogNormal:
         ends = torch.tensor([self.sigma_min, self.sigma_max], dtype=torch.float64)
         low, high = torch.special.ndtr((ends.log() - self.mean) / self.std).tolist()
         quantile = torch.special.ndtri(low + u.double() * (high - low))
-        sigma = (self.mean + self.std * quantile).exp()
+        sigma: Tensor = (self.mean + self.std * quantile).exp()
         return sigma.clamp(self.sigma_min, self.sigma_max).to(u.dtype)
 
 

@@ -1,0 +1,120 @@
+"""How well does `inkling train mnist --budget 5m` draw? One run, scored by an independent judge.
+
+    python benchmarks/mnist.py --data FOLDER --out runs/benchmark
+
+Trains a judge on the real pictures (unless there is one), a model (unless there is one), then draws
+200 pictures a digit in each way and prints the table. Nothing is timed but the training, and
+nothing is asserted. A call is one evaluation of the network for one picture; guidance costs two.
+"""
+
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+
+from inkling import TextToImage
+from inkling.data import Pictures, read
+from inkling.evaluate.judge import Judge
+from inkling.evaluate.metrics import Scores, frechet, score
+
+EACH = 200
+
+
+def run_cli(*arguments: object) -> float:
+    """Run an inkling command; return its wall time in seconds."""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-m", "inkling", *map(str, arguments)], check=True)
+    return time.monotonic() - started
+
+
+def first_of_each(pictures: Pictures, each: int) -> Pictures:
+    """The first `each` pictures of every class, class by class."""
+    rows = [torch.where(pictures.labels == label)[0][:each] for label in range(10)]
+    return pictures.take(torch.cat(rows))
+
+
+def margin(share: float, count: int) -> float:
+    """Half the 95 % interval of a share (normal approximation with a floor of one count)."""
+    return 1.96 * math.sqrt(max(share * (1 - share), 1 / count) / count)
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of MNIST; else downloaded.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/benchmark"))
+@click.option("--budget", default="5m")
+@click.option("--seed", default=0)
+@click.option("--set", "assignments", multiple=True)
+@click.option("--judge", "judge_path", type=click.Path(path_type=Path), default=None)
+@click.option("--scale", default=1.5, help="Guidance of the guided rows.")
+@click.option("--steps", default=10, help="Solver steps, at most 10: guided rows take two calls.")
+def main(
+    data: Path | None,
+    out: Path,
+    budget: str,
+    seed: int,
+    assignments: tuple[str, ...],
+    judge_path: Path | None,
+    scale: float,
+    steps: int,
+) -> None:
+    """Train, draw, judge, print."""
+    judge_path = judge_path or out.parent / "mnist-judge.safetensors"
+    folder = [] if data is None else ["--data", data]
+    if not judge_path.exists():
+        run_cli("judge", "mnist", *folder, "--out", judge_path)
+    if not (out / "model.safetensors").exists():
+        settings = [part for assignment in assignments for part in ("--set", assignment)]
+        arguments = ["train", "mnist", *folder, "--out", out, "--budget", budget, "--seed", seed]
+        seconds = run_cli(*arguments, *settings)
+        click.echo(f"\ntrained in {seconds:.1f} s of wall time, imports and all")
+
+    judge, artist = Judge.load(judge_path), TextToImage.load(out)
+    facts = artist.facts
+    click.echo(
+        f"{facts['steps']} steps, {facts['steps'] * artist.recipe.train.batch:,} pictures, "
+        f"{facts['seconds']:.0f} s on {facts['device']}, {facts['precision']}"
+    )
+    test, train = read("mnist", data, "test"), read("mnist", data, "train")
+    reference, seen = judge.examine(test.images)
+    click.echo(f"judge: {(seen == test.labels.numpy()).mean():.2%} of the real test pictures right")
+    real_set = first_of_each(train, EACH)
+    real, verdicts = judge.examine(real_set.images)
+    asked = np.repeat(np.arange(10), EACH)
+    floor = frechet(real, reference)
+
+    click.echo(f"\n{EACH * 10:,} pictures a row, {EACH} a digit; accuracy with its 95 % interval")
+    click.echo(f"{'':34} {'calls':>5} {'asked digit':>14} {'Frechet':>8} {'x real':>7} "
+               f"{'recall':>7} {'precision':>9}")  # fmt: skip
+
+    def row(name: str, calls: int, found: Scores) -> None:
+        half = margin(found.accuracy, EACH * 10)
+        click.echo(
+            f"{name:34} {calls:5} {found.accuracy:8.2%} ±{half:4.1%} {found.frechet:8.2f} "
+            f"{found.frechet / floor:7.2f} {found.recall:7.3f} {found.precision:9.3f}"
+        )
+
+    row("real training pictures", 0, score(real, verdicts, asked, reference, real))
+    plain = [name for name in artist.classes for _ in range(EACH)]
+    held_out = [
+        train.held_out[digit][i % len(train.held_out[digit])]
+        for digit in range(10)
+        for i in range(EACH)
+    ]
+    for name, captions, guidance in (
+        ("no guidance", plain, 1.0),
+        (f"guidance {scale:g}", plain, scale),
+        (f"held-out phrasings, guidance {scale:g}", held_out, scale),
+    ):
+        images = artist(captions, seeds=range(len(captions)), steps=steps, scale=guidance)
+        features, verdicts = judge.examine(images)
+        calls = steps if guidance == 1 else 2 * steps
+        row(name, calls, score(features, verdicts, asked, reference, real))
+
+
+if __name__ == "__main__":
+    main()
