@@ -155,6 +155,15 @@ def test_a_tiny_model_overfits_eight_images(tiny):
     assert sum(losses[-10:]) < 0.25 * sum(losses[:10])
 
 
+def test_bfloat16_trains_with_float32_weights_noise_and_loss(tiny):
+    recipe = override(tiny, ["train.precision=bfloat16", "train.steps=3"])
+    for progress in fit(recipe, device_name="cpu"):
+        assert progress.loss.dtype == torch.float32
+        assert torch.isfinite(progress.loss)
+    assert progress.learner.facts["precision"] == "bfloat16"
+    assert {p.dtype for p in progress.learner.model.parameters()} == {torch.float32}
+
+
 def test_gradient_reaches_every_parameter(tiny):
     learner = finished(tiny)
     fresh = train.prepare(tiny, device_name="cpu").model

@@ -45,11 +45,11 @@ class Batch(NamedTuple):
     """One training batch as it leaves the data room."""
 
     images: Tensor
-    """[B, C, H, W] uint8."""
+    """[B, C, H, W] uint8, on the training device."""
     captions: Tensor
-    """[B] int64: row of the caption in `Pictures.sentences`; row 0 is the empty caption."""
+    """[B] int64: row in `Pictures.sentences`; row 0 is the empty caption. On the CPU."""
     labels: Tensor
-    """[B] int64: class index, or -1 where the data set has no classes."""
+    """[B] int64: class index, or -1 where the data set has no classes. On the CPU."""
 
 
 class Step(NamedTuple):

@@ -105,7 +105,7 @@ class Learner:
                     noise[rows],
                     sigma[rows],
                     ids,
-                    self.validation.group[rows],
+                    self.validation.group[rows.cpu()].to(place),
                     self.recipe.diffusion.loss,
                     self.recipe.diffusion.weighting,
                 )
@@ -282,7 +282,7 @@ def optimisers(recipe: Recipe, model: TextDenoiser) -> list[torch.optim.Optimize
 
 
 class Draws(NamedTuple):
-    """All the randomness of one optimiser step, for the global batch B."""
+    """The randomness of one optimiser step, for the global batch B; all on the CPU but the noise."""
 
     wording: Tensor
     """[B] uniform: which sentence each picture gets."""
@@ -297,11 +297,12 @@ class Draws(NamedTuple):
 def draw(recipe: Recipe, law: Schedule, step: int, shape: torch.Size, place: Any) -> Draws:
     """The randomness of a step from (seed, step), whatever the number of processes or parts."""
     batch = recipe.train.batch
-    generator = stream(recipe.train.seed, "step", step, device=place)
-    wording, drop, u = torch.rand(3, batch, generator=generator, device=place)
+    generator = stream(recipe.train.seed, "step", step)
+    wording, drop, u = torch.rand(3, batch, generator=generator)
     if recipe.diffusion.stratified:
-        u = (torch.randperm(batch, generator=generator, device=place) + u) / batch
-    noise = torch.randn(batch, *shape, generator=generator, device=place)
+        u = (torch.randperm(batch, generator=generator) + u) / batch
+    noise_generator = stream(recipe.train.seed, "noise", step, device=place)
+    noise = torch.randn(batch, *shape, generator=noise_generator, device=place)
     return Draws(wording, drop < recipe.train.caption_drop, law.sigma(u), noise)
 
 
@@ -336,7 +337,7 @@ def fit(
 
     feed = Feed(learner.pictures, train.seed)
     law = schedule(diffusion.noise)
-    ids = learner.model.text.tokenize(learner.pictures.sentences).to(accelerator.device)
+    ids = learner.model.text.tokenize(learner.pictures.sentences)
     shape = learner.pictures.images.shape[1:]
     part = train.batch // (accelerator.num_processes * train.accumulation)
     mine = range(accelerator.process_index * train.accumulation, train.batch // part)
@@ -353,11 +354,12 @@ def fit(
         for index in mine:
             rows = slice(index * part, (index + 1) * part)
             needed, place = torch.unique(captions[rows], return_inverse=True)
+            place = place.to(accelerator.device)
             losses = model(
                 pixels(batch.images[rows]),
                 draws.noise[rows],
-                draws.sigma[rows],
-                ids[needed],
+                draws.sigma[rows].to(accelerator.device),
+                ids[needed].to(accelerator.device),
                 place,
                 diffusion.loss,
                 diffusion.weighting,

@@ -130,7 +130,7 @@ class Denoiser(nn.Module):
         Returns:
             [B, C, H, W] in the dtype of `x`.
         """
-        sigma = sigma.to(x.dtype).expand(len(x))
+        sigma = sigma.to(x.dtype).to(x.device).expand(len(x))  # dtype first: MPS has no float64
         scalings = self.scalings(sigma.view(-1, 1, 1, 1))
         return scalings.skip * x + scalings.out * self.raw(x, sigma, cond, scalings).to(x.dtype)
 

@@ -1,6 +1,7 @@
 """The one in-memory form of every data set, and how batches are drawn from it.
 
-Pictures stay uint8 on the training device. The sentences are few or many, but known: each picture
+Pictures stay uint8 on the training device. Captions and labels are small and stay on the CPU, so
+that drawing a batch never waits for a GPU. The sentences are few or many, but known: each picture
 points to a group of sentences that describe it, and a visit draws one of the group.
 """
 
@@ -44,24 +45,22 @@ class Pictures:
         return self.images.float().div(127.5).std().item()
 
     def to(self, device: torch.device | str) -> "Pictures":
-        """The same set with its tensors on a device."""
-        return replace(
-            self,
-            images=self.images.to(device),
-            group=self.group.to(device),
-            labels=self.labels.to(device),
-        )
+        """The same set with its images on a device."""
+        return replace(self, images=self.images.to(device))
 
     def take(self, rows: Tensor) -> "Pictures":
         """The pictures at these rows [M] int64."""
         return replace(
-            self, images=self.images[rows], group=self.group[rows], labels=self.labels[rows]
+            self,
+            images=self.images[rows.to(self.images.device)],
+            group=self.group[rows],
+            labels=self.labels[rows],
         )
 
     def split(self, held: int, seed: int) -> tuple["Pictures", "Pictures"]:
         """(training, validation), `held` pictures drawn by the seed going to validation."""
         generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self), generator=generator).to(self.images.device)
+        order = torch.randperm(len(self), generator=generator)
         return self.take(order[held:].sort().values), self.take(order[:held].sort().values)
 
 
@@ -76,9 +75,8 @@ class Feed:
         table = torch.zeros(len(sizes), max(sizes), dtype=torch.int64)
         for index, group in enumerate(pictures.groups):
             table[index, : len(group)] = torch.tensor([rows[sentence] for sentence in group])
-        device = pictures.images.device
-        self._table = table.to(device)  # [groups, most sentences of one]
-        self._sizes = torch.tensor(sizes, device=device)
+        self._table = table  # [groups, most sentences of one]
+        self._sizes = torch.tensor(sizes)
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
 
@@ -95,7 +93,7 @@ class Feed:
             part = self._order[offset : offset + count]
             picked.append(part)
             first, count = first + len(part), count - len(part)
-        return torch.cat(picked).to(self.pictures.images.device)
+        return torch.cat(picked)
 
     def batch(self, first: int, count: int, wording: Tensor) -> Batch:
         """Visits `first .. first + count - 1`.
@@ -108,10 +106,9 @@ class Feed:
         rows = self.rows(first, count)
         group = self.pictures.group[rows]
         sizes = self._sizes[group]
-        choice = torch.minimum((wording.to(group.device) * sizes).long(), sizes - 1)
-        return Batch(
-            self.pictures.images[rows], self._table[group, choice], self.pictures.labels[rows]
-        )
+        choice = torch.minimum((wording * sizes).long(), sizes - 1)
+        images = self.pictures.images[rows.to(self.pictures.images.device)]
+        return Batch(images, self._table[group, choice], self.pictures.labels[rows])
 
 
 @dataclass(frozen=True, slots=True)
