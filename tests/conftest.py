@@ -49,11 +49,15 @@ def pictures() -> Pictures:
     )
 
 
+def real_data_folder() -> Path:
+    """Where real data may lie: INKLING_TEST_DATA, else beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    return Path(os.environ.get("INKLING_TEST_DATA", beside))
+
+
 @pytest.fixture
 def real_data() -> Path:
-    """A folder with real data sets, named by INKLING_TEST_DATA or beside the checkout."""
-    beside = Path(__file__).parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("INKLING_TEST_DATA", beside))
-    if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}; set INKLING_TEST_DATA")
-    return folder
+    """The folder with real data sets, or a skip."""
+    if not real_data_folder().is_dir():
+        pytest.skip(f"no real data at {real_data_folder()}; set INKLING_TEST_DATA")
+    return real_data_folder()

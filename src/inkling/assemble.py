@@ -95,7 +95,7 @@ def assemble(recipe: Recipe, text: TextEncoder, channels: int) -> TextDenoiser:
     return TextDenoiser(text, Denoiser(net, diffusion.prediction, diffusion.sigma_data))
 
 
-_SMALL = re.compile(r"\.(stem|head|token|table|place|maps)\b|\.noise\.mlp\.0\.")
+_SMALL = re.compile(r"\.(stem|head|token|table|place|maps|template)\b|\.noise\.mlp\.0\.")
 
 
 def hidden_matrices(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -62,6 +62,8 @@ class Net(Settings, frozen=True):
     """Pixel-unshuffle of the input: 2 makes a quarter of the positions, four times as deep."""
     positions: Whole = 0
     """Side of a learned map added at every level, stretched to the picture; 0: none."""
+    template: Whole = 0
+    """Channels of a coarse map drawn from the embedding and added at every level; 0: none."""
     dropout: BelowOne = 0.0
 
 

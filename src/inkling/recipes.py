@@ -8,22 +8,24 @@ MNIST = Recipe(
     expected="see README",
     data=Data(name="mnist"),
     net=Net(
-        widths=(32, 96),
+        widths=(32, 64),
         blocks=(1, 1),
         attention=(False, False),
         middle=1,
         patch=2,
         positions=14,
+        template=8,
+        embedding=128,
     ),
     text=Text(encoder="transformer", width=128, layers=1),
     diffusion=Diffusion(
         prediction="edm",
         noise=Schedule(
             name="lognormal",
-            options={"mean": 0.0, "std": 1.2, "sigma_min": 0.005, "sigma_max": 40.0},
+            options={"mean": 0.2, "std": 1.2, "sigma_min": 0.005, "sigma_max": 40.0},
         ),
     ),
-    train=Train(budget=300, batch=64, optimiser="muon", lr=3e-3, muon_lr=0.02),
+    train=Train(budget=300, batch=64, optimiser="muon", lr=3e-3, muon_lr=0.01),
     sample=Sample(
         sampler="dpmpp_2m",
         steps=10,
@@ -44,11 +46,13 @@ DIGITS = Recipe(
         middle=1,
         patch=1,
         positions=8,
+        template=8,
+        embedding=128,
         dropout=0.1,
     ),
     text=MNIST.text,
     diffusion=MNIST.diffusion,
-    train=Train(budget=90, batch=64, optimiser="muon", lr=3e-3, muon_lr=0.02),
+    train=Train(budget=90, batch=64, optimiser="muon", lr=3e-3, muon_lr=0.01),
     sample=MNIST.sample,
 )
 

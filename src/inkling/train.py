@@ -282,7 +282,7 @@ def optimisers(recipe: Recipe, model: TextDenoiser) -> list[torch.optim.Optimize
 
 
 class Draws(NamedTuple):
-    """The randomness of one optimiser step, for the global batch B; all on the CPU but the noise."""
+    """The randomness of a step, for the global batch B; all on the CPU but the noise."""
 
     wording: Tensor
     """[B] uniform: which sentence each picture gets."""

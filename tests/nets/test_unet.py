@@ -9,9 +9,10 @@ from inkling.contracts import Cond
 from inkling.nets.blocks import attend
 from inkling.nets.unet import UNet
 
+NAMES = ("condition", "cross_attention", "patch", "positions", "template", "middle")
 SETTINGS = [
-    dict(zip(("condition", "cross_attention", "patch", "positions", "middle"), values, strict=True))
-    for values in product(("film", "add"), (False, True), (1, 2), (0, 8), (0, 1, 2))
+    dict(zip(NAMES, values, strict=True))
+    for values in product(("film", "add"), (False, True), (1, 2), (0, 8), (0, 3), (0, 1, 2))
 ]
 
 
@@ -58,7 +59,7 @@ def test_every_combination_runs_and_every_parameter_learns(settings):
 @pytest.mark.parametrize("channels", [1, 2, 3, 5])
 @pytest.mark.parametrize("size", [(8, 8), (12, 20), (7, 9), (28, 28), (1, 3)])
 def test_any_channels_and_any_size(channels, size):
-    network = shaken(build(channels, patch=2, positions=8))
+    network = shaken(build(channels, patch=2, positions=8, template=3))
     x = torch.randn(2, channels, *size)
     assert network(x, torch.zeros(2), condition(2)).shape == x.shape
 

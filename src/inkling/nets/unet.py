@@ -69,6 +69,7 @@ class UNet(nn.Module):
         embedding: int = 256,  # width of the joint embedding
         patch: int = 1,  # pixel-unshuffle of the input
         positions: int = 0,  # side of the learned position maps, 0 for none
+        template: int = 0,  # channels of a map drawn from the embedding, 0 for none
         dropout: float = 0.0,
     ):
         super().__init__()
@@ -95,6 +96,11 @@ class UNet(nn.Module):
             for i, width in enumerate(widths)
             if positions >> i
         )
+        # Convolutions hardly know where they are, and scale and shift say the same everywhere: at
+        # high noise, where the layout is decided, a map drawn from the caption says it in place.
+        self.side = max(positions >> (len(widths) - 1), 4)
+        self.template = nn.Linear(embedding, template * self.side**2) if template else None
+        self.spread = nn.ModuleList(nn.Conv2d(template, width, 1) for width in widths if template)
 
         self.down = nn.ModuleList(
             level([(width, width)] * count, attends)
@@ -119,14 +125,18 @@ class UNet(nn.Module):
         self.norm = group_norm(widths[0])
         self.head = zeroed(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1))
 
-    def _place(self, x: Tensor, level: int) -> Tensor:
-        """Add the level's position map, stretched to the picture."""
-        if level >= len(self.maps):
-            return x
-        places: Tensor = self.maps[level]
-        if places.shape[-2:] != x.shape[-2:]:
-            places = F.interpolate(places, x.shape[-2:], mode="bilinear", align_corners=False)
-        return x + places
+    def _place(self, x: Tensor, level: int, template: Tensor | None) -> Tensor:
+        """Add the level's position map and the template, both stretched to the picture."""
+        size = x.shape[-2:]
+        if level < len(self.maps):
+            places: Tensor = self.maps[level]  # [1, width, side, side]
+            if places.shape[-2:] != size:
+                places = F.interpolate(places, size, mode="bilinear", align_corners=False)
+            x = x + places  # [B, width, h, w]
+        if template is not None:
+            drawn = self.spread[level](template)  # [B, width, side, side]
+            x = x + F.interpolate(drawn, size, mode="nearest")  # [B, width, h, w]
+        return x
 
     def forward(self, x: Tensor, coordinate: Tensor, cond: Cond) -> Tensor:
         """The raw prediction.
@@ -144,11 +154,17 @@ class UNet(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         embedding = F.silu(self.noise(coordinate) + self.caption(cond.vector))  # [B, E]
 
-        h = self._place(self.stem(F.pixel_unshuffle(x, self.patch)), 0)  # [B, widths[0], h, w]
+        template = None
+        if self.template is not None:
+            drawn = self.template(embedding)  # [B, K side side]
+            template = drawn.view(len(x), -1, self.side, self.side)  # [B, K, side, side]
+
+        h = self.stem(F.pixel_unshuffle(x, self.patch))  # [B, widths[0], h, w]
+        h = self._place(h, 0, template)  # [B, widths[0], h, w]
         skips = []
         for i, down in enumerate(self.down):
             if i:
-                h = self._place(self.shrink[i - 1](h), i)  # [B, widths[i], h / 2, w / 2]
+                h = self._place(self.shrink[i - 1](h), i, template)  # [B, widths[i], h / 2, w / 2]
             h = down(h, embedding, cond)  # [B, widths[i], h, w]
             skips.append(h)
 
