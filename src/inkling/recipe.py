@@ -133,8 +133,6 @@ class Train(Settings, frozen=True):
     """A constant decay instead, such as 0.9999; 0: the power function."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the network's arithmetic; noise, targets and loss are float32 always."""
-    compile: bool = False
-    """torch.compile the network; needs a C++ compiler."""
     previews: Whole = 6
     """Sample grids and validations during the run, evenly spread, the last at its end."""
 

@@ -17,7 +17,7 @@ import msgspec
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 
 from inkling import checkpoint, data, device
 from inkling.assemble import TextDenoiser, assemble, hidden_matrices, schedule, text_encoder
@@ -247,11 +247,24 @@ class Plan:
         left = self.budget - (time.monotonic() - self.started) - self.previews * self.pause
         self.total = step + max(int(left / step_time), 1)
 
+    def eta(self, step: int, worked: float) -> float | None:
+        """Seconds to go, previews included; None while the speed is being measured."""
+        if self.total is None:
+            return None
+        every = self._every()
+        left = self.total // every - step // every + bool(self.previews and self.total % every)
+        return (self.total - step) * worked / step + left * self.pause
+
+    def _every(self) -> int:
+        """Steps from one preview to the next; more than the run has where there are none."""
+        assert self.total is not None
+        return math.ceil(self.total / self.previews) if self.previews else self.total + 1
+
     def due(self, step: int) -> bool:
         """Whether a preview belongs after this step: evenly spread, the last at the end."""
         if self.total is None or not self.previews:
             return False
-        return step == self.total or step % math.ceil(self.total / self.previews) == 0
+        return step == self.total or step % self._every() == 0
 
 
 def learning_rate_factor(step: int, total: int | None, warmup: int, decay: float) -> float:
@@ -264,21 +277,36 @@ def learning_rate_factor(step: int, total: int | None, warmup: int, decay: float
     return rise * min(1.0, (total - step) / (decay * total))
 
 
-def optimisers(recipe: Recipe, model: TextDenoiser) -> list[torch.optim.Optimizer]:
-    """AdamW first; Muon beside it where the recipe has it."""
-    train = recipe.train
-    matrices, others = hidden_matrices(model)
-    if train.optimiser == "adamw":
-        matrices, others = [], [*others, *matrices]
-    beta1, beta2 = train.betas
-    chosen: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(
-            others, train.lr, betas=(beta1, beta2), weight_decay=train.weight_decay, fused=True
-        )
-    ]
-    if matrices:
-        chosen.append(Muon(matrices, train.muon_lr))
-    return chosen
+class Optimisation:
+    """AdamW and, where the recipe has it, Muon beside it, under one learning-rate law."""
+
+    def __init__(self, recipe: Recipe, model: TextDenoiser, accelerator: Accelerator):
+        train = recipe.train
+        matrices, others = hidden_matrices(model)
+        if train.optimiser == "adamw":
+            matrices, others = [], [*others, *matrices]
+        beta1, beta2 = train.betas
+        chosen: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                others, train.lr, betas=(beta1, beta2), weight_decay=train.weight_decay, fused=True
+            )
+        ]
+        if matrices:
+            chosen.append(Muon(matrices, train.muon_lr))
+        self.accelerator = accelerator
+        self.optimisers = [accelerator.prepare(optimiser) for optimiser in chosen]
+        self.peaks = [optimiser.param_groups[0]["lr"] for optimiser in chosen]
+        self.clipped = others  # Muon's step has the same length whatever its gradient's
+        self.limit = train.clip or math.inf
+
+    def step(self, factor: float) -> Tensor:
+        """Update at this share of the peak learning rates; the gradient norm [] before clipping."""
+        norm: Tensor = self.accelerator.clip_grad_norm_(self.clipped, self.limit)
+        for optimiser, peak in zip(self.optimisers, self.peaks, strict=True):
+            optimiser.param_groups[0]["lr"] = peak * factor
+            optimiser.step()
+            optimiser.zero_grad()
+        return norm
 
 
 class Draws(NamedTuple):
@@ -306,6 +334,50 @@ def draw(recipe: Recipe, law: Schedule, step: int, shape: torch.Size, place: Any
     return Draws(wording, drop < recipe.train.caption_drop, law.sigma(u), noise)
 
 
+class Work:
+    """This process's share of every optimiser step: from visits to gradients."""
+
+    def __init__(self, learner: Learner, model: nn.Module):
+        recipe, accelerator = learner.recipe, learner.accelerator
+        self.learner, self.model = learner, model
+        self.feed = Feed(learner.pictures, recipe.train.seed)
+        self.law = schedule(recipe.diffusion.noise)
+        self.ids = learner.model.text.tokenize(learner.pictures.sentences)
+        parts = accelerator.num_processes * recipe.train.accumulation
+        size = recipe.train.batch // parts
+        first = accelerator.process_index * recipe.train.accumulation
+        self.parts = [
+            slice(index * size, (index + 1) * size)
+            for index in range(first, first + recipe.train.accumulation)
+        ]
+
+    def gradients(self, step: int) -> Tensor:
+        """Add up the gradients of step `step`; its mean loss [] over all processes."""
+        recipe, accelerator = self.learner.recipe, self.learner.accelerator
+        train, diffusion, place = recipe.train, recipe.diffusion, accelerator.device
+        shape = self.learner.pictures.images.shape[1:]
+        draws = draw(recipe, self.law, step, shape, place)
+        batch = self.feed.batch(step * train.batch, train.batch, draws.wording)
+        captions = torch.where(draws.dropped, 0, batch.captions)
+        total = torch.zeros((), device=place)
+        for rows in self.parts:
+            needed, which = torch.unique(captions[rows], return_inverse=True)
+            losses = self.model(
+                pixels(batch.images[rows]),
+                draws.noise[rows],
+                draws.sigma[rows].to(place),
+                self.ids[needed].to(place),
+                which.to(place),
+                diffusion.loss,
+                diffusion.weighting,
+            )
+            loss = losses.mean() / len(self.parts)
+            accelerator.backward(loss)
+            total += loss.detach()
+        mean: Tensor = accelerator.reduce(total, "mean")
+        return mean
+
+
 def fit(
     recipe: Recipe,
     *,
@@ -326,76 +398,35 @@ def fit(
     """
     started = time.monotonic() if started is None else started
     learner = prepare(recipe, device_name=device_name, start_from=start_from)
-    recipe, accelerator = learner.recipe, learner.accelerator
-    train, diffusion = recipe.train, recipe.diffusion
-    if train.compile:
-        learner.model.denoiser.network.compile()
-    adamw, *more = optimisers(recipe, learner.model)
-    model, adamw, *more = accelerator.prepare(learner.model, adamw, *more)
-    clipped = [p for group in adamw.param_groups for p in group["params"]]
-    peaks = [[group["lr"] for group in chosen.param_groups] for chosen in (adamw, *more)]
-
-    feed = Feed(learner.pictures, train.seed)
-    law = schedule(diffusion.noise)
-    ids = learner.model.text.tokenize(learner.pictures.sentences)
-    shape = learner.pictures.images.shape[1:]
-    part = train.batch // (accelerator.num_processes * train.accumulation)
-    mine = range(accelerator.process_index * train.accumulation, train.batch // part)
-    mine = mine[: train.accumulation]
-
-    plan = Plan(recipe, started)
+    train = learner.recipe.train
+    work = Work(learner, learner.accelerator.prepare(learner.model))
+    optimisation = Optimisation(learner.recipe, learner.model, learner.accelerator)
+    plan = Plan(learner.recipe, started)
     worked = 0.0
     while plan.total is None or learner.step < plan.total:
         begun = time.monotonic()
-        draws = draw(recipe, law, learner.step, shape, accelerator.device)
-        batch = feed.batch(learner.step * train.batch, train.batch, draws.wording)
-        captions = torch.where(draws.dropped, 0, batch.captions)
-        loss = torch.zeros((), device=accelerator.device)
-        for index in mine:
-            rows = slice(index * part, (index + 1) * part)
-            needed, place = torch.unique(captions[rows], return_inverse=True)
-            place = place.to(accelerator.device)
-            losses = model(
-                pixels(batch.images[rows]),
-                draws.noise[rows],
-                draws.sigma[rows].to(accelerator.device),
-                ids[needed].to(accelerator.device),
-                place,
-                diffusion.loss,
-                diffusion.weighting,
-            )
-            part_loss = losses.mean() / train.accumulation
-            accelerator.backward(part_loss)
-            loss += part_loss.detach()
-        norm = accelerator.clip_grad_norm_(clipped, train.clip or math.inf)
         factor = learning_rate_factor(learner.step, plan.total, train.warmup, train.decay)
-        for chosen, rates in zip((adamw, *more), peaks, strict=True):
-            for group, peak in zip(chosen.param_groups, rates, strict=True):
-                group["lr"] = peak * factor
-            chosen.step()
-            chosen.zero_grad()
+        loss = work.gradients(learner.step)
+        norm = optimisation.step(factor)
         learner.step += 1
         learner.ema.update(learner.step)
-
-        measured = plan.measure(learner.step, worked + time.monotonic() - begun)
         worked += time.monotonic() - begun
-        learner.seconds = time.monotonic() - started
+
+        measured = plan.measure(learner.step, worked)
         due = measured or plan.due(learner.step)
-        eta = None
-        if plan.total is not None:
-            eta = (plan.total - learner.step) * worked / learner.step
         paused = time.monotonic()
+        learner.seconds = paused - started
         yield Progress(
-            learner.step,
-            plan.total,
-            accelerator.reduce(loss, "mean"),
-            norm,
-            train.lr * factor,
-            learner.step * train.batch / worked,
-            learner.seconds,
-            eta,
-            due,
-            learner,
+            step=learner.step,
+            total=plan.total,
+            loss=loss,
+            grad_norm=norm,
+            lr=train.lr * factor,
+            images_per_second=learner.step * train.batch / worked,
+            seconds=learner.seconds,
+            eta=plan.eta(learner.step, worked),
+            due=due,
+            learner=learner,
         )
         if due:
             plan.pause = time.monotonic() - paused
