@@ -14,16 +14,16 @@ LAYERS = [
     {"errors", "contracts"},
     {"core", "nets", "text", "data", "device"},
     {"recipe"},
-    {"recipes", "assemble"},
-    {"checkpoint"},
+    {"recipes", "assemble", "pace"},
+    {"checkpoint", "work"},
     {"train", "generate"},
     {"evaluate", "visualize"},
     {"driver"},
+    {"console"},
     {"cli"},
     {"__init__", "__main__"},
 ]
-"""Imports go downwards only. Rooms of one layer do not know each other, save these pairs."""
-SIDEWAYS = {("recipes", "recipe"), ("evaluate", "core"), ("evaluate", "data")}
+"""Imports go downwards only. Rooms of one layer do not know each other."""
 MODULES = sorted(HOUSE.rglob("*.py"))
 
 
@@ -80,7 +80,7 @@ def test_every_module_imports_says_what_it_is_and_is_short(path):
         importlib.import_module(dotted.removesuffix(".__init__"))
     source = path.read_text()
     assert ast.get_docstring(ast.parse(source)), "a file opens with what it is"
-    assert source.count("\n") <= 400
+    assert source.count("\n") <= 320
     assert source.isascii()
 
 

@@ -9,9 +9,11 @@ import torch
 from inkling import data, train
 from inkling.assemble import assemble, hidden_matrices, schedule, text_encoder
 from inkling.errors import UserError
+from inkling.pace import Pace, learning_rate_factor
 from inkling.recipe import Schedule, override
 from inkling.recipes import RECIPES
-from inkling.train import Plan, draw, fit, learning_rate_factor
+from inkling.train import fit
+from inkling.work import draw
 
 
 def finished(recipe, **options):
@@ -122,7 +124,7 @@ def test_a_budget_is_measured_fixed_and_recorded(tiny):
 
 def test_a_budget_run_is_the_run_of_its_step_count(tiny, monkeypatch):
     ticks = itertools.count()
-    monkeypatch.setattr(train.time, "monotonic", lambda: 0.01 * next(ticks))
+    monkeypatch.setattr(time, "monotonic", lambda: 0.01 * next(ticks))
     settings = ["train.warmup=3", "train.decay=0.5"]
     learner = finished(override(tiny, ["train.steps=0", "train.budget=3", *settings]))
     assert learner.step > 20
@@ -132,17 +134,17 @@ def test_a_budget_run_is_the_run_of_its_step_count(tiny, monkeypatch):
 
 def test_a_plan_leaves_time_for_previews(tiny, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(train.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     recipe = override(tiny, ["train.steps=0", "train.budget=100", "train.previews=4"])
-    plan, step = Plan(recipe, started=0.0), 0
+    pace, step = Pace(recipe, started=0.0), 0
     while True:
         step, now[0] = step + 1, now[0] + 0.5
-        if plan.measure(step, now[0]):
+        if pace.measure(step, now[0]):
             break
-    plan.pause, now[0] = 3.0, now[0] + 3.0
-    plan.fix(step, now[0] - 3.0)
-    for later in range(step + 1, plan.total + 1):
-        now[0] += 0.5 + (3.0 if plan.due(later) else 0.0)
+    pace.pause, now[0] = 3.0, now[0] + 3.0
+    pace.fix(step, now[0] - 3.0)
+    for later in range(step + 1, pace.total + 1):
+        now[0] += 0.5 + (3.0 if pace.due(later) else 0.0)
     assert 98 < now[0] <= 100
 
 

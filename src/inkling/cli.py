@@ -6,18 +6,13 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from inkling import __version__
 from inkling.errors import UserError, UserNote, nearest
 from inkling.recipe import Recipe, SamplerName, choices, override, to_json
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from inkling.driver import Report
 
 _DEVICE = click.option(
     "--device", default="auto", show_default=True, help="auto, cuda, mps or cpu."
@@ -108,11 +103,11 @@ def train(
     chosen = override(_recipe(recipe), [*assignments, *given])
     out = out or _free_folder(Path("runs"), recipe)
 
-    from inkling import driver
+    from inkling import console, driver
 
     driver.check_free(out)
     reports = driver.run(chosen, out, device_name=device, start_from=start_from, started=started)
-    last = _watch(reports, out)
+    last = console.watch(reports, out)
     progress = last.progress
     click.echo(
         f"{progress.step} steps, {progress.step * progress.learner.recipe.train.batch:,} pictures, "
@@ -177,6 +172,7 @@ def sample(
         raise UserError(f"--out {out} should end in .png (a sheet) or .npz (arrays)")
     wanted = [*prompts, *(_lines(prompts_file) if prompts_file else ())] or [""]
 
+    from inkling import console
     from inkling.generate import TextToImage
 
     artist = TextToImage.load(run, device, weights)
@@ -196,7 +192,7 @@ def sample(
         steps=settings.steps,
         scale=settings.scale,
     )
-    images = _collect(batches, len(captions))
+    images = console.collect(batches, len(captions))
     _write(out, images, wanted, captions, seeds, count)
     click.echo(out)
 
@@ -242,63 +238,6 @@ def _lines(path: Path) -> list[str]:
         return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read prompts from {path}: {error}") from None
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
-
-
-def _watch(reports: "Iterator[Report]", out: Path) -> "Report":
-    """Show the run as it goes: one live line on a terminal, plain lines elsewhere."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    loss, spoken, report = float("nan"), 0.0, None
-    with console.status("reading the data") as status:
-        for report in reports:
-            progress = report.progress
-            if report.loss is not None:
-                loss = report.loss
-            if progress.step == 1:
-                facts = progress.learner.facts
-                click.echo(
-                    f"{progress.learner.recipe.name} on {facts['device']}, {facts['precision']}: "
-                    f"{facts['pictures']:,} pictures, {facts['parameters'] / 1e6:.2f}M parameters, "
-                    f"into {out}",
-                    err=True,
-                )
-            eta = "measuring speed" if progress.eta is None else f"{_duration(progress.eta)} to go"
-            line = (
-                f"step {progress.step}/{progress.total or '?'}  loss {loss:.4f}  "
-                f"{progress.images_per_second:,.0f} images/s  {eta}"
-            )
-            if console.is_terminal:
-                status.update(line)
-            elif progress.seconds - spoken > 10 or progress.step == progress.total:
-                spoken = progress.seconds
-                click.echo(line, err=True)
-            if report.preview is not None:
-                held = "" if report.validation is None else f"validation {report.validation:.4f}  "
-                click.echo(f"step {progress.step}  {held}{report.preview}", err=True)
-    assert report is not None, "a run has at least one step"
-    return report
-
-
-def _collect(batches: "Iterator[Any]", total: int) -> Any:
-    import numpy as np
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    parts = []
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("drawing", total=total)
-        for images in batches:
-            parts.append(images.numpy())
-            bar.advance(task, len(images))
-    return np.concatenate(parts)
 
 
 def _write(

@@ -5,7 +5,6 @@ a given step count depends on its recipe alone: step n draws its noise from (see
 of the pictures comes from (seed, epoch).
 """
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,21 +16,17 @@ import msgspec
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor, nn
+from torch import Tensor
 
 from inkling import checkpoint, data, device
-from inkling.assemble import TextDenoiser, assemble, hidden_matrices, schedule, text_encoder
+from inkling.assemble import TextDenoiser, assemble, schedule, text_encoder
 from inkling.core.ema import Ema
-from inkling.core.muon import Muon
-from inkling.core.noise import Schedule
 from inkling.core.rng import stream
 from inkling.data import Pictures
-from inkling.data.pictures import Feed
 from inkling.errors import UserError
+from inkling.pace import Pace, learning_rate_factor
 from inkling.recipe import Recipe
-
-_MEASURED_SHARE = 0.08
-"""Share of a budget after which the step count is fixed."""
+from inkling.work import Optimisation, Work, pixels
 
 
 class Progress(NamedTuple):
@@ -121,11 +116,6 @@ class Learner:
         return checkpoint.save(Path(path), self.model, average, self.recipe, facts)
 
 
-def pixels(images: Tensor) -> Tensor:
-    """uint8 [B, C, H, W] as float32 in [-1, 1]."""
-    return images.float() / 127.5 - 1
-
-
 def prepare(
     recipe: Recipe, *, device_name: str = "auto", start_from: str | Path | None = None
 ) -> Learner:
@@ -211,173 +201,6 @@ def _start_from(model: TextDenoiser, source: checkpoint.Checkpoint, path: object
     model.load_state_dict(given)
 
 
-class Plan:
-    """How many steps the run has: given, or fixed once a budget's speed is measured."""
-
-    def __init__(self, recipe: Recipe, started: float):
-        self.total: int | None = recipe.train.steps or None
-        self.budget = recipe.train.budget
-        self.previews = recipe.train.previews
-        self.started = started
-        self.pause = 0.0  # what the caller took at the last preview
-        self._window: tuple[int, float] | None = None
-
-    def measure(self, step: int, worked: float) -> bool:
-        """Take in the time at which a step ended; True when the measuring is over.
-
-        Args:
-            step: steps done.
-            worked: seconds spent on them.
-        """
-        if self.total is not None:
-            return False
-        if self._window is None:
-            if step >= 3:  # the first steps allocate and compile
-                self._window = (step, worked)
-            return False
-        first, _ = self._window
-        enough = time.monotonic() - self.started >= _MEASURED_SHARE * self.budget
-        return enough and step >= first + 3
-
-    def fix(self, step: int, worked: float) -> None:
-        """Set the step count so that steps, previews and all end with the budget."""
-        assert self._window is not None
-        first, since = self._window
-        step_time = (worked - since) / (step - first)
-        left = self.budget - (time.monotonic() - self.started) - self.previews * self.pause
-        self.total = step + max(int(left / step_time), 1)
-
-    def eta(self, step: int, worked: float) -> float | None:
-        """Seconds to go, previews included; None while the speed is being measured."""
-        if self.total is None:
-            return None
-        every = self._every()
-        left = self.total // every - step // every + bool(self.previews and self.total % every)
-        return (self.total - step) * worked / step + left * self.pause
-
-    def _every(self) -> int:
-        """Steps from one preview to the next; more than the run has where there are none."""
-        assert self.total is not None
-        return math.ceil(self.total / self.previews) if self.previews else self.total + 1
-
-    def due(self, step: int) -> bool:
-        """Whether a preview belongs after this step: evenly spread, the last at the end."""
-        if self.total is None or not self.previews:
-            return False
-        return step == self.total or step % self._every() == 0
-
-
-def learning_rate_factor(step: int, total: int | None, warmup: int, decay: float) -> float:
-    """Share of the peak learning rate at `step`, counted from 0: up, level, linearly to zero."""
-    if total is not None:
-        warmup = min(warmup, total // 4)
-    rise = min(1.0, (step + 1) / (warmup + 1))
-    if total is None or decay == 0:
-        return rise
-    return rise * min(1.0, (total - step) / (decay * total))
-
-
-class Optimisation:
-    """AdamW and, where the recipe has it, Muon beside it, under one learning-rate law."""
-
-    def __init__(self, recipe: Recipe, model: TextDenoiser, accelerator: Accelerator):
-        train = recipe.train
-        matrices, others = hidden_matrices(model)
-        if train.optimiser == "adamw":
-            matrices, others = [], [*others, *matrices]
-        beta1, beta2 = train.betas
-        chosen: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(
-                others, train.lr, betas=(beta1, beta2), weight_decay=train.weight_decay, fused=True
-            )
-        ]
-        if matrices:
-            chosen.append(Muon(matrices, train.muon_lr))
-        self.accelerator = accelerator
-        self.optimisers = [accelerator.prepare(optimiser) for optimiser in chosen]
-        self.peaks = [optimiser.param_groups[0]["lr"] for optimiser in chosen]
-        self.clipped = others  # Muon's step has the same length whatever its gradient's
-        self.limit = train.clip or math.inf
-
-    def step(self, factor: float) -> Tensor:
-        """Update at this share of the peak learning rates; the gradient norm [] before clipping."""
-        norm: Tensor = self.accelerator.clip_grad_norm_(self.clipped, self.limit)
-        for optimiser, peak in zip(self.optimisers, self.peaks, strict=True):
-            optimiser.param_groups[0]["lr"] = peak * factor
-            optimiser.step()
-            optimiser.zero_grad()
-        return norm
-
-
-class Draws(NamedTuple):
-    """The randomness of a step, for the global batch B; all on the CPU but the noise."""
-
-    wording: Tensor
-    """[B] uniform: which sentence each picture gets."""
-    dropped: Tensor
-    """[B] bool: which pictures are trained on the empty caption."""
-    sigma: Tensor
-    """[B] noise levels."""
-    noise: Tensor
-    """[B, C, H, W] standard normal."""
-
-
-def draw(recipe: Recipe, law: Schedule, step: int, shape: torch.Size, place: Any) -> Draws:
-    """The randomness of a step from (seed, step), whatever the number of processes or parts."""
-    batch = recipe.train.batch
-    generator = stream(recipe.train.seed, "step", step)
-    wording, drop, u = torch.rand(3, batch, generator=generator)
-    if recipe.diffusion.stratified:
-        u = (torch.randperm(batch, generator=generator) + u) / batch
-    noise_generator = stream(recipe.train.seed, "noise", step, device=place)
-    noise = torch.randn(batch, *shape, generator=noise_generator, device=place)
-    return Draws(wording, drop < recipe.train.caption_drop, law.sigma(u), noise)
-
-
-class Work:
-    """This process's share of every optimiser step: from visits to gradients."""
-
-    def __init__(self, learner: Learner, model: nn.Module):
-        recipe, accelerator = learner.recipe, learner.accelerator
-        self.learner, self.model = learner, model
-        self.feed = Feed(learner.pictures, recipe.train.seed)
-        self.law = schedule(recipe.diffusion.noise)
-        self.ids = learner.model.text.tokenize(learner.pictures.sentences)
-        parts = accelerator.num_processes * recipe.train.accumulation
-        size = recipe.train.batch // parts
-        first = accelerator.process_index * recipe.train.accumulation
-        self.parts = [
-            slice(index * size, (index + 1) * size)
-            for index in range(first, first + recipe.train.accumulation)
-        ]
-
-    def gradients(self, step: int) -> Tensor:
-        """Add up the gradients of step `step`; its mean loss [] over all processes."""
-        recipe, accelerator = self.learner.recipe, self.learner.accelerator
-        train, diffusion, place = recipe.train, recipe.diffusion, accelerator.device
-        shape = self.learner.pictures.images.shape[1:]
-        draws = draw(recipe, self.law, step, shape, place)
-        batch = self.feed.batch(step * train.batch, train.batch, draws.wording)
-        captions = torch.where(draws.dropped, 0, batch.captions)
-        total = torch.zeros((), device=place)
-        for rows in self.parts:
-            needed, which = torch.unique(captions[rows], return_inverse=True)
-            losses = self.model(
-                pixels(batch.images[rows]),
-                draws.noise[rows],
-                draws.sigma[rows].to(place),
-                self.ids[needed].to(place),
-                which.to(place),
-                diffusion.loss,
-                diffusion.weighting,
-            )
-            loss = losses.mean() / len(self.parts)
-            accelerator.backward(loss)
-            total += loss.detach()
-        mean: Tensor = accelerator.reduce(total, "mean")
-        return mean
-
-
 def fit(
     recipe: Recipe,
     *,
@@ -399,36 +222,36 @@ def fit(
     started = time.monotonic() if started is None else started
     learner = prepare(recipe, device_name=device_name, start_from=start_from)
     train = learner.recipe.train
-    work = Work(learner, learner.accelerator.prepare(learner.model))
+    work = Work(learner.recipe, learner.pictures, learner.model, learner.accelerator)
     optimisation = Optimisation(learner.recipe, learner.model, learner.accelerator)
-    plan = Plan(learner.recipe, started)
+    pace = Pace(learner.recipe, started)
     worked = 0.0
-    while plan.total is None or learner.step < plan.total:
+    while pace.total is None or learner.step < pace.total:
         begun = time.monotonic()
-        factor = learning_rate_factor(learner.step, plan.total, train.warmup, train.decay)
+        factor = learning_rate_factor(learner.step, pace.total, train.warmup, train.decay)
         loss = work.gradients(learner.step)
         norm = optimisation.step(factor)
         learner.step += 1
         learner.ema.update(learner.step)
         worked += time.monotonic() - begun
 
-        measured = plan.measure(learner.step, worked)
-        due = measured or plan.due(learner.step)
+        measured = pace.measure(learner.step, worked)
+        due = measured or pace.due(learner.step)
         paused = time.monotonic()
         learner.seconds = paused - started
         yield Progress(
             step=learner.step,
-            total=plan.total,
+            total=pace.total,
             loss=loss,
             grad_norm=norm,
             lr=train.lr * factor,
             images_per_second=learner.step * train.batch / worked,
             seconds=learner.seconds,
-            eta=plan.eta(learner.step, worked),
+            eta=pace.eta(learner.step, worked),
             due=due,
             learner=learner,
         )
         if due:
-            plan.pause = time.monotonic() - paused
+            pace.pause = time.monotonic() - paused
         if measured:
-            plan.fix(learner.step, worked)
+            pace.fix(learner.step, worked)

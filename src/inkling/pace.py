@@ -1,0 +1,75 @@
+"""How many steps a run has and how large each may be: time budgets and learning rates."""
+
+import math
+import time
+
+from inkling.recipe import Recipe
+
+_MEASURED_SHARE = 0.08
+"""Share of a budget after which the step count is fixed."""
+
+
+class Pace:
+    """How many steps the run has: given, or fixed once a budget's speed is measured."""
+
+    def __init__(self, recipe: Recipe, started: float):
+        self.total: int | None = recipe.train.steps or None
+        self.budget = recipe.train.budget
+        self.previews = recipe.train.previews
+        self.started = started
+        self.pause = 0.0  # what the caller took at the last preview
+        self._window: tuple[int, float] | None = None
+
+    def measure(self, step: int, worked: float) -> bool:
+        """Take in the time at which a step ended; True when the measuring is over.
+
+        Args:
+            step: steps done.
+            worked: seconds spent on them.
+        """
+        if self.total is not None:
+            return False
+        if self._window is None:
+            if step >= 3:  # the first steps allocate and compile
+                self._window = (step, worked)
+            return False
+        first, _ = self._window
+        enough = time.monotonic() - self.started >= _MEASURED_SHARE * self.budget
+        return enough and step >= first + 3
+
+    def fix(self, step: int, worked: float) -> None:
+        """Set the step count so that steps, previews and all end with the budget."""
+        assert self._window is not None
+        first, since = self._window
+        step_time = (worked - since) / (step - first)
+        left = self.budget - (time.monotonic() - self.started) - self.previews * self.pause
+        self.total = step + max(int(left / step_time), 1)
+
+    def eta(self, step: int, worked: float) -> float | None:
+        """Seconds to go, previews included; None while the speed is being measured."""
+        if self.total is None:
+            return None
+        every = self._every()
+        left = self.total // every - step // every + bool(self.previews and self.total % every)
+        return (self.total - step) * worked / step + left * self.pause
+
+    def _every(self) -> int:
+        """Steps from one preview to the next; more than the run has where there are none."""
+        assert self.total is not None
+        return math.ceil(self.total / self.previews) if self.previews else self.total + 1
+
+    def due(self, step: int) -> bool:
+        """Whether a preview belongs after this step: evenly spread, the last at the end."""
+        if self.total is None or not self.previews:
+            return False
+        return step == self.total or step % self._every() == 0
+
+
+def learning_rate_factor(step: int, total: int | None, warmup: int, decay: float) -> float:
+    """Share of the peak learning rate at `step`, counted from 0: up, level, linearly to zero."""
+    if total is not None:
+        warmup = min(warmup, total // 4)
+    rise = min(1.0, (step + 1) / (warmup + 1))
+    if total is None or decay == 0:
+        return rise
+    return rise * min(1.0, (total - step) / (decay * total))

@@ -1,0 +1,122 @@
+"""The work of one optimiser step: draw, compare, add up gradients, update."""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from inkling.assemble import TextDenoiser, hidden_matrices, schedule
+from inkling.core.muon import Muon
+from inkling.core.noise import Schedule
+from inkling.core.rng import stream
+from inkling.data.pictures import Feed, Pictures
+from inkling.recipe import Recipe
+
+
+def pixels(images: Tensor) -> Tensor:
+    """uint8 [B, C, H, W] as float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+class Draws(NamedTuple):
+    """The randomness of a step, for the global batch B; all on the CPU but the noise."""
+
+    wording: Tensor
+    """[B] uniform: which sentence each picture gets."""
+    dropped: Tensor
+    """[B] bool: which pictures are trained on the empty caption."""
+    sigma: Tensor
+    """[B] noise levels."""
+    noise: Tensor
+    """[B, C, H, W] standard normal."""
+
+
+def draw(recipe: Recipe, law: Schedule, step: int, shape: torch.Size, place: Any) -> Draws:
+    """The randomness of a step from (seed, step), whatever the number of processes or parts."""
+    batch = recipe.train.batch
+    generator = stream(recipe.train.seed, "step", step)
+    wording, drop, u = torch.rand(3, batch, generator=generator)
+    if recipe.diffusion.stratified:
+        u = (torch.randperm(batch, generator=generator) + u) / batch
+    noise_generator = stream(recipe.train.seed, "noise", step, device=place)
+    noise = torch.randn(batch, *shape, generator=noise_generator, device=place)
+    return Draws(wording, drop < recipe.train.caption_drop, law.sigma(u), noise)
+
+
+class Work:
+    """This process's share of every optimiser step: from visits to gradients."""
+
+    def __init__(
+        self, recipe: Recipe, pictures: Pictures, model: TextDenoiser, accelerator: Accelerator
+    ):
+        self.recipe, self.pictures, self.accelerator = recipe, pictures, accelerator
+        self.model = accelerator.prepare(model)
+        self.feed = Feed(pictures, recipe.train.seed)
+        self.law = schedule(recipe.diffusion.noise)
+        self.ids = model.text.tokenize(pictures.sentences)
+        parts = accelerator.num_processes * recipe.train.accumulation
+        size = recipe.train.batch // parts
+        first = accelerator.process_index * recipe.train.accumulation
+        self.parts = [
+            slice(index * size, (index + 1) * size)
+            for index in range(first, first + recipe.train.accumulation)
+        ]
+
+    def gradients(self, step: int) -> Tensor:
+        """Add up the gradients of step `step`; its mean loss [] over all processes."""
+        train, diffusion = self.recipe.train, self.recipe.diffusion
+        place = self.accelerator.device
+        draws = draw(self.recipe, self.law, step, self.pictures.images.shape[1:], place)
+        batch = self.feed.batch(step * train.batch, train.batch, draws.wording)
+        captions = torch.where(draws.dropped, 0, batch.captions)
+        total = torch.zeros((), device=place)
+        for rows in self.parts:
+            needed, which = torch.unique(captions[rows], return_inverse=True)
+            losses = self.model(
+                pixels(batch.images[rows]),
+                draws.noise[rows],
+                draws.sigma[rows].to(place),
+                self.ids[needed].to(place),
+                which.to(place),
+                diffusion.loss,
+                diffusion.weighting,
+            )
+            loss = losses.mean() / len(self.parts)
+            self.accelerator.backward(loss)
+            total += loss.detach()
+        mean: Tensor = self.accelerator.reduce(total, "mean")
+        return mean
+
+
+class Optimisation:
+    """AdamW and, where the recipe has it, Muon beside it, under one learning-rate law."""
+
+    def __init__(self, recipe: Recipe, model: TextDenoiser, accelerator: Accelerator):
+        train = recipe.train
+        matrices, others = hidden_matrices(model)
+        if train.optimiser == "adamw":
+            matrices, others = [], [*others, *matrices]
+        beta1, beta2 = train.betas
+        chosen: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                others, train.lr, betas=(beta1, beta2), weight_decay=train.weight_decay, fused=True
+            )
+        ]
+        if matrices:
+            chosen.append(Muon(matrices, train.muon_lr))
+        self.accelerator = accelerator
+        self.optimisers = [accelerator.prepare(optimiser) for optimiser in chosen]
+        self.peaks = [optimiser.param_groups[0]["lr"] for optimiser in chosen]
+        self.clipped = others  # Muon's step has the same length whatever its gradient's
+        self.limit = train.clip or math.inf
+
+    def step(self, factor: float) -> Tensor:
+        """Update at this share of the peak learning rates; the gradient norm [] before clipping."""
+        norm: Tensor = self.accelerator.clip_grad_norm_(self.clipped, self.limit)
+        for optimiser, peak in zip(self.optimisers, self.peaks, strict=True):
+            optimiser.param_groups[0]["lr"] = peak * factor
+            optimiser.step()
+            optimiser.zero_grad()
+        return norm
