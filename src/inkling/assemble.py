@@ -88,18 +88,11 @@ def text_encoder(
     return kind.fit(sentences, **settings)
 
 
-def assemble(recipe: Recipe, text: TextEncoder, channels: int, centre: Tensor) -> TextDenoiser:
-    """The model of a recipe with fresh weights. `diffusion.sigma_data` is resolved by now.
-
-    Args:
-        recipe: what to build.
-        text: its text encoder.
-        channels: of the pictures.
-        centre: the data's mean as `Denoiser` takes it, or zeros of its shape to be loaded over.
-    """
+def assemble(recipe: Recipe, text: TextEncoder, channels: int) -> TextDenoiser:
+    """The model of a recipe with fresh weights. `diffusion.sigma_data` is resolved by now."""
     net = network(recipe.net, channels, text.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     diffusion = recipe.diffusion
-    return TextDenoiser(text, Denoiser(net, diffusion.prediction, diffusion.sigma_data, centre))
+    return TextDenoiser(text, Denoiser(net, diffusion.prediction, diffusion.sigma_data))
 
 
 _SMALL = re.compile(r"\.(stem|head|token|table|place|maps|template)\b|\.noise\.mlp\.0\.")

@@ -100,8 +100,7 @@ def load(path: Path, weights: str = "ema", device: torch.device | str = "cpu") -
             recipe = from_json(metadata["recipe"])
             facts = json.loads(metadata["facts"])
             text = text_encoder(recipe, vocabulary=metadata["vocabulary"])
-            centre = stored.get_tensor("raw.denoiser.centre")
-            model = assemble(recipe, text, facts["channels"], centre)
+            model = assemble(recipe, text, facts["channels"])
             state = {
                 name: stored.get_tensor(f"{weights}.{name}")
                 if f"{weights}.{name}" in names

@@ -106,7 +106,7 @@ class TextToImage:
         noise = ImageNoise(seeds)
         shape = (self.shape[0], *(size or self.shape[1:]))
         sigmas = grid(schedule(settings.grid), settings.steps)
-        x = noise.draw(shape).to(self.device) * sigmas[0] + self.model.denoiser.origin(shape[1:])
+        x = (noise.draw(shape) * sigmas[0]).to(self.device, torch.float32)
         cond, null = (self._conditions(each) for each in (captions, [""] * len(captions)))
         low, high = settings.interval
         denoise = guidance.cfg(self.model.denoiser, cond, null, settings.scale, low, high)

@@ -90,10 +90,8 @@ class Diffusion(Settings, frozen=True):
     """What is learnt, and from which noise levels."""
 
     prediction: PredictionName = "edm"
-    centre: Literal["none", "channel", "picture"] = "none"
-    """What pictures are counted from: 0, or the mean of the training pixels."""
     sigma_data: Annotated[float, Meta(ge=0)] = 0.0
-    """Standard deviation around the centre, pixels in [-1, 1]; 0: measured in training."""
+    """Standard deviation of the pixels in [-1, 1]; 0: measured on the training pictures."""
     noise: Schedule = Schedule()
     stratified: bool = True
     """One noise level from each of B equal shares of the law, instead of B independent draws."""

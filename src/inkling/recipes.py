@@ -20,7 +20,6 @@ MNIST = Recipe(
     text=Text(encoder="transformer", width=128, layers=1),
     diffusion=Diffusion(
         prediction="edm",
-        centre="picture",
         noise=Schedule(
             name="lognormal",
             options={"mean": 0.2, "std": 1.2, "sigma_min": 0.005, "sigma_max": 40.0},

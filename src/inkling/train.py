@@ -147,10 +147,9 @@ def prepare(
             f"data.validation {held} would leave nothing of {len(everything)} pictures to train on"
         )
     pictures, validation = everything.split(held, recipe.train.seed)
-    centre = pictures.centre(recipe.diffusion.centre)
     if recipe.diffusion.sigma_data == 0:
         measured = msgspec.structs.replace(
-            recipe.diffusion, sigma_data=round(pictures.sigma_data(centre), 4)
+            recipe.diffusion, sigma_data=round(pictures.sigma_data(), 4)
         )
         recipe = msgspec.structs.replace(recipe, diffusion=measured)
 
@@ -162,7 +161,7 @@ def prepare(
         sentences=pictures.sentences,
         vocabulary=None if source is None else source.model.text.vocabulary(),
     )
-    model = assemble(recipe, text, channels, centre)
+    model = assemble(recipe, text, channels)
     if source is not None:
         _start_from(model, source, start_from)
     text.tokenize(pictures.sentences)  # a caption that is too long is found before the first step

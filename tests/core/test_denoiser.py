@@ -146,27 +146,3 @@ def test_the_loss_is_zero_at_the_target_and_positive_beside_it(name, weighting, 
     error = {"mse": 0.25, "l1": 0.5, "huber": 0.125}[penalty]
     weight = WEIGHTINGS[weighting](sigma.view(-1, 1, 1, 1), scalings, SD).flatten()
     torch.testing.assert_close(off, error * weight, rtol=1e-3, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", PREDICTIONS)
-def test_a_centre_only_moves_the_origin(name):
-    """Data around a mean picture, counted from it, are data around zero."""
-    clean, noise, noisy = (part.float() for part in draw())
-    centre = torch.linspace(-1, 1, 3 * 64).view(3, 8, 8)
-    sigma = SIGMA.flatten().float()
-    plain, moved = (Denoiser(Oracle(torch.ones(9, 3, 8, 8)), name, SD, at) for at in (None, centre))
-    torch.testing.assert_close(
-        moved(noisy + centre, sigma, COND), plain(noisy, sigma, COND) + centre, rtol=0, atol=1e-4
-    )
-    torch.testing.assert_close(moved.network.seen, plain.network.seen, rtol=0, atol=1e-4)
-    torch.testing.assert_close(
-        moved.loss(clean + centre, noise, sigma, COND),
-        plain.loss(clean, noise, sigma, COND),
-        rtol=1e-3,
-        atol=1e-4,
-    )
-
-
-def test_the_centre_is_stretched_to_other_sizes():
-    denoiser = Denoiser(Oracle(None), "edm", SD, torch.full((3, 8, 8), 0.25))
-    torch.testing.assert_close(denoiser.origin((5, 7)), torch.full((3, 5, 7), 0.25))

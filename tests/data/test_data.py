@@ -106,7 +106,7 @@ def test_mnist_equals_the_original(real_data):
     # Sums of all pixels, as published for the original files by many loaders: mean 33.318 / 33.791.
     assert train.images.float().mean().item() == pytest.approx(33.3184, abs=1e-3)
     assert test.images.float().mean().item() == pytest.approx(33.7912, abs=1e-3)
-    assert train.sigma_data(train.centre("channel")) == pytest.approx(0.6162, abs=1e-3)
+    assert train.sigma_data() == pytest.approx(0.6162, abs=1e-3)
     assert train.labels.bincount().tolist() == [
         5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
     ]  # fmt: skip
@@ -176,14 +176,3 @@ def test_captions_belong_to_their_pictures_and_all_wordings_come(pictures):
 def test_the_largest_random_number_stays_inside_its_group(pictures):
     edge = torch.full((8,), float(np.nextafter(np.float32(1), np.float32(0))))
     assert Feed(pictures, seed=0).batch(0, 8, edge).captions.min() > 0
-
-
-def test_centre_and_spread_are_those_of_the_pixels(pictures):
-    pixels = pictures.images.double() / 127.5 - 1
-    assert not pictures.centre("none").any()
-    torch.testing.assert_close(pictures.centre("channel"), pixels.mean().float().view(1, 1, 1))
-    torch.testing.assert_close(pictures.centre("picture"), pixels.mean(0).float())
-    for kind in ("none", "channel", "picture"):
-        centre = pictures.centre(kind)
-        expected = (pixels - centre).square().mean().sqrt().item()
-        assert pictures.sigma_data(centre) == pytest.approx(expected, rel=1e-5)

@@ -1,11 +1,10 @@
 """The denoiser `D(x; sigma, cond)` and the loss that trains it.
 
 The one file that knows what a network predicts: a prediction is three scalars with
-`D = c_skip x + c_out F(c_in x, log(sigma)/4, cond)`, with x counted from the data's mean picture if
-there is one. Everything else trades in clean estimates.
+`D = c_skip x + c_out F(c_in x, log(sigma)/4, cond)`. Everything else trades in clean estimates.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -105,39 +104,15 @@ def target_of(clean: Tensor, noisy: Tensor, scalings: Scalings) -> Tensor:
 class Denoiser(nn.Module):
     """A raw network and what it predicts, seen from outside as `D(x; sigma, cond)`."""
 
-    centre: Tensor
-
-    def __init__(
-        self,
-        network: nn.Module,
-        prediction: str = "edm",
-        sigma_data: float = 0.5,
-        centre: Tensor | None = None,
-    ):
-        """Wrap a network.
-
-        Args:
-            network: `(x, coordinate [B], cond) -> [B, C, H, W]`.
-            prediction: a name in `PREDICTIONS`.
-            sigma_data: standard deviation of the data around `centre`.
-            centre: the data's mean, [C, 1, 1] or [C, H, W]; 0 if not given. Preconditioning
-                assumes data of zero mean, and ink on paper is far from it.
-        """
+    def __init__(self, network: nn.Module, prediction: str = "edm", sigma_data: float = 0.5):
         super().__init__()
         self.network = network
         self.prediction = PREDICTIONS[prediction]
         self.sigma_data = sigma_data
-        self.register_buffer("centre", torch.zeros(1, 1, 1) if centre is None else centre)
 
     def scalings(self, sigma: Tensor) -> Scalings:
         """The three scalars at noise levels [...], in float32 or better."""
         return self.prediction(sigma, self.sigma_data)
-
-    def origin(self, size: Sequence[int]) -> Tensor:
-        """What x is counted from at this size [H, W]: broadcasts to [C, H, W]."""
-        if self.centre.shape[-2:] in ((1, 1), tuple(size)):
-            return self.centre
-        return F.interpolate(self.centre[None], tuple(size), mode="bilinear")[0]
 
     def raw(self, x: Tensor, sigma: Tensor, cond: Cond, scalings: Scalings) -> Tensor:
         """The network's own output `F`, float32 [B, C, H, W], for sigma [B]."""
@@ -157,10 +132,7 @@ class Denoiser(nn.Module):
         """
         sigma = sigma.to(x.dtype).to(x.device).expand(len(x))  # dtype first: MPS has no float64
         scalings = self.scalings(sigma.view(-1, 1, 1, 1))
-        origin = self.origin(x.shape[-2:])
-        x = x - origin
-        output = self.raw(x, sigma, cond, scalings).to(x.dtype)
-        return origin + scalings.skip * x + scalings.out * output
+        return scalings.skip * x + scalings.out * self.raw(x, sigma, cond, scalings).to(x.dtype)
 
     def loss(
         self,
@@ -183,7 +155,6 @@ class Denoiser(nn.Module):
         """
         level = sigma.view(-1, 1, 1, 1)
         scalings = self.scalings(level)
-        clean = clean - self.origin(clean.shape[-2:])
         noisy = clean + level * noise
         output = self.raw(noisy, sigma, cond, scalings)
         error = PENALTIES[penalty](output, target_of(clean, noisy, scalings))

@@ -5,7 +5,7 @@ that drawing a batch never waits for a GPU. The sentences are few or many, but k
 points to a group of sentences that describe it, and a visit draws one of the group.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,24 +40,9 @@ class Pictures:
         """Every distinct sentence in a fixed order, the empty caption first."""
         return ("", *dict.fromkeys(sentence for group in self.groups for sentence in group))
 
-    def centre(self, kind: str) -> Tensor:
-        """The mean in [-1, 1], float32: [C, 1, 1] for "channel" (0 for "none"), [C, H, W] else."""
-        axes = (0,) if kind == "picture" else (0, 2, 3)
-        if kind == "none":
-            return torch.zeros(self.images.shape[1], 1, 1)
-        sums = [part.double().sum(axes, keepdim=True)[0] for part in self._parts()]
-        count = self.images.numel() / sums[0].numel()
-        return (torch.stack(sums).sum(0) / count / 127.5 - 1).float()
-
-    def sigma_data(self, centre: Tensor) -> float:
-        """Standard deviation of the pixels in [-1, 1] around a centre that broadcasts."""
-        sums = [(part / 127.5 - 1 - centre).square().double().sum() for part in self._parts()]
-        return float((sum(map(float, sums)) / self.images.numel()) ** 0.5)
-
-    def _parts(self) -> Iterator[Tensor]:
-        """The images a few thousand at a time, so that float copies stay small."""
-        for first in range(0, len(self), 4096):
-            yield self.images[first : first + 4096].cpu()
+    def sigma_data(self) -> float:
+        """Standard deviation of the pixels in [-1, 1], over the whole set."""
+        return self.images.float().div(127.5).std().item()
 
     def to(self, device: torch.device | str) -> "Pictures":
         """The same set with its images on a device."""
