@@ -32,9 +32,9 @@ def run_cli(*arguments: object) -> float:
     return time.monotonic() - started
 
 
-def first_of_each(pictures: Pictures, each: int) -> Pictures:
-    """The first `each` pictures of every class, class by class."""
-    rows = [torch.where(pictures.labels == label)[0][:each] for label in range(10)]
+def some_of_each(pictures: Pictures, first: int, each: int) -> Pictures:
+    """`each` pictures of every class from the `first` on, class by class."""
+    rows = [torch.where(pictures.labels == label)[0][first : first + each] for label in range(10)]
     return pictures.take(torch.cat(rows))
 
 
@@ -50,7 +50,7 @@ def margin(share: float, count: int) -> float:
 @click.option("--seed", default=0)
 @click.option("--set", "assignments", multiple=True)
 @click.option("--judge", "judge_path", type=click.Path(path_type=Path), default=None)
-@click.option("--scale", default=1.5, help="Guidance of the guided rows.")
+@click.option("--scale", default=1.75, help="Guidance of the guided rows.")
 @click.option("--steps", default=10, help="Solver steps, at most 10: guided rows take two calls.")
 def main(
     data: Path | None,
@@ -82,10 +82,10 @@ def main(
     test, train = read("mnist", data, "test"), read("mnist", data, "train")
     reference, seen = judge.examine(test.images)
     click.echo(f"judge: {(seen == test.labels.numpy()).mean():.2%} of the real test pictures right")
-    real_set = first_of_each(train, EACH)
-    real, verdicts = judge.examine(real_set.images)
+    real, _ = judge.examine(some_of_each(train, 0, EACH).images)
+    others, verdicts = judge.examine(some_of_each(train, EACH, EACH).images)
     asked = np.repeat(np.arange(10), EACH)
-    floor = frechet(real, reference)
+    floor = frechet(others, reference)
 
     click.echo(f"\n{EACH * 10:,} pictures a row, {EACH} a digit; accuracy with its 95 % interval")
     click.echo(f"{'':34} {'calls':>5} {'asked digit':>14} {'Frechet':>8} {'x real':>7} "
@@ -98,7 +98,7 @@ def main(
             f"{found.frechet / floor:7.2f} {found.recall:7.3f} {found.precision:9.3f}"
         )
 
-    row("real training pictures", 0, score(real, verdicts, asked, reference, real))
+    row("real training pictures", 0, score(others, verdicts, asked, reference, real))
     plain = [name for name in artist.classes for _ in range(EACH)]
     held_out = [
         train.held_out[digit][i % len(train.held_out[digit])]
@@ -107,8 +107,9 @@ def main(
     ]
     for name, captions, guidance in (
         ("no guidance", plain, 1.0),
+        ("guidance 1.5", plain, 1.5),
         (f"guidance {scale:g}", plain, scale),
-        (f"held-out phrasings, guidance {scale:g}", held_out, scale),
+        ("held-out phrasings, guidance 1.5", held_out, 1.5),
     ):
         images = artist(captions, seeds=range(len(captions)), steps=steps, scale=guidance)
         features, verdicts = judge.examine(images)

@@ -14,7 +14,7 @@ class Pace:
 
     def __init__(self, recipe: Recipe, started: float):
         self.total: int | None = recipe.train.steps or None
-        self.budget = recipe.train.budget
+        self.budget = 0.0 if self.total else recipe.train.budget
         self.previews = recipe.train.previews
         self.started = started
         self.pause = 0.0  # what the caller took at the last preview
@@ -38,20 +38,31 @@ class Pace:
         return enough and step >= first + 3
 
     def fix(self, step: int, worked: float) -> None:
-        """Set the step count so that steps, previews and all end with the budget."""
-        assert self._window is not None
+        """Set the step count so that steps, previews and all end with the budget.
+
+        Later calls correct it, where a machine that has become slower or faster would miss the
+        end by more than a fiftieth; on a steady machine the first count stands.
+        """
+        if not self.budget or self._window is None or step == self.total:
+            return
         first, since = self._window
         step_time = (worked - since) / (step - first)
-        left = self.budget - (time.monotonic() - self.started) - self.previews * self.pause
-        self.total = step + max(int(left / step_time), 1)
+        pauses = self.pause * (self.previews if self.total is None else self._previews_left(step))
+        left = self.budget - (time.monotonic() - self.started) - pauses
+        wanted = step + max(int(left / step_time), 1)
+        if self.total is None or abs(wanted - self.total) * step_time > self.budget / 50:
+            self.total = wanted
 
     def eta(self, step: int, worked: float) -> float | None:
         """Seconds to go, previews included; None while the speed is being measured."""
         if self.total is None:
             return None
+        return (self.total - step) * worked / step + self._previews_left(step) * self.pause
+
+    def _previews_left(self, step: int) -> int:
+        assert self.total is not None
         every = self._every()
-        left = self.total // every - step // every + bool(self.previews and self.total % every)
-        return (self.total - step) * worked / step + left * self.pause
+        return self.total // every - step // every + bool(self.previews and self.total % every)
 
     def _every(self) -> int:
         """Steps from one preview to the next; more than the run has where there are none."""

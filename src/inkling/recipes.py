@@ -22,15 +22,15 @@ MNIST = Recipe(
         prediction="edm",
         noise=Schedule(
             name="lognormal",
-            options={"mean": 0.2, "std": 1.2, "sigma_min": 0.005, "sigma_max": 40.0},
+            options={"mean": 0.3, "std": 1.0, "sigma_min": 0.005, "sigma_max": 80.0},
         ),
     ),
-    train=Train(budget=300, batch=64, optimiser="muon", lr=3e-3, muon_lr=0.01),
+    train=Train(budget=300, batch=64, optimiser="muon", lr=5e-3, muon_lr=0.008),
     sample=Sample(
         sampler="dpmpp_2m",
         steps=10,
-        grid=Schedule(name="karras", options={"sigma_min": 0.03, "sigma_max": 40.0}),
-        scale=1.5,
+        grid=Schedule(name="karras", options={"sigma_min": 0.03, "sigma_max": 80.0}),
+        scale=1.75,
     ),
 )
 
@@ -52,7 +52,7 @@ DIGITS = Recipe(
     ),
     text=MNIST.text,
     diffusion=MNIST.diffusion,
-    train=Train(budget=90, batch=64, optimiser="muon", lr=3e-3, muon_lr=0.01),
+    train=Train(budget=90, batch=64, optimiser="muon", lr=5e-3, muon_lr=0.008),
     sample=MNIST.sample,
 )
 

@@ -253,5 +253,4 @@ def fit(
         )
         if due:
             pace.pause = time.monotonic() - paused
-        if measured:
             pace.fix(learner.step, worked)
