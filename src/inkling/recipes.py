@@ -5,7 +5,7 @@ from inkling.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text,
 MNIST = Recipe(
     name="mnist",
     source="inkling's own: EDM preconditioning (Karras et al. 2022) and Muon (Jordan et al. 2024)",
-    expected="see README",
+    expected="5 minutes on two CPU cores: 95.8 % of digits right in 10 calls, 99.6 % guided in 20",
     data=Data(name="mnist"),
     net=Net(
         widths=(32, 64),
@@ -37,7 +37,7 @@ MNIST = Recipe(
 DIGITS = Recipe(
     name="digits",
     source="inkling's own, on the drawings inside scikit-learn: needs no network",
-    expected="see README",
+    expected="90 seconds on two CPU cores: legible digits of 8x8",
     data=Data(name="digits", validation=100),
     net=Net(
         widths=(48, 96),
