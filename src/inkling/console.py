@@ -21,12 +21,12 @@ def _duration(seconds: float) -> str:
 def watch(reports: Iterator[Report], out: Path) -> Report:
     """Show the run as it goes: one live line on a terminal, plain lines elsewhere."""
     console = Console(stderr=True)
-    loss, spoken, report = float("nan"), 0.0, None
+    loss, spoken, report = "...", 0.0, None
     with console.status("reading the data") as status:
         for report in reports:
             progress = report.progress
             if report.loss is not None:
-                loss = report.loss
+                loss = f"{report.loss:.4f}"
             if progress.step == 1:
                 facts = progress.learner.facts
                 click.echo(
@@ -37,7 +37,7 @@ def watch(reports: Iterator[Report], out: Path) -> Report:
                 )
             eta = "measuring speed" if progress.eta is None else f"{_duration(progress.eta)} to go"
             line = (
-                f"step {progress.step}/{progress.total or '?'}  loss {loss:.4f}  "
+                f"step {progress.step}/{progress.total or '?'}  loss {loss}  "
                 f"{progress.images_per_second:,.0f} images/s  {eta}"
             )
             if console.is_terminal:
