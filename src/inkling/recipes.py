@@ -37,7 +37,7 @@ MNIST = Recipe(
 DIGITS = Recipe(
     name="digits",
     source="inkling's own, on the drawings inside scikit-learn: needs no network",
-    expected="90 seconds on two CPU cores: legible digits of 8x8",
+    expected="90 seconds on two CPU cores: 97.7 % of digits right in 10 calls, 100 % guided in 20",
     data=Data(name="digits", validation=100),
     net=Net(
         widths=(48, 96),

@@ -8,12 +8,19 @@ from inkling.visualize.grids import sheet
 
 def test_pictures_are_pasted_pixel_exact_and_enlarged_by_a_whole_factor():
     generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (3, 1, 8, 8), dtype=np.uint8)
+    images = generator.integers(0, 256, (3, 1, 16, 16), dtype=np.uint8)
     page = np.asarray(sheet([("", images)], cell=60))
     assert page.shape[0] >= 64
     first = page[4:68, 4:68]
-    np.testing.assert_array_equal(first[::8, ::8, 0], images[0, 0])
-    np.testing.assert_array_equal(first[7::8, 7::8, 2], images[0, 0])
+    np.testing.assert_array_equal(first[::4, ::4, 0], images[0, 0])
+    np.testing.assert_array_equal(first[3::4, 3::4, 2], images[0, 0])
+
+
+def test_tiny_pictures_are_enlarged_smoothly():
+    ramp = np.tile(np.arange(0, 256, 32, dtype=np.uint8), (1, 1, 8, 1))
+    page = np.asarray(sheet([("", ramp)], cell=64))
+    row = page[36, 4:68, 0].astype(int)
+    assert np.abs(np.diff(row)).max() < 16  # 32 between blocks
 
 
 def test_colour_keeps_its_channels():

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _GAP = 4
+_TINY = 16
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
 
 
@@ -30,7 +31,8 @@ def sheet(
     Args:
         rows: (caption, uint8 [N, C, H, W]); N may differ between rows.
         columns: headings over the columns, or none.
-        cell: least height of a picture in pixels; smaller ones are enlarged by a whole factor.
+        cell: least height of a picture in pixels; smaller ones are enlarged by a whole factor,
+            pixel by pixel, or smoothly if they have fewer than 16.
         most_columns: longer rows go on below, captioned once.
     """
     height, width = rows[0][1].shape[-2:]
@@ -40,6 +42,9 @@ def sheet(
     for caption, images in rows:
         parts = [images[i : i + most_columns] for i in range(0, len(images), most_columns)]
         lines += [(caption if not i else "", part) for i, part in enumerate(parts)]
+    # Blocks show pixels as they are; at 8x8 they hide what the eye would read.
+    tiny = max(height, width) < _TINY
+    enlarge = Image.Resampling.BICUBIC if tiny else Image.Resampling.NEAREST
     across = max(len(images) for _, images in lines)
     font = ImageFont.load_default(size=13)
     words = [_fitted(caption, tall // 16) for caption, _ in lines]
@@ -56,7 +61,7 @@ def sheet(
         y = head + line * (tall + _GAP)
         draw.multiline_text((_GAP, y + tall // 2), words[line], fill=_INK, font=font, anchor="lm")
         for column, image in enumerate(images):
-            picture = as_picture(image).resize((wide, tall), Image.Resampling.NEAREST)
+            picture = as_picture(image).resize((wide, tall), enlarge)
             page.paste(picture, (margin + column * (wide + _GAP), y))
     return page
 
