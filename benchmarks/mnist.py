@@ -50,7 +50,7 @@ def margin(share: float, count: int) -> float:
 @click.option("--seed", default=0)
 @click.option("--set", "assignments", multiple=True)
 @click.option("--judge", "judge_path", type=click.Path(path_type=Path), default=None)
-@click.option("--scale", default=1.75, help="Guidance of the guided rows.")
+@click.option("--scale", default=1.6, help="Guidance of the guided rows.")
 @click.option("--steps", default=10, help="Solver steps, at most 10: guided rows take two calls.")
 def main(
     data: Path | None,

@@ -5,7 +5,7 @@ from inkling.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text,
 MNIST = Recipe(
     name="mnist",
     source="inkling's own: EDM preconditioning (Karras et al. 2022) and Muon (Jordan et al. 2024)",
-    expected="5 minutes on two CPU cores: 95.8 % of digits right in 10 calls, 99.6 % guided in 20",
+    expected="5 minutes on two CPU cores: 95.7 % of digits right in 10 calls, 99.5 % guided in 20",
     data=Data(name="mnist"),
     net=Net(
         widths=(32, 64),
@@ -30,7 +30,7 @@ MNIST = Recipe(
         sampler="dpmpp_2m",
         steps=10,
         grid=Schedule(name="karras", options={"sigma_min": 0.03, "sigma_max": 80.0}),
-        scale=1.75,
+        scale=1.6,
     ),
 )
 

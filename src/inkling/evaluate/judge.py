@@ -119,7 +119,7 @@ def train_judge(
         judge.train()
         taken = feed.batch(step * batch, batch, torch.zeros(batch))
         x = _jittered(taken.images.float() / 127.5 - 1, stream(seed, "jitter", step))
-        loss = F.cross_entropy(judge(x), taken.labels, label_smoothing=0.05)
+        loss = F.cross_entropy(judge(x), taken.labels)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
