@@ -79,11 +79,11 @@ def main(
         f"{facts['steps']} steps, {facts['steps'] * artist.recipe.train.batch:,} pictures, "
         f"{facts['seconds']:.0f} s on {facts['device']}, {facts['precision']}"
     )
-    test, train = read("mnist", data, "test"), read("mnist", data, "train")
-    reference, seen = judge.examine(test.images)
+    test, train = read("mnist", str(data), "test"), read("mnist", str(data), "train")
+    reference, seen = judge.examine(test.pixels())
     click.echo(f"judge: {(seen == test.labels.numpy()).mean():.2%} of the real test pictures right")
-    real, _ = judge.examine(some_of_each(train, 0, EACH).images)
-    others, verdicts = judge.examine(some_of_each(train, EACH, EACH).images)
+    real, _ = judge.examine(some_of_each(train, 0, EACH).pixels())
+    others, verdicts = judge.examine(some_of_each(train, EACH, EACH).pixels())
     asked = np.repeat(np.arange(10), EACH)
     floor = frechet(others, reference)
 

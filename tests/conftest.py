@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's library is imported
+
 from inkling.data import Pictures
 from inkling.data.captions import NUMBERS, digit_groups
 from inkling.recipe import Recipe, override
@@ -27,6 +29,15 @@ TINY = [
     "train.precision=float32",
     "sample.steps=2",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Downloads and prepared pictures of the tests go to a folder of their own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INKLING_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture

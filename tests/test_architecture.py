@@ -15,10 +15,10 @@ LAYERS = [
     {"core", "nets", "text", "data", "device"},
     {"recipe"},
     {"recipes", "assemble", "pace"},
-    {"checkpoint", "work"},
+    {"checkpoint", "work", "suit"},
     {"train", "generate"},
     {"evaluate", "visualize"},
-    {"driver"},
+    {"driver", "survey"},
     {"console"},
     {"cli"},
     {"__init__", "__main__"},
@@ -87,6 +87,8 @@ def test_every_module_imports_says_what_it_is_and_is_short(path):
 def test_nothing_is_pickled_and_no_class_is_named_by_a_string():
     for path in MODULES:
         source = path.read_text()
-        assert not re.search(r"import pickle|torch\.load\(|\beval\(['\"]|globals\(\)\[", source), (
+        # One reader needs pickle, for CIFAR's archives, behind an unpickler that knows arrays only.
+        allowed = source.replace("import pickle\n", "") if path.name == "cifar.py" else source
+        assert not re.search(r"import pickle|torch\.load\(|\beval\(['\"]|globals\(\)\[", allowed), (
             path
         )

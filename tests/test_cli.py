@@ -104,6 +104,29 @@ def test_the_default_folder_is_the_first_free_one(tmp_path):
         assert f"{expected}/model.safetensors" in out
 
 
+def test_data_says_what_it_sees_and_shows_it(tmp_path):
+    out, _ = inkling("data", "digits", cwd=tmp_path)
+    assert out.startswith("pictures    1,500\n")
+    assert out.strip().endswith("runs/data-digits.png")
+    with Image.open(tmp_path / "runs" / "data-digits.png") as sheet:
+        assert sheet.width > 400
+    _, error = inkling("data", "digits", "--out", "/proc/x.png", code=2)
+    assert error.startswith("error: cannot write /proc/x.png")
+
+
+def test_own_pictures_train_with_no_further_option(tmp_path):
+    (tmp_path / "photographs").mkdir()
+    for row in range(6):
+        Image.effect_noise((80, 50), 60).save(tmp_path / "photographs" / f"{row}.jpg")
+    (tmp_path / "photographs" / "bad.jpg").write_bytes(b"")
+    settings = ["--set", "data.unreadable=0.5", "--set", "train.batch=2"]
+    _, error = inkling("train", "./photographs", *settings, "--steps", 1, cwd=tmp_path)
+    assert "chosen from the pictures: size theirs, net.widths=" in error
+    assert "6 pictures, 48x48, grey, no captions" in error
+    assert "warning: 1 problems in the data, the first: bad.jpg: not a picture" in error
+    assert (tmp_path / "runs" / "photographs" / "model.safetensors").exists()
+
+
 def test_the_installed_command_refuses_with_exit_code_two_and_no_traceback():
     done = subprocess.run(
         [sys.executable, "-m", "inkling", "sample", "nowhere"], capture_output=True, text=True
@@ -122,7 +145,13 @@ def test_help_needs_no_torch():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["train", "mnits"], "error: there is no recipe 'mnits'; did you mean 'mnist'?"),
+        (
+            ["train", "mnits"],
+            "there is no recipe, data set or folder 'mnits'; did you mean 'mnist'",
+        ),
+        (["data", "cifar"], "did you mean 'cifar10'"),
+        (["data", "mnist", "--data", "nowhere"], "there is no folder nowhere"),
+        (["data", "digits", "--set", "data.sise=8"], "did you mean 'data.size'"),
         (["train", "digits", "--set", "train.lrr=1"], "did you mean 'train.lr'?"),
         (["train", "digits", "--set", "train.lr=-1"], "train.lr=-1: expected `float` > 0"),
         (["train", "digits", "--set", "net.condition=x"], "choose among film, add"),
@@ -131,7 +160,7 @@ def test_help_needs_no_torch():
         (["train", "digits", "--budget", "soon"], "'soon' is no time; write 90s, 5m or 1h30m"),
         (["train", "digits", "--budget", "0s"], "'0s' is no time"),
         (["train", "digits", "--budget", "1m", "--steps", "5"], "both end the run; give one"),
-        (["train", "digits", "--data", "x"], "error: the digits come with scikit-learn"),
+        (["train", "digits", "--data", "."], "error: the digits come with scikit-learn"),
         (["train", "mnist", "--data", "nowhere"], "there is no folder nowhere"),
         (["train", "digits", "--device", "tpu"], "there is no device 'tpu'"),
         (["train", "digits", "--from", "nowhere"], "there is no checkpoint at nowhere"),

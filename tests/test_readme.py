@@ -7,6 +7,7 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import inkling
 from inkling.cli import main
@@ -51,6 +52,9 @@ def test_there_are_commands_to_run():
 
 def test_the_commands_and_the_python_run_in_order(tmp_path):
     mnist = real_data_folder() / "mnist"
+    (tmp_path / "photographs").mkdir()
+    for row in range(40):
+        Image.effect_noise((60, 40), 60).save(tmp_path / "photographs" / f"{row}.png")
     with chdir(tmp_path):
         for words in COMMANDS:
             if mnist.is_dir() or "mnist" not in " ".join(words):

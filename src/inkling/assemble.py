@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from inkling import data
 from inkling.contracts import Cond
 from inkling.core import noise
 from inkling.core.denoiser import Denoiser
+from inkling.data import Options, Pictures
 from inkling.errors import UserError, nearest
 from inkling.nets.unet import UNet
-from inkling.recipe import Net, Recipe, Schedule
+from inkling.recipe import Data, Net, Recipe, Schedule
 from inkling.text import ENCODERS, TextEncoder
 
 
@@ -47,6 +50,17 @@ class TextDenoiser(nn.Module):
         device = next(self.parameters()).device
         encoded: Cond = self.text(self.text.tokenize(captions).to(device))
         return encoded
+
+
+def read_pictures(settings: Data, split: str = "train") -> Pictures:
+    """The pictures that the settings name.
+
+    Raises:
+        UserError: no such data set, or its files are missing or damaged.
+    """
+    options = {name: getattr(settings, name) for name in Options.__dataclass_fields__}
+    found = data.read(settings.name, settings.path, split, Options(**options))
+    return found if settings.mirror is None else replace(found, mirror=settings.mirror)
 
 
 def schedule(settings: Schedule) -> noise.Schedule:

@@ -31,10 +31,15 @@ def watch(reports: Iterator[Report], out: Path) -> Report:
                 facts = progress.learner.facts
                 click.echo(
                     f"{progress.learner.recipe.name} on {facts['device']}, {facts['precision']}: "
-                    f"{facts['pictures']:,} pictures, {facts['parameters'] / 1e6:.2f}M parameters, "
-                    f"into {out}",
+                    f"{facts['data']}; {facts['parameters'] / 1e6:.2f}M parameters; into {out}",
                     err=True,
                 )
+                if facts["problems"]:
+                    click.echo(
+                        f"warning: {len(facts['problems'])} problems in the data, the first: "
+                        f"{facts['problems'][0]} (`inkling data` lists all)",
+                        err=True,
+                    )
             eta = "measuring speed" if progress.eta is None else f"{_duration(progress.eta)} to go"
             line = (
                 f"step {progress.step}/{progress.total or '?'}  loss {loss}  "

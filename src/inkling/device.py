@@ -46,6 +46,18 @@ def precision(wanted: str, device: torch.device) -> str:
     return "bf16" if wanted == "bfloat16" else "no"
 
 
+def room(device: torch.device) -> float:
+    """Bytes that training pictures may take on a device: half of what is free.
+
+    On the CPU there is no limit: what is memory-mapped takes memory as long as there is some.
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] / 2
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() / 2
+    return float("inf")
+
+
 def describe(device: torch.device) -> str:
     """The device in words for people."""
     if device.type == "cuda":

@@ -62,22 +62,22 @@ def claim(out: Path) -> None:
 
 
 def prompts_for(learner: Learner) -> list[str]:
-    """What previews ask for: the classes if there are any, else the first sentences."""
-    names = learner.facts["classes"] or [group[0] for group in learner.pictures.groups]
-    return list(names[:_PREVIEW_PROMPTS])
+    """What previews ask for: the classes if there are any, else sentences from all over the set."""
+    if learner.facts["classes"]:
+        return list(learner.facts["classes"][:_PREVIEW_PROMPTS])
+    said = [group[0] for group in learner.pictures.groups if group[0]]
+    return said[:: max(1, len(said) // _PREVIEW_PROMPTS)][:_PREVIEW_PROMPTS] or [""]
 
 
 def preview(learner: Learner, path: Path) -> Path:
     """Draw the sample grid of this moment: averaged weights, recommended settings."""
     prompts = prompts_for(learner)
-    captions = [prompt for prompt in prompts for _ in range(_PREVIEW_COUNT)]
+    count = _PREVIEW_COUNT if learner.facts["classes"] else _PREVIEW_COUNT // 2
+    captions = [prompt for prompt in prompts for _ in range(count)]
     with learner.averaged() as model, torch.no_grad():
         artist = TextToImage(model, learner.recipe, learner.facts)
         images = artist(captions, seeds=list(range(len(captions)))).numpy()
-    rows = [
-        (prompt, images[i * _PREVIEW_COUNT : (i + 1) * _PREVIEW_COUNT])
-        for i, prompt in enumerate(prompts)
-    ]
+    rows = [(p, images[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
     grids.save(grids.sheet(rows, cell=48), path)
     return path
 

@@ -7,6 +7,8 @@ from inkling.recipe import Recipe
 
 _MEASURED_SHARE = 0.08
 """Share of a budget after which the step count is fixed."""
+_LOOKING_SHARE = 0.12
+"""Share of a budget that previews and validations may take."""
 
 
 class Pace:
@@ -47,6 +49,10 @@ class Pace:
             return
         first, since = self._window
         step_time = (worked - since) / (step - first)
+        if self.total is None and self.pause > 0:
+            # Looking must not eat the time for learning: fewer previews where one takes long.
+            afford = max(1, int(_LOOKING_SHARE * self.budget / self.pause))
+            self.previews = min(self.previews, afford)
         pauses = self.pause * (self.previews if self.total is None else self._previews_left(step))
         left = self.budget - (time.monotonic() - self.started) - pauses
         wanted = step + max(int(left / step_time), 1)

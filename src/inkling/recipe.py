@@ -35,8 +35,30 @@ class Data(Settings, frozen=True):
     """A key of `inkling.data.DATASETS`."""
     path: str = ""
     """A folder to read from; empty: the embedded set, the cache or a download."""
-    validation: Whole = 500
-    """Pictures held out of the training split (never of the test split)."""
+    size: Count | None = None
+    """Height and width in pixels; null, here and below: as the data set says, or as fits what is
+    there."""
+    resize: Literal["crop", "pad", "fit"] = "crop"
+    """Cut what sticks out of the square; keep pixels and surround them; scale and surround."""
+    channels: Literal[1, 3] | None = None
+    """1 for grey, 3 for colour."""
+    background: Annotated[int, Meta(ge=0, le=255)] | None = None
+    """Grey value behind transparency and around pictures."""
+    captions: bool = True
+    """False: an unconditional model."""
+    classes: tuple[str, ...] = ()
+    """Only these classes; empty: the data set's own choice."""
+    limit: Count | None = None
+    """Pictures at most, of each class where there are classes."""
+    hold_out: Share = 0.0
+    """Share of the combinations kept from training, in a set that has combinations."""
+    unreadable: Share = 0.01
+    """Share of pictures that may be unreadable."""
+    mirror: bool | None = None
+    """Mirror half of the pictures; never where left and right mean something."""
+    validation: Whole | None = None
+    """Pictures held out of the training split (never of the test split); null: 500, or a tenth of
+    a small set."""
 
 
 class Net(Settings, frozen=True):
@@ -229,7 +251,9 @@ def _value(text: str) -> Any:
     """A JSON value, a bare list such as `32,64`, or the text itself."""
     for candidate in (text, f"[{text}]") if "," in text else (text,):
         try:
-            return json.loads(candidate.replace("True", "true").replace("False", "false"))
+            return json.loads(
+                candidate.replace("True", "true").replace("False", "false").replace("None", "null")
+            )
         except json.JSONDecodeError:
             pass
     return text
@@ -249,7 +273,7 @@ def _assign(tree: dict[str, Any], path: str, text: str) -> None:
     if isinstance(node.get(leaf), dict):
         raise UserError(nearest(path, _paths(tree), "setting"))
     if isinstance(node.get(leaf), list | tuple) and not isinstance(value, list):
-        value = [value]
+        value = value.split(",") if isinstance(value, str) else [value]
     node[leaf] = text if isinstance(node.get(leaf), str) else value
 
 

@@ -1,5 +1,7 @@
 """The named recipes: Python values, each with its source, expected time and score."""
 
+from msgspec.structs import replace
+
 from inkling.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text, Train
 
 MNIST = Recipe(
@@ -56,4 +58,15 @@ DIGITS = Recipe(
     sample=MNIST.sample,
 )
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DIGITS, MNIST)}
+SHAPES = Recipe(
+    name="shapes",
+    source="inkling's own, on pictures that it draws itself: do sentences compose?",
+    data=Data(name="shapes"),
+    net=replace(MNIST.net, positions=16, cross_attention=True),
+    text=replace(MNIST.text, layers=2),
+    diffusion=MNIST.diffusion,
+    train=MNIST.train,
+    sample=replace(MNIST.sample, scale=1.6),
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DIGITS, MNIST, SHAPES)}

@@ -18,8 +18,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
-from inkling import checkpoint, data, device
-from inkling.assemble import TextDenoiser, assemble, schedule, text_encoder
+from inkling import checkpoint, device
+from inkling.assemble import TextDenoiser, assemble, read_pictures, schedule, text_encoder
 from inkling.core.ema import Ema
 from inkling.core.rng import stream
 from inkling.data import Pictures
@@ -27,6 +27,9 @@ from inkling.errors import UserError
 from inkling.pace import Pace, learning_rate_factor
 from inkling.recipe import Recipe
 from inkling.work import Optimisation, Work, pixels
+
+_VALIDATION = 500
+"""Pictures held out where the recipe does not say."""
 
 
 class Progress(NamedTuple):
@@ -90,17 +93,19 @@ class Learner:
             u = (torch.arange(count) + 0.5) / count
             sigma = schedule(self.recipe.diffusion.noise).sigma(u).float().to(place)
             sigma = sigma[torch.randperm(count, generator=generator).to(place)]
-            clean = pixels(self.validation.images)
+            clean = pixels(self.validation.pixels().to(place))
             noise = torch.randn(clean.shape, generator=generator).to(place)
-            first = [group[0] for group in self.validation.groups]
-            ids = model.text.tokenize(first).to(place)
+            groups, which = torch.unique(self.validation.group, return_inverse=True)
+            first = [self.validation.groups[group][0] for group in groups]
+            ids = model.text.tokenize(first, cut=True).to(place)
+            which = which.to(place)
             losses = [
                 model(
                     clean[rows],
                     noise[rows],
                     sigma[rows],
                     ids,
-                    self.validation.group[rows.cpu()].to(place),
+                    which[rows],
                     self.recipe.diffusion.loss,
                     self.recipe.diffusion.weighting,
                 )
@@ -139,9 +144,12 @@ def prepare(
             f"processes with train.accumulation {recipe.train.accumulation}; use a multiple of "
             f"{share}"
         )
-    folder = Path(recipe.data.path) if recipe.data.path else None
-    everything = data.read(recipe.data.name, folder, "train").to(accelerator.device)
+    with accelerator.main_process_first():  # one process prepares, the others find it prepared
+        everything = read_pictures(recipe.data)
+    everything = everything.to(accelerator.device, device.room(accelerator.device))
     held = recipe.data.validation
+    if held is None:
+        held = min(_VALIDATION, len(everything) // 10)
     if held >= len(everything):
         raise UserError(
             f"data.validation {held} would leave nothing of {len(everything)} pictures to train on"
@@ -154,7 +162,7 @@ def prepare(
         recipe = msgspec.structs.replace(recipe, diffusion=measured)
 
     source = None if start_from is None else checkpoint.load(Path(start_from))
-    channels = everything.images.shape[1]
+    channels = everything.shape[0]
     torch.manual_seed(recipe.train.seed)  # for the fresh weights, the one use of torch's own stream
     text = text_encoder(
         recipe,
@@ -164,7 +172,6 @@ def prepare(
     model = assemble(recipe, text, channels)
     if source is not None:
         _start_from(model, source, start_from)
-    text.tokenize(pictures.sentences)  # a caption that is too long is found before the first step
     model.to(accelerator.device).train()
     train = recipe.train
     ema = Ema(model.parameters(), width=train.ema_width, decay=train.ema_decay or None)
@@ -177,9 +184,11 @@ def prepare(
         ema,
         facts={
             "channels": channels,
-            "size": list(everything.images.shape[2:]),
+            "size": list(everything.shape[1:]),
             "classes": list(everything.classes),
             "pictures": len(pictures),
+            "data": pictures.describe(),
+            "problems": list(pictures.problems),
             "parameters": sum(p.numel() for p in model.parameters()),
             "device": device.describe(accelerator.device),
             "precision": {"no": "float32", "bf16": "bfloat16"}[accelerator.mixed_precision],

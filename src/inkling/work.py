@@ -20,6 +20,12 @@ def pixels(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
+def trimmed(ids: Tensor) -> Tensor:
+    """Token ids [M, L] without the padding that all of them have."""
+    longest = int((ids != 0).sum(1).max())
+    return ids[:, : max(longest, 1)]
+
+
 class Draws(NamedTuple):
     """The randomness of a step, for the global batch B; all on the CPU but the noise."""
 
@@ -31,6 +37,8 @@ class Draws(NamedTuple):
     """[B] noise levels."""
     noise: Tensor
     """[B, C, H, W] standard normal."""
+    mirrored: Tensor
+    """[B] bool: which pictures are mirrored, in a set that allows it."""
 
 
 def draw(recipe: Recipe, law: Schedule, step: int, shape: torch.Size, place: Any) -> Draws:
@@ -42,7 +50,8 @@ def draw(recipe: Recipe, law: Schedule, step: int, shape: torch.Size, place: Any
         u = (torch.randperm(batch, generator=generator) + u) / batch
     noise_generator = stream(recipe.train.seed, "noise", step, device=place)
     noise = torch.randn(batch, *shape, generator=noise_generator, device=place)
-    return Draws(wording, drop < recipe.train.caption_drop, law.sigma(u), noise)
+    mirrored = torch.rand(batch, generator=stream(recipe.train.seed, "mirror", step)) < 0.5
+    return Draws(wording, drop < recipe.train.caption_drop, law.sigma(u), noise, mirrored)
 
 
 class Work:
@@ -55,7 +64,7 @@ class Work:
         self.model = accelerator.prepare(model)
         self.feed = Feed(pictures, recipe.train.seed)
         self.law = schedule(recipe.diffusion.noise)
-        self.ids = model.text.tokenize(pictures.sentences)
+        self.ids = model.text.tokenize(pictures.sentences, cut=True)
         parts = accelerator.num_processes * recipe.train.accumulation
         size = recipe.train.batch // parts
         first = accelerator.process_index * recipe.train.accumulation
@@ -68,17 +77,18 @@ class Work:
         """Add up the gradients of step `step`; its mean loss [] over all processes."""
         train, diffusion = self.recipe.train, self.recipe.diffusion
         place = self.accelerator.device
-        draws = draw(self.recipe, self.law, step, self.pictures.images.shape[1:], place)
-        batch = self.feed.batch(step * train.batch, train.batch, draws.wording)
+        draws = draw(self.recipe, self.law, step, self.pictures.shape, place)
+        mirrored = draws.mirrored if self.pictures.mirror else None
+        batch = self.feed.batch(step * train.batch, train.batch, draws.wording, mirrored)
         captions = torch.where(draws.dropped, 0, batch.captions)
         total = torch.zeros((), device=place)
         for rows in self.parts:
             needed, which = torch.unique(captions[rows], return_inverse=True)
             losses = self.model(
-                pixels(batch.images[rows]),
+                pixels(batch.images[rows].to(place)),
                 draws.noise[rows],
                 draws.sigma[rows].to(place),
-                self.ids[needed].to(place),
+                trimmed(self.ids[needed]).to(place),
                 which.to(place),
                 diffusion.loss,
                 diffusion.weighting,

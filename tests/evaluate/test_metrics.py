@@ -65,11 +65,11 @@ def test_score_counts_what_was_asked():
 
 
 def test_a_judge_learns_the_embedded_digits_and_comes_back_from_disk(tmp_path):
-    train, test = (data.read("digits", None, split) for split in ("train", "test"))
+    train, test = (data.read("digits", split=split) for split in ("train", "test"))
     *_, last = train_judge(train, test, epochs=25)
     assert last.accuracy > 0.9
     last.judge.save(tmp_path / "judge.safetensors", last.accuracy)
-    features, classes = Judge.load(tmp_path / "judge.safetensors").examine(test.images)
+    features, classes = Judge.load(tmp_path / "judge.safetensors").examine(test.pixels())
     assert features.shape == (297, 128)
     assert (classes == test.labels.numpy()).mean() == pytest.approx(last.accuracy)
 

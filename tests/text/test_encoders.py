@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from inkling.data.captions import digit_sentences, held_out_digit_sentences
-from inkling.errors import UserError
+from inkling.errors import UserError, UserNote
 from inkling.text import ENCODERS, LabelEncoder, TransformerEncoder
 
 SENTENCES = ("", *(s for digit in range(10) for s in digit_sentences(digit)))
@@ -91,3 +91,21 @@ def test_held_out_phrasings_are_new_sentences_of_known_words():
         for sentence in held_out_digit_sentences(digit):
             assert sentence not in SENTENCES
             assert encoder.unknown_words(sentence) == []
+
+
+def test_training_captions_that_are_too_long_are_cut_and_counted():
+    long = " ".join(map(str, range(100)))
+    fields = {"width": 16, "layers": 1, "heads": 2, "max_tokens": 16, "vocabulary_size": 300}
+    encoder = TransformerEncoder.fit(["", "a cat", long], **fields)
+    with pytest.warns(UserNote, match="1 of 3 captions are longer than 16 tokens"):
+        ids = encoder.tokenize(["", "a cat", long], cut=True)
+    assert ids.shape == (3, 16)
+    with pytest.raises(UserError, match="reads at most 16 tokens"):
+        encoder.tokenize([long])
+
+
+def test_a_model_without_captions_says_so():
+    encoder = LabelEncoder.fit([""], width=8)
+    assert encoder.tokenize(["", ""]).tolist() == [[0], [0]]
+    with pytest.raises(UserError, match="trained without captions and cannot read 'seven'"):
+        encoder.tokenize(["seven"])

@@ -107,8 +107,8 @@ def train_judge(
 ) -> Iterator[Verdict]:
     """Train on real pictures with small rotations, scalings and shifts; yields every epoch."""
     torch.manual_seed(seed)
-    size = (train.images.shape[2], train.images.shape[3])
-    judge = Judge(train.images.shape[1], len(train.classes), size)
+    size = (train.shape[1], train.shape[2])
+    judge = Judge(train.shape[0], len(train.classes), size)
     judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = max(1, len(train) // _BATCH)
     batch = len(train) // steps if len(train) < _BATCH else _BATCH
@@ -125,7 +125,7 @@ def train_judge(
         optimiser.step()
         rate.step()
         if (step + 1) % steps == 0:
-            _, found = judge.examine(test.images)
+            _, found = judge.examine(test.pixels())
             accuracy = float((found == test.labels.numpy()).mean())
             yield Verdict((step + 1) // steps, judge, accuracy)
 

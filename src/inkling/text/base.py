@@ -34,8 +34,12 @@ class TextEncoder(nn.Module, ABC):
         """Everything but the weights, as text for the checkpoint."""
 
     @abstractmethod
-    def tokenize(self, captions: Sequence[str]) -> Tensor:
+    def tokenize(self, captions: Sequence[str], *, cut: bool = False) -> Tensor:
         """Token ids [B, L] int64; 0 is padding.
+
+        Args:
+            captions: what to read.
+            cut: read the beginning of a caption that is too long, and warn, rather than refuse it.
 
         Raises:
             UserError: a caption that this encoder cannot take, with what it can.

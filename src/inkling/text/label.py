@@ -33,8 +33,13 @@ class LabelEncoder(TextEncoder):
     def vocabulary(self) -> str:
         return json.dumps(self.names)
 
-    def tokenize(self, captions: Sequence[str]) -> Tensor:
+    def tokenize(self, captions: Sequence[str], *, cut: bool = False) -> Tensor:
         for caption in captions:
+            if caption not in self._row and not self.names:
+                raise UserError(
+                    f"this model was trained without captions and cannot read {caption[:60]!r}; "
+                    "leave the prompt out"
+                )
             if caption not in self._row:
                 names = ", ".join(repr(name) for name in self.names[:20])
                 raise UserError(

@@ -6,6 +6,7 @@ bytes if need be.
 
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -14,10 +15,12 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor, nn
 
 from inkling.contracts import Cond
-from inkling.errors import UserError
+from inkling.errors import UserError, UserNote
 from inkling.text.base import TextEncoder
 
 PAD, NULL = "<pad>", "<null>"
+_NULL_ID = 1
+"""Padding and the null caption are the first two entries of every vocabulary."""
 
 
 def _words(text: str) -> set[str]:
@@ -87,18 +90,26 @@ class TransformerEncoder(TextEncoder):
     def vocabulary(self) -> str:
         return json.dumps({"tokenizer": self.tokenizer.to_str(), "words": sorted(self.words)})
 
-    def tokenize(self, captions: Sequence[str]) -> Tensor:
-        rows = []
-        for caption in captions:
-            text = caption.strip()
-            ids = self.tokenizer.encode(text).ids if text else [self.tokenizer.token_to_id(NULL)]
-            if len(ids) > self.max_tokens:
-                raise UserError(
-                    f"the prompt {caption[:40]!r}... is {len(caption)} characters and {len(ids)} "
-                    f"tokens long; this model reads at most {self.max_tokens} tokens, so shorten it"
-                )
-            rows.append(torch.tensor(ids))
-        return nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    def tokenize(self, captions: Sequence[str], *, cut: bool = False) -> Tensor:
+        found = self.tokenizer.encode_batch([caption.strip() for caption in captions])
+        rows = [encoding.ids or [_NULL_ID] for encoding in found]
+        long = [place for place, ids in enumerate(rows) if len(ids) > self.max_tokens]
+        if long and not cut:
+            caption, count = captions[long[0]], len(rows[long[0]])
+            raise UserError(
+                f"the prompt {caption[:40]!r}... is {len(caption)} characters and {count} "
+                f"tokens long; this model reads at most {self.max_tokens} tokens, so shorten it"
+            )
+        if long:
+            warnings.warn(
+                f"{len(long):,} of {len(rows):,} captions are longer than {self.max_tokens} tokens "
+                "and only their beginning is read; --set text.max_tokens reads more",
+                UserNote,
+                stacklevel=2,
+            )
+        return nn.utils.rnn.pad_sequence(
+            [torch.tensor(ids[: self.max_tokens]) for ids in rows], batch_first=True
+        )
 
     def unknown_words(self, caption: str) -> list[str]:
         return sorted(_words(caption) - self.words)

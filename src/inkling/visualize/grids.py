@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 _GAP = 4
 _TINY = 16
-_PAPER, _INK = (255, 255, 255), (40, 40, 40)
+_PAPER, _INK, _EDGE = (255, 255, 255), (40, 40, 40), (225, 225, 225)
+_CAPTION_LINES = 4
 
 
 def as_picture(image: np.ndarray) -> Image.Image:
@@ -66,11 +67,42 @@ def sheet(
     return page
 
 
-def _fitted(caption: str, most_lines: int) -> str:
-    lines = textwrap.wrap(caption, 20)
+def contacts(
+    pairs: Sequence[tuple[str, np.ndarray]], *, across: int = 6, cell: int = 144
+) -> Image.Image:
+    """Pictures with a caption below each.
+
+    Args:
+        pairs: (caption, uint8 [C, H, W]), all of one size.
+        across: pictures in a row.
+        cell: least width of a picture in pixels.
+    """
+    height, width = pairs[0][1].shape[-2:]
+    factor = max(1, -(-cell // max(height, width)))
+    tall, wide = height * factor, width * factor
+    font = ImageFont.load_default(size=12)
+    letters = max(8, round(wide / font.getlength("n")))
+    texts = [_fitted(caption, _CAPTION_LINES, letters) for caption, _ in pairs]
+    below = 16 * max(text.count("\n") + bool(text) for text in texts) + _GAP
+    across = min(across, len(pairs))
+    down = -(-len(pairs) // across)
+    size = (_GAP + across * (wide + 2 * _GAP), _GAP + down * (tall + below + _GAP))
+    page = Image.new("RGB", size, _PAPER)
+    draw = ImageDraw.Draw(page)
+    for place, (_, image) in enumerate(pairs):
+        row, column = divmod(place, across)
+        x, y = _GAP + column * (wide + 2 * _GAP), _GAP + row * (tall + below + _GAP)
+        page.paste(as_picture(image).resize((wide, tall), Image.Resampling.NEAREST), (x, y))
+        draw.rectangle((x - 1, y - 1, x + wide, y + tall), outline=_EDGE)
+        draw.multiline_text((x, y + tall + 2), texts[place], fill=_INK, font=font, spacing=2)
+    return page
+
+
+def _fitted(caption: str, most_lines: int, letters: int = 20) -> str:
+    lines = textwrap.wrap(caption, letters)
     if len(lines) > max(most_lines, 1):
         lines = [*lines[: max(most_lines, 1)]]
-        lines[-1] = lines[-1][:17] + "..."
+        lines[-1] = lines[-1][: letters - 3] + "..."
     return "\n".join(lines)
 
 

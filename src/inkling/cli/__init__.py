@@ -1,0 +1,47 @@
+"""The command line: verbs that call the library. What is heavy is imported inside the verbs."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from inkling import __version__
+from inkling.cli.data import judge, look
+from inkling.cli.sample import sample
+from inkling.cli.train import recipes, train
+from inkling.errors import UserError, UserNote
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="inkling")
+def cli() -> None:
+    """Train small text-conditioned diffusion models from scratch, and draw with them."""
+
+
+for verb in (recipes, look, train, sample, judge):
+    cli.add_command(verb)
+
+
+def _say_warning(message: Warning | str, *_place: Any) -> None:
+    click.echo(f"warning: {message}", err=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a user's mistake is one sentence and exit code 2."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserNote)
+            warnings.showwarning = _say_warning  # type: ignore[assignment]
+            code = cli.main(arguments, standalone_mode=False)
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        code = 2
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped", err=True)
+        code = 130
+    sys.exit(code or 0)

@@ -1,0 +1,108 @@
+"""`inkling train` and `inkling recipes`."""
+
+import time
+from pathlib import Path
+
+import click
+
+from inkling.cli.options import DEVICE, Duration
+from inkling.errors import UserError, nearest
+from inkling.recipe import to_json
+
+
+@click.command()
+@click.argument("name", required=False)
+def recipes(name: str | None) -> None:
+    """List the recipes, or print one whole."""
+    from inkling.recipes import RECIPES
+
+    if name is not None:
+        if name not in RECIPES:
+            raise UserError(nearest(name, RECIPES, "recipe"))
+        click.echo(to_json(RECIPES[name]))
+        return
+    for recipe in RECIPES.values():
+        click.echo(f"{recipe.name:12} {recipe.source}\n{'':12} {recipe.expected}")
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/RECIPE.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with the data set's files.")
+@click.option("--budget", type=Duration(), help="Time to train for, such as 90s, 5m or 1h30m.")
+@click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps, instead of a budget.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and noise; default 0.")
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting.")
+@click.option("--from", "start_from", type=click.Path(path_type=Path), help="Start from this run.")
+@DEVICE
+def train(
+    recipe: str,
+    out: Path | None,
+    data: Path | None,
+    budget: float | None,
+    steps: int | None,
+    seed: int | None,
+    assignments: tuple[str, ...],
+    start_from: Path | None,
+    device: str,
+) -> None:
+    """Train RECIPE and write the model, its metrics and its previews into a run folder.
+
+    RECIPE is a recipe, a data set, a folder of your own pictures, or hub:OWNER/NAME; without a
+    recipe of that name, settings are chosen from the pictures.
+
+    \b
+    inkling train digits --budget 1m
+    inkling train ./photographs
+    inkling train mnist --budget 5m --out runs/five-minutes
+    inkling train mnist --steps 2000 --set train.lr=1e-3 --set net.widths=32,128
+    """
+    started = time.monotonic() - time.process_time()  # the imports count too
+    given = [
+        f"{name}={value}"
+        for name, value in (
+            ("data.path", data),
+            ("train.seed", seed),
+            ("train.budget", budget if steps is None else None),
+            ("train.steps", steps if budget is None else None),
+        )
+        if value is not None
+    ]
+    if budget is not None and steps is not None:
+        raise UserError(f"--budget {budget:g}s and --steps {steps} both end the run; give one")
+    if budget is not None:
+        given.append("train.steps=0")
+    from inkling import console, driver, suit
+    from inkling.recipes import RECIPES
+
+    name, _ = suit.located(recipe)
+    out = out or _free_folder(Path("runs"), name)
+    driver.check_free(out)
+    chosen = suit.resolve(recipe, [*assignments, *given])
+    if recipe not in RECIPES:
+        net, text = chosen.net, chosen.text
+        click.echo(
+            f"chosen from the pictures: size {chosen.data.size or 'theirs'}, "
+            f"net.widths={','.join(map(str, net.widths))} net.patch={net.patch} "
+            f"net.cross_attention={str(net.cross_attention).lower()} text.encoder={text.encoder} "
+            f"sample.scale={chosen.sample.scale:g}",
+            err=True,
+        )
+    reports = driver.run(chosen, out, device_name=device, start_from=start_from, started=started)
+    last = console.watch(reports, out)
+    progress = last.progress
+    click.echo(
+        f"{progress.step} steps, {progress.step * progress.learner.recipe.train.batch:,} pictures, "
+        f"{progress.learner.seconds:.0f} s\n"
+        f"model   {out / 'model.safetensors'}\n"
+        f"samples {last.preview or out / 'samples'}\n"
+        f'draw    inkling sample {out} "{driver.prompts_for(progress.learner)[-1]}"'
+    )
+
+
+def _free_folder(parent: Path, name: str) -> Path:
+    """`parent/name`, or with the first free number behind it."""
+    number, candidate = 2, parent / name
+    while candidate.exists():
+        number, candidate = number + 1, parent / f"{name}-{number}"
+    return candidate

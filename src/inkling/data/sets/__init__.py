@@ -1,0 +1,1 @@
+"""The named data sets: each file names a source and its captions."""

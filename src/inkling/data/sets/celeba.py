@@ -1,0 +1,43 @@
+"""CelebA: 202,599 faces with forty attributes, turned into sentences; colour, 178x218."""
+
+from pathlib import Path
+
+from inkling.data.captions import FACE_GRAMMAR, face_sentences
+from inkling.data.fetch import cache_folder
+from inkling.data.pictures import Dataset
+from inkling.data.source import Options, Source
+from inkling.data.sources.attributes import attributes
+from inkling.errors import UserError
+
+_TABLE = "list_attr_celeba.txt"
+
+
+def find(folder: Path | None, split: str, options: Options) -> Source:
+    """CelebA from a folder; its publisher allows no direct download.
+
+    Raises:
+        UserError: the folder lacks the pictures or their attributes.
+    """
+    place = folder or cache_folder() / "celeba"
+    table = next((p for p in (place / _TABLE, place / "Anno" / _TABLE) if p.is_file()), None)
+    homes = (place / "img_align_celeba", place / "Img" / "img_align_celeba")
+    pictures = next((home for home in homes if home.is_dir()), None)
+    if table is None or pictures is None:
+        raise UserError(
+            f"there is no CelebA in {place}; fetch img_align_celeba.zip, {_TABLE} and "
+            "list_eval_partition.txt from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, "
+            "unpack the pictures into img_align_celeba/ beside the two, and name their folder "
+            "with --data"
+        )
+    return attributes(table, pictures, split, face_sentences, FACE_GRAMMAR)
+
+
+CELEBA = Dataset(
+    title="CelebA, 202,599 faces with attributes, colour, from 178x218",
+    find=find,
+    licence="non-commercial research only (agreement of its publisher)",
+    citation="Liu, Luo, Wang & Tang 2015, Deep Learning Face Attributes in the Wild",
+    size=64,
+    channels=3,
+    mirror=True,
+)

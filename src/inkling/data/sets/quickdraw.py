@@ -1,0 +1,161 @@
+"""Quick, Draw!: fifty million drawings in 345 classes, 28x28; by default nine fruits."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from inkling.data.captions import drawing_groups
+from inkling.data.fetch import cache_folder, fetch
+from inkling.data.pictures import Dataset
+from inkling.data.source import Item, Options, Source
+from inkling.data.sources.strokes import SIDE, read_bitmaps, read_strokes
+from inkling.errors import UserError, nearest
+
+_URL = "https://storage.googleapis.com/quickdraw_dataset/full/numpy_bitmap/"
+FRUITS = (
+    "apple",
+    "banana",
+    "blackberry",
+    "blueberry",
+    "grapes",
+    "pear",
+    "pineapple",
+    "strawberry",
+    "watermelon",
+)
+PER_CLASS = 11_000
+"""Drawings of a class to train on, where no limit is given."""
+_TEST_SHARE = 10
+"""One test drawing for so many to train on: there is no official split."""
+_HEADER = 128
+"""Bytes before the first drawing, at most."""
+
+CLASSES = tuple(
+    """
+aircraft carrier, airplane, alarm clock, ambulance, angel, animal migration, ant, anvil, apple,
+arm, asparagus, axe, backpack, banana, bandage, barn, baseball, baseball bat, basket,
+basketball, bat, bathtub, beach, bear, beard, bed, bee, belt, bench, bicycle, binoculars, bird,
+birthday cake, blackberry, blueberry, book, boomerang, bottlecap, bowtie, bracelet, brain,
+bread, bridge, broccoli, broom, bucket, bulldozer, bus, bush, butterfly, cactus, cake,
+calculator, calendar, camel, camera, camouflage, campfire, candle, cannon, canoe, car, carrot,
+castle, cat, ceiling fan, cello, cell phone, chair, chandelier, church, circle, clarinet, clock,
+cloud, coffee cup, compass, computer, cookie, cooler, couch, cow, crab, crayon, crocodile,
+crown, cruise ship, cup, diamond, dishwasher, diving board, dog, dolphin, donut, door, dragon,
+dresser, drill, drums, duck, dumbbell, ear, elbow, elephant, envelope, eraser, eye, eyeglasses,
+face, fan, feather, fence, finger, fire hydrant, fireplace, firetruck, fish, flamingo,
+flashlight, flip flops, floor lamp, flower, flying saucer, foot, fork, frog, frying pan, garden,
+garden hose, giraffe, goatee, golf club, grapes, grass, guitar, hamburger, hammer, hand, harp,
+hat, headphones, hedgehog, helicopter, helmet, hexagon, hockey puck, hockey stick, horse,
+hospital, hot air balloon, hot dog, hot tub, hourglass, house, house plant, hurricane, ice
+cream, jacket, jail, kangaroo, key, keyboard, knee, knife, ladder, lantern, laptop, leaf, leg,
+light bulb, lighter, lighthouse, lightning, line, lion, lipstick, lobster, lollipop, mailbox,
+map, marker, matches, megaphone, mermaid, microphone, microwave, monkey, moon, mosquito,
+motorbike, mountain, mouse, moustache, mouth, mug, mushroom, nail, necklace, nose, ocean,
+octagon, octopus, onion, oven, owl, paintbrush, paint can, palm tree, panda, pants, paper clip,
+parachute, parrot, passport, peanut, pear, peas, pencil, penguin, piano, pickup truck, picture
+frame, pig, pillow, pineapple, pizza, pliers, police car, pond, pool, popsicle, postcard,
+potato, power outlet, purse, rabbit, raccoon, radio, rain, rainbow, rake, remote control,
+rhinoceros, rifle, river, roller coaster, rollerskates, sailboat, sandwich, saw, saxophone,
+school bus, scissors, scorpion, screwdriver, sea turtle, see saw, shark, sheep, shoe, shorts,
+shovel, sink, skateboard, skull, skyscraper, sleeping bag, smiley face, snail, snake, snorkel,
+snowflake, snowman, soccer ball, sock, speedboat, spider, spoon, spreadsheet, square, squiggle,
+squirrel, stairs, star, steak, stereo, stethoscope, stitches, stop sign, stove, strawberry,
+streetlight, string bean, submarine, suitcase, sun, swan, sweater, swing set, sword, syringe,
+table, teapot, teddy-bear, telephone, television, tennis racquet, tent, The Eiffel Tower, The
+Great Wall of China, The Mona Lisa, tiger, toaster, toe, toilet, tooth, toothbrush, toothpaste,
+tornado, tractor, traffic light, train, tree, triangle, trombone, truck, trumpet, t-shirt,
+umbrella, underwear, van, vase, violin, washing machine, watermelon, waterslide, whale, wheel,
+windmill, wine bottle, wine glass, wristwatch, yoga, zebra, zigzag
+""".replace("\n", " ")
+    .strip()
+    .split(", ")
+)
+"""The 345 classes, as the publisher names them."""
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    """The drawings of a class in a folder, under the publisher's names for such files."""
+    stems = (name, name.replace(" ", "_"), f"full_simplified_{name}", f"full_numpy_bitmap_{name}")
+    candidates = [folder / f"{stem}{end}" for stem in stems for end in (".npy", ".ndjson")]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _download(name: str, most: int) -> Path:
+    """The beginning of a class's bitmap file: as much as is needed, of about 100 MB."""
+    file = cache_folder() / "quickdraw" / f"{name}-{most}.npy"
+    return fetch(
+        f"{_URL}{name.replace(' ', '%20')}.npy",
+        file,
+        first=_HEADER + most * SIDE * SIDE,
+        instead=f"or put {name}.npy into a folder and name it with --data",
+    )
+
+
+def _classes(folder: Path | None, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes asked for, or those that the folder holds, or the nine fruits."""
+    for name in asked:
+        if name not in CLASSES:
+            raise UserError(nearest(name, CLASSES, "Quick, Draw! class"))
+    if asked or folder is None:
+        return asked or FRUITS
+    found = tuple(name for name in CLASSES if _file(folder, name))
+    if not found:
+        raise UserError(
+            f"{folder} holds no Quick, Draw! files; put apple.npy (bitmaps) or apple.ndjson "
+            "(simplified strokes) there, or any of the 345 classes"
+        )
+    return found
+
+
+def find(folder: Path | None, split: str, options: Options) -> Source:
+    """Drawings of the classes asked for, the first ones to train on, the next ones to test on.
+
+    Raises:
+        UserError: no such class, its file is missing, or nothing could be downloaded.
+    """
+    names = _classes(folder, options.classes)
+    limit = options.limit or PER_CLASS
+    most = limit + max(1, limit // _TEST_SHARE)
+    files = []
+    for name in names:
+        file = _download(name, most) if folder is None else _file(folder, name)
+        if file is None:
+            raise UserError(f"{folder} holds no {name}.npy nor {name}.ndjson; put it there")
+        files.append(file)
+    problems: list[str] = []
+
+    def drawings(file: Path, label: int) -> tuple[int, Iterator[Item]]:
+        if file.suffix == ".ndjson":
+            with file.open("rb") as lines:
+                count = min(sum(1 for line in lines if line.strip()), most)
+            return count, read_strokes(file, label, options.size or SIDE, problems)
+        images = read_bitmaps(file, most)
+        rows = (Item(f"{file.name} row {i}", image, (), label) for i, image in enumerate(images))
+        return len(images), rows
+
+    def items() -> Iterator[Item]:
+        problems.clear()
+        for label, file in enumerate(files):
+            count, found = drawings(file, label)
+            cut = count * _TEST_SHARE // (_TEST_SHARE + 1)
+            yield from islice(found, 0, cut) if split == "train" else islice(found, cut, count)
+
+    return Source(
+        items,
+        None,
+        files,
+        stamp=f"{split} {limit}",
+        classes=names,
+        problems=problems,
+        **drawing_groups(names),
+    )
+
+
+QUICKDRAW = Dataset(
+    title="Quick, Draw!, drawings of 345 kinds of things, grey, 28x28",
+    find=find,
+    licence="CC BY 4.0",
+    citation="Ha & Eck 2017, A Neural Representation of Sketch Drawings",
+    channels=1,
+    background=0,
+)

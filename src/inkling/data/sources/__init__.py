@@ -1,0 +1,1 @@
+"""Formats: each file reads one and knows no data set."""

@@ -1,0 +1,61 @@
+"""CelebA's `list_attr_celeba.txt`: forty yes-or-no attributes for each picture."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from inkling.data.source import Item, Source
+from inkling.errors import UserError
+
+_PARTITION = {"train": ("0",), "test": ("2",)}
+
+
+def attributes(
+    table: Path,
+    pictures: Path,
+    split: str,
+    sentences: Callable[[frozenset[str]], tuple[str, ...]],
+    stamp: str = "",
+) -> Source:
+    """The pictures of an attribute table.
+
+    Args:
+        table: `list_attr_celeba.txt`: a count, the names, then a row of 1 and -1 for each picture.
+        pictures: their folder.
+        split: by `list_eval_partition.txt` beside the table; without it everything is "train".
+        sentences: what to say about a picture with these attributes.
+        stamp: changes when the grammar does.
+
+    Raises:
+        UserError: the table is cut short, or no attribute table.
+    """
+    try:
+        lines = table.read_text("ascii").splitlines()
+        count, names = int(lines[0]), lines[1].split()
+        rows = [line.split() for line in lines[2 : 2 + count]]
+    except (OSError, ValueError, IndexError, UnicodeDecodeError):
+        raise UserError(
+            f"{table} is no attribute table; the first line should be a count, the second names"
+        ) from None
+    torn = next((row for row in rows if len(row) != 1 + len(names)), None)
+    if len(rows) < count or torn is not None:
+        raise UserError(f"{table} is cut short: {len(rows):,} of {count:,} rows; fetch it again")
+    partition = _read_partition(table.with_name("list_eval_partition.txt"))
+    if partition:
+        rows = [row for row in rows if partition.get(row[0]) in _PARTITION[split]]
+    elif split != "train":
+        rows = []
+
+    def items() -> Iterator[Item]:
+        for name, *values in rows:
+            marked = frozenset(n for n, value in zip(names, values, strict=True) if value == "1")
+            yield Item(name, pictures / name, sentences(marked))
+
+    files = [pictures / row[0] for row in rows]
+    return Source(items, len(rows), [table, *filter(Path.is_file, files)], stamp=split + stamp)
+
+
+def _read_partition(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    pairs = [line.split() for line in path.read_text("ascii").splitlines() if line.strip()]
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}

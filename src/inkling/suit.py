@@ -1,0 +1,122 @@
+"""A recipe for pictures that no named recipe was made for: chosen from what the data are.
+
+Everything chosen here is an ordinary setting: it is printed, recorded and can be overridden.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from inkling.assemble import read_pictures
+from inkling.data import DATASETS, Pictures
+from inkling.errors import UserError, nearest
+from inkling.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text, override
+from inkling.recipes import MNIST, RECIPES
+
+_CAPTIONED = 400
+"""More distinct sentences than this are captions rather than names of classes."""
+
+
+def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
+    """A recipe for these pictures, for five minutes on two cores, or as long as one likes.
+
+    Args:
+        name: what to call it.
+        data: where the pictures came from.
+        pictures: what is there.
+    """
+    channels, height, width = pictures.shape
+    side = max(height, width)
+    colour, captioned = channels == 3, len(pictures.sentences) > _CAPTIONED
+    patch = 1 if side <= 16 else 2 if side <= 40 else 4 if side <= 80 else 8
+    positions = -(-side // patch)
+    net = Net(
+        widths=(32, 64),
+        blocks=(1, 1),
+        attention=(False, False),
+        middle=1,
+        cross_attention=captioned,
+        patch=patch,
+        positions=positions,
+        template=8 if pictures.conditional else 0,
+        embedding=256 if colour else 128,
+    )
+    text = Text(encoder="transformer", width=128, layers=2 if captioned else 1, max_tokens=64)
+    if not pictures.conditional:
+        text = Text(encoder="label", width=16, heads=1)
+    # Photographs have detail at every scale, drawings an outline: the noise that teaches most
+    # lies lower for the first (Karras et al. 2022, table 1, for CIFAR-10).
+    mean, std = (-0.6, 1.2) if colour else (0.3, 1.0)
+    law = {"mean": mean, "std": std, "sigma_min": 0.005, "sigma_max": 80.0}
+    scale = MNIST.sample.scale if pictures.conditional else 1.0
+    return Recipe(
+        name=name,
+        source="chosen by inkling from the pictures: their size, colours and captions",
+        data=data,
+        net=net,
+        text=text,
+        diffusion=Diffusion(prediction="edm", noise=Schedule(name="lognormal", options=law)),
+        train=MNIST.train,
+        sample=_sample(colour, scale),
+    )
+
+
+def _sample(colour: bool, scale: float) -> Sample:
+    if not colour:
+        return replace(MNIST.sample, scale=scale)
+    grid = Schedule(name="karras", options={"sigma_min": 0.01, "sigma_max": 80.0})
+    return replace(MNIST.sample, steps=15, grid=grid, scale=scale)
+
+
+def resolve(target: str, assignments: Sequence[str]) -> Recipe:
+    """The recipe for what a user names: a recipe, a data set, a path or a hub id.
+
+    Args:
+        target: `mnist`, `cifar10`, `./photographs`, `hub:owner/name`.
+        assignments: settings as for `override`.
+
+    Raises:
+        UserError: nothing of that name, pictures that cannot be read, or a wrong setting.
+    """
+    if target in RECIPES:
+        return override(RECIPES[target], assignments)
+    about_data = [each for each in assignments if each.strip().startswith("data.")]
+    name, settings, pictures = read_target(target, about_data)
+    return override(recipe_for(name, settings, pictures), assignments)
+
+
+def read_target(
+    target: str, assignments: Sequence[str], split: str = "train"
+) -> tuple[str, Data, Pictures]:
+    """(name, settings, pictures) of a target, as `resolve` takes it; only `data.*` settings count.
+
+    Raises:
+        UserError: nothing of that name, pictures that cannot be read, or a wrong setting.
+    """
+    name, found = located(target)
+    settings = override(Recipe(name=name, source="", data=found), assignments).data
+    return name, settings, read_pictures(settings, split)
+
+
+def located(target: str) -> tuple[str, Data]:
+    """(a name for it, where the pictures of a target are).
+
+    Raises:
+        UserError: nothing of that name.
+    """
+    if target in DATASETS and target not in ("folder", "hub"):
+        return target, Data(name=target)
+    if target in RECIPES:
+        return target, RECIPES[target].data
+    kind, sign, rest = target.partition(":")
+    if sign and kind == "hub":
+        return rest.replace("/", "-").replace(":", "-"), Data(name="hub", path=rest)
+    path = Path(target).expanduser()
+    if path.exists():
+        return path.resolve().name.split(".")[0], Data(name="folder", path=str(path))
+    known = dict.fromkeys([*RECIPES, *DATASETS])
+    known = {name: None for name in known if name not in ("folder", "hub")}
+    raise UserError(
+        nearest(target, known, "recipe, data set or folder") + ", or name a folder of pictures"
+    )
