@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from inkling.data import read
+from inkling.data import Options, read
 from inkling.data.sets import mnist
 from inkling.data.sources.idx import read_idx
 from inkling.errors import UserError
@@ -79,6 +79,10 @@ def test_bad_folders_are_one_sentence(tmp_path):
         read("mnist", str(tmp_path))
     with pytest.raises(UserError, match="did you mean 'mnist'"):
         read("mnits")
+    with pytest.raises(UserError, match="no split of 'digits': 'tset'; did you mean 'test'"):
+        read("digits", split="tset")
+    with pytest.raises(UserError, match=r"data.hold_out=0.1 means nothing for 'digits'"):
+        read("digits", options=Options(hold_out=0.1))
     with pytest.raises(UserError, match="need no folder"):
         read("digits", str(tmp_path))
 

@@ -48,6 +48,13 @@ def read(name: str, path: str = "", split: str = "train", options: Options = Opt
     if name not in DATASETS:
         raise UserError(nearest(name, DATASETS, "data set"))
     dataset = DATASETS[name]
+    if split not in dataset.splits:
+        raise UserError(nearest(split, dataset.splits, f"split of {name!r}:"))
+    if options.hold_out and "held_out" not in dataset.splits:
+        raise UserError(
+            f"data.hold_out={options.hold_out:g} means nothing for {name!r}, which has no "
+            "combinations to hold out; leave it out, or train shapes"
+        )
     place = Path(path).expanduser() if path else None
     if place is not None and name != "hub" and not place.exists():
         raise UserError(
