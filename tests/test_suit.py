@@ -11,7 +11,8 @@ from inkling.recipe import Data, from_json, to_json
 from inkling.train import fit
 from tests.conftest import TINY
 
-QUICK = [*TINY, "data.validation=2", "train.steps=2", "train.batch=4", "net.attention=false,false"]
+QUICK = [*TINY, "data.validation=2", "train.steps=2", "train.batch=4"]
+QUICK += ["net.blocks=1,1", "net.attention=false,false"]
 
 
 def write(folder, size, mode, count=8, captions=False, classes=1):

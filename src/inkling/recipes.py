@@ -61,6 +61,8 @@ DIGITS = Recipe(
 SHAPES = Recipe(
     name="shapes",
     source="inkling's own, on pictures that it draws itself: do sentences compose?",
+    expected="5 minutes on two CPU cores, guided: 90 % of colours, 77 % of shapes, 92 % of sizes "
+    "right; which thing stands where is not learnt yet",
     data=Data(name="shapes"),
     net=replace(MNIST.net, positions=16, cross_attention=True),
     text=replace(MNIST.text, layers=2),

@@ -4,6 +4,7 @@ Everything chosen here is an ordinary setting: it is printed, recorded and can b
 """
 
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,6 +15,14 @@ from inkling.errors import UserError, nearest
 from inkling.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text, override
 from inkling.recipes import MNIST, RECIPES
 
+_FORMS: tuple[tuple[float, int, tuple[int, ...]], ...] = (
+    (16, 1, (32, 64)),
+    (40, 2, (32, 64)),
+    (80, 2, (32, 64, 128)),
+    (inf, 4, (64, 128, 256)),
+)
+"""(side at most, patch, widths): a quarter of the positions costs a quarter of the time, as long
+as the first width holds the pixels of a patch."""
 _CAPTIONED = 400
 """More distinct sentences than this are captions rather than names of classes."""
 
@@ -29,12 +38,12 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
     channels, height, width = pictures.shape
     side = max(height, width)
     colour, captioned = channels == 3, len(pictures.sentences) > _CAPTIONED
-    patch = 1 if side <= 16 else 2 if side <= 40 else 4 if side <= 80 else 8
+    patch, widths = next((p, w) for most, p, w in _FORMS if side <= most)
     positions = -(-side // patch)
     net = Net(
-        widths=(32, 64),
-        blocks=(1, 1),
-        attention=(False, False),
+        widths=widths,
+        blocks=(1,) * len(widths),
+        attention=(False,) * len(widths),
         middle=1,
         cross_attention=captioned,
         patch=patch,

@@ -48,7 +48,7 @@ def sheet(
     enlarge = Image.Resampling.BICUBIC if tiny else Image.Resampling.NEAREST
     across = max(len(images) for _, images in lines)
     font = ImageFont.load_default(size=13)
-    words = [_fitted(caption, tall // 16) for caption, _ in lines]
+    words = [_fitted(caption, tall // 18) for caption, _ in lines]
     margin = _GAP + max(round(font.getlength(w)) for text in words for w in text.split("\n"))
     margin += 2 * _GAP if margin > _GAP else 0
     head = 20 if columns else _GAP
