@@ -54,7 +54,7 @@ def test_the_commands_and_the_python_run_in_order(tmp_path):
     mnist = real_data_folder() / "mnist"
     (tmp_path / "photographs").mkdir()
     for row in range(40):
-        Image.effect_noise((60, 40), 60).save(tmp_path / "photographs" / f"{row}.png")
+        Image.effect_noise((30, 20), 60).save(tmp_path / "photographs" / f"{row}.png")
     with chdir(tmp_path):
         for words in COMMANDS:
             if mnist.is_dir() or "mnist" not in " ".join(words):
