@@ -116,7 +116,14 @@ def test_a_checkpoint_holds_no_pickle_and_tells_all(run):
     from safetensors import safe_open
 
     with safe_open(run / "model.safetensors", framework="pt") as stored:
-        assert set(stored.metadata()) == {"format", "recipe", "vocabulary", "facts"}
+        assert set(stored.metadata()) == {
+            "format",
+            "recipe",
+            "vocabulary",
+            "facts",
+            "progress",
+            "digest",
+        }
 
 
 @pytest.mark.parametrize(

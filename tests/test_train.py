@@ -6,13 +6,15 @@ import time
 import pytest
 import torch
 
-from inkling import data, train
+from inkling import data
 from inkling.assemble import assemble, hidden_matrices, schedule, text_encoder
 from inkling.errors import UserError
+from inkling.learner import prepare
 from inkling.pace import Pace, learning_rate_factor
 from inkling.recipe import Schedule, override
 from inkling.recipes import RECIPES
 from inkling.train import fit
+from inkling.validate import validate
 from inkling.work import draw
 
 
@@ -55,7 +57,7 @@ def test_the_same_seed_is_the_same_run_bit_for_bit(tiny):
 def test_previews_between_the_steps_change_nothing(tiny):
     plain = finished(tiny)
     for progress in fit(tiny, device_name="cpu"):
-        progress.learner.validate()
+        validate(progress.learner)
         torch.rand(3)
     assert torch.equal(weights(plain), weights(progress.learner))
 
@@ -173,7 +175,7 @@ def test_bfloat16_trains_with_float32_weights_noise_and_loss(tiny):
 
 def test_gradient_reaches_every_parameter(tiny):
     learner = finished(tiny)
-    fresh = train.prepare(tiny, device_name="cpu").model
+    fresh = prepare(tiny, device_name="cpu").model
     before = dict(fresh.named_parameters())
     rows = set(learner.model.text.tokenize(learner.pictures.sentences).flatten().tolist())
     still = [n for n, p in learner.model.named_parameters() if torch.equal(p, before[n])]
@@ -182,7 +184,7 @@ def test_gradient_reaches_every_parameter(tiny):
 
 
 def test_validation_pictures_come_out_of_the_training_split(tiny):
-    learner = train.prepare(tiny, device_name="cpu")
+    learner = prepare(tiny, device_name="cpu")
     whole = data.read("digits")
     assert len(learner.validation) == 32
     assert len(learner.pictures) == len(whole) - 32
@@ -208,14 +210,14 @@ def test_first_and_last_layers_and_tables_are_not_for_muon(tiny):
 def test_starting_from_another_run(tiny, tmp_path):
     first = finished(tiny)
     first.save(tmp_path / "first")
-    later = train.prepare(tiny, device_name="cpu", start_from=tmp_path / "first")
+    later = prepare(tiny, device_name="cpu", start_from=tmp_path / "first")
     first.ema.swap()
     assert torch.equal(weights(later), weights(first))
     wider = override(tiny, ["net.widths=16,32"])
     with pytest.raises(
         UserError, match=r"do not fit this recipe: .* is \(.*\) there and \(.*\) here"
     ):
-        train.prepare(wider, device_name="cpu", start_from=tmp_path / "first")
+        prepare(wider, device_name="cpu", start_from=tmp_path / "first")
 
 
 @pytest.mark.parametrize(
@@ -234,3 +236,11 @@ def test_starting_from_another_run(tiny, tmp_path):
 def test_what_does_not_fit_together_is_one_sentence(tiny, changes, says):
     with pytest.raises(UserError, match=says):
         next(fit(override(tiny, changes), device_name="cpu"))
+
+
+def test_recomputing_activations_changes_nothing(tiny):
+    plain, again = (
+        finished(override(tiny, ["net.dropout=0.1", f"train.recompute={flag}"]))
+        for flag in ("false", "true")
+    )
+    torch.testing.assert_close(weights(plain), weights(again), rtol=0, atol=1e-6)

@@ -14,7 +14,7 @@ from inkling.core import noise
 from inkling.core.denoiser import Denoiser
 from inkling.data import Options, Pictures
 from inkling.errors import UserError, nearest
-from inkling.nets.unet import UNet
+from inkling.nets.unet import Level, UNet
 from inkling.recipe import Data, Net, Recipe, Schedule
 from inkling.text import ENCODERS, TextEncoder
 
@@ -105,6 +105,9 @@ def text_encoder(
 def assemble(recipe: Recipe, text: TextEncoder, channels: int) -> TextDenoiser:
     """The model of a recipe with fresh weights. `diffusion.sigma_data` is resolved by now."""
     net = network(recipe.net, channels, text.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for part in net.modules():
+        if isinstance(part, Level):
+            part.recompute = recipe.train.recompute
     diffusion = recipe.diffusion
     return TextDenoiser(text, Denoiser(net, diffusion.prediction, diffusion.sigma_data))
 

@@ -1,5 +1,6 @@
 """What long work looks like as it goes on: one live line on a terminal, plain lines elsewhere."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,22 @@ from torch import Tensor
 from inkling.driver import Report
 
 
+def speaks() -> bool:
+    """Whether this process is the one of several that talks to the user."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def processes() -> int:
+    """How many processes work together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def say(text: str) -> None:
+    """A line for the user, from one process of several."""
+    if speaks():
+        click.echo(text, err=True)
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -20,14 +37,17 @@ def _duration(seconds: float) -> str:
 
 def watch(reports: Iterator[Report], out: Path) -> Report:
     """Show the run as it goes: one live line on a terminal, plain lines elsewhere."""
-    console = Console(stderr=True)
-    loss, spoken, report = "...", 0.0, None
+    console = Console(stderr=True, quiet=not speaks())
+    loss, spoken, begun, report = "...", 0.0, 0, None
     with console.status("reading the data") as status:
         for report in reports:
             progress = report.progress
+            if not speaks():
+                continue
             if report.loss is not None:
                 loss = f"{report.loss:.4f}"
-            if progress.step == 1:
+            if not begun:
+                begun, spoken = progress.step, progress.seconds
                 facts = progress.learner.facts
                 click.echo(
                     f"{progress.learner.recipe.name} on {facts['device']}, {facts['precision']}: "
@@ -40,10 +60,12 @@ def watch(reports: Iterator[Report], out: Path) -> Report:
                         f"{facts['problems'][0]} (`inkling data` lists all)",
                         err=True,
                     )
+            skipped = progress.learner.skipped
+            lost = f"  {skipped} steps skipped (not finite)" if skipped else ""
             eta = "measuring speed" if progress.eta is None else f"{_duration(progress.eta)} to go"
             line = (
                 f"step {progress.step}/{progress.total or '?'}  loss {loss}  "
-                f"{progress.images_per_second:,.0f} images/s  {eta}"
+                f"{progress.images_per_second:,.0f} images/s  {eta}{lost}"
             )
             if console.is_terminal:
                 status.update(line)
@@ -51,16 +73,19 @@ def watch(reports: Iterator[Report], out: Path) -> Report:
                 spoken = progress.seconds
                 click.echo(line, err=True)
             if report.preview is not None:
-                held = "" if report.validation is None else f"validation {report.validation:.4f}  "
+                held, seen = "", report.validation
+                if seen is not None:
+                    held = f"validation {seen.loss:.4f}  {seen.bits:.2f} bits  "
+                    held += f"prompt {seen.prompt:+.1%}  " if progress.learner.conditional else ""
                 click.echo(f"step {progress.step}  {held}{report.preview}", err=True)
     assert report is not None, "a run has at least one step"
     return report
 
 
-def collect(batches: Iterator[Tensor], total: int) -> np.ndarray:
-    """All pictures of the batches, uint8 [total, C, H, W], with a bar on a terminal."""
+def collect(batches: Iterator[Tensor], total: int, shape: tuple[int, ...]) -> np.ndarray:
+    """All pictures of the batches, uint8 [total, *shape], with a bar on a terminal."""
     console = Console(stderr=True)
-    parts = []
+    parts = [np.zeros((0, *shape), np.uint8)]
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("drawing", total=total)
         for images in batches:

@@ -33,17 +33,27 @@ def choose(name: str = "auto") -> torch.device:
 
 
 def precision(wanted: str, device: torch.device) -> str:
-    """Accelerate's word for the network's precision, "bf16" or "no".
+    """Accelerate's word for the network's precision: "bf16", "fp16" or "no".
 
-    "auto" takes bfloat16 where the hardware computes it, rather than emulates it.
+    "auto" takes bfloat16 where the hardware computes it, rather than emulates it, and float16 with
+    loss scaling on CUDA devices that have only that.
+
+    Raises:
+        UserError: float16 on a device where its losses cannot be scaled.
     """
     if wanted == "auto":
         if device.type == "cuda":
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
             native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-        wanted = "bfloat16" if native else "float32"
-    return "bf16" if wanted == "bfloat16" else "no"
+        fallback = "float16" if device.type == "cuda" else "float32"
+        wanted = "bfloat16" if native else fallback
+    if wanted == "float16" and device.type != "cuda":
+        raise UserError(
+            f"train.precision=float16 needs a CUDA device, this is {device.type}; use auto, "
+            "float32 or bfloat16"
+        )
+    return {"bfloat16": "bf16", "float16": "fp16", "float32": "no"}[wanted]
 
 
 def room(device: torch.device) -> float:

@@ -1,27 +1,45 @@
-"""Drives `fit` with a run folder: metrics, previews and validation between its steps.
+"""Drives `fit`: previews, validation and the run folder between its steps; stops when asked to."""
 
-RUN/recipe.json           what was asked for
-RUN/metrics.jsonl         one line every few steps, one for each validation
-RUN/samples/*.png         the same prompts and noise as training goes on
-RUN/model.safetensors     at the end: all that sampling needs
-"""
-
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from accelerate import Accelerator
 
-from inkling.errors import UserError
+from inkling.checkpoint import Stored
+from inkling.folder import Folder
 from inkling.generate import TextToImage
-from inkling.recipe import Recipe, to_json
-from inkling.train import Learner, Progress, fit
+from inkling.learner import Learner
+from inkling.recipe import Recipe
+from inkling.train import Progress, fit
+from inkling.validate import Validation, validate
 from inkling.visualize import grids
 
 _LOG_EVERY = 10
+_LOG_LINES = 2000
+"""Lines of metrics.jsonl at most, validations apart: longer runs are logged more rarely."""
 _PREVIEW_PROMPTS = 10
 _PREVIEW_COUNT = 8
+_PREVIEW_BATCH = 20
+"""Pictures of a preview between two looks at the brake."""
+
+
+class Brake:
+    """Pulled by whoever wants the run to stop at the next step, its state saved."""
+
+    pulled = False
+
+    def pull(self, *_signal: object) -> None:
+        """Ask the run to stop; fit to be a signal handler."""
+        self.pulled = True
+
+    def agreed(self, accelerator: Accelerator) -> bool:
+        """Whether any process was asked to stop, so that all stop at the same step."""
+        if accelerator.num_processes > 1:
+            mine = torch.tensor(float(self.pulled), device=accelerator.device)
+            self.pulled = bool(accelerator.reduce(mine, "sum") > 0)
+        return self.pulled
 
 
 class Report(NamedTuple):
@@ -30,35 +48,12 @@ class Report(NamedTuple):
     progress: Progress
     loss: float | None
     """Mean training loss since the last report that had one."""
-    validation: float | None
-    """Loss on held-out pictures, when one was taken."""
+    validation: Validation | None
+    """What held-out pictures say, when they were asked."""
     preview: Path | None
     """The sample grid that was just written."""
-
-
-def check_free(out: Path) -> None:
-    """Refuse a folder that holds a run.
-
-    Raises:
-        UserError: there is a run in it already.
-    """
-    if any((out / name).exists() for name in ("model.safetensors", "metrics.jsonl", "recipe.json")):
-        raise UserError(
-            f"{out} already holds a run; nothing was changed. Choose another --out, or move it away"
-        )
-
-
-def claim(out: Path) -> None:
-    """Make the run folder.
-
-    Raises:
-        UserError: there is a run in it already, or it cannot be written.
-    """
-    check_free(out)
-    try:
-        (out / "samples").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the run folder {out}: {error.strerror}") from None
+    stopped: bool = False
+    """Whether the brake was pulled: the state is saved, and this is the last report."""
 
 
 def prompts_for(learner: Learner) -> list[str]:
@@ -69,15 +64,24 @@ def prompts_for(learner: Learner) -> list[str]:
     return said[:: max(1, len(said) // _PREVIEW_PROMPTS)][:_PREVIEW_PROMPTS] or [""]
 
 
-def preview(learner: Learner, path: Path) -> Path:
-    """Draw the sample grid of this moment: averaged weights, recommended settings."""
+def preview(learner: Learner, path: Path, brake: Brake) -> Path | None:
+    """Draw the sample grid of this moment: averaged weights, recommended settings.
+
+    None if the brake was pulled before it was done.
+    """
     prompts = prompts_for(learner)
     count = _PREVIEW_COUNT if learner.facts["classes"] else _PREVIEW_COUNT // 2
     captions = [prompt for prompt in prompts for _ in range(count)]
+    parts = []
     with learner.averaged() as model, torch.no_grad():
         artist = TextToImage(model, learner.recipe, learner.facts)
-        images = artist(captions, seeds=list(range(len(captions)))).numpy()
-    rows = [(p, images[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
+        seeds = list(range(len(captions)))
+        for images in artist.batches(captions, seeds=seeds, batch=_PREVIEW_BATCH):
+            parts.append(images)
+            if brake.pulled:
+                return None
+    drawn = torch.cat(parts).numpy()
+    rows = [(p, drawn[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
     grids.save(grids.sheet(rows, cell=48), path)
     return path
 
@@ -88,54 +92,58 @@ def run(
     *,
     device_name: str = "auto",
     start_from: Path | None = None,
+    resume: Stored | None = None,
     started: float | None = None,
+    brake: Brake | None = None,
 ) -> Iterator[Report]:
     """Train into a folder; yields after every step. Arguments as in `fit`.
 
+    Args:
+        out: the run folder.
+        brake: stops the run at the next step, its state saved, when it is pulled.
+
     Raises:
-        UserError: as `fit`, and when the folder holds a run already.
+        UserError: as `fit`, when the folder holds a run and none is resumed, or when a file
+            cannot be written.
     """
-    training = fit(recipe, device_name=device_name, start_from=start_from, started=started)
+    brake = brake or Brake()
+    training = fit(
+        recipe,
+        device_name=device_name,
+        start_from=start_from,
+        resume=resume,
+        started=started,
+    )
     first = next(training)  # what is wrong with data or recipe shows before the folder is made
-    main = first.learner.accelerator.is_main_process
-    if main:
-        claim(out)
-        (out / "recipe.json").write_text(to_json(first.learner.recipe) + "\n")
+    folder = Folder(out, first, resume) if first.learner.accelerator.is_main_process else None
     losses: list[torch.Tensor] = []
     progress = first
     for progress in _chain(first, training):
         losses.append(progress.loss)
         loss = validation = sheet = None
-        if progress.step % _LOG_EVERY == 0 or progress.due:
+        if progress.step % _log_every(progress.total) == 0 or progress.due:
             loss = torch.stack(losses).mean().item()
             losses.clear()
         if progress.due and len(progress.learner.validation):
-            validation = progress.learner.validate()
-        if progress.due and main:
-            sheet = preview(progress.learner, out / "samples" / f"step-{progress.step:06d}.png")
-        if loss is not None and main:
-            _log(out, progress, loss, validation)
-        yield Report(progress, loss, validation, sheet)
-    if main:
+            validation = validate(progress.learner)
+        if folder is not None and progress.due:
+            name = f"step-{progress.step:06d}.png"
+            sheet = preview(progress.learner, out / "samples" / name, brake)
+        stopped = progress.step != progress.total and brake.agreed(progress.learner.accelerator)
+        if folder is not None:
+            folder.keep(progress, loss, validation, stopped)
+        yield Report(progress, loss, validation, sheet, stopped)
+        if stopped:
+            return
+    if folder is not None:
         progress.learner.save(out)
+
+
+def _log_every(total: int | None) -> int:
+    """Steps from one line of metrics to the next: the log of a long run stays short."""
+    return max(_LOG_EVERY, (total or 0) // _LOG_LINES)
 
 
 def _chain(first: Progress, rest: Iterator[Progress]) -> Iterator[Progress]:
     yield first
     yield from rest
-
-
-def _log(out: Path, progress: Progress, loss: float, validation: float | None) -> None:
-    record: dict[str, Any] = {
-        "step": progress.step,
-        "total": progress.total,
-        "loss": round(loss, 6),
-        "grad_norm": round(progress.grad_norm.item(), 5),
-        "lr": progress.lr,
-        "images_per_second": round(progress.images_per_second, 1),
-        "seconds": round(progress.seconds, 2),
-    }
-    if validation is not None:
-        record["validation"] = round(validation, 6)
-    with (out / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(record) + "\n")

@@ -1,7 +1,9 @@
 """How many steps a run has and how large each may be: time budgets and learning rates."""
 
 import math
+import re
 import time
+from typing import Any
 
 from inkling.recipe import Recipe
 
@@ -9,6 +11,15 @@ _MEASURED_SHARE = 0.08
 """Share of a budget after which the step count is fixed."""
 _LOOKING_SHARE = 0.12
 """Share of a budget that previews and validations may take."""
+
+
+def seconds_of(text: str) -> float:
+    """A time such as 90s, 5m or 1h30m in seconds; 0 if it is none."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text.strip())
+    if not found or not text.strip():
+        return 0.0
+    hours, minutes, rest = (int(part or 0) for part in found.groups())
+    return 3600.0 * hours + 60.0 * minutes + rest
 
 
 class Pace:
@@ -21,6 +32,23 @@ class Pace:
         self.started = started
         self.pause = 0.0  # what the caller took at the last preview
         self._window: tuple[int, float] | None = None
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs to keep this pace, JSON-able."""
+        return {
+            "total": self.total,
+            "budget": self.budget,
+            "previews": self.previews,
+            "pause": self.pause,
+            "window": self._window,
+        }
+
+    def restore(self, state: dict[str, Any], seconds: float) -> None:
+        """Go on where `state` was taken, `seconds` into the run."""
+        self.total, self.budget = state["total"], state["budget"]
+        self.previews, self.pause = state["previews"], state["pause"]
+        self._window = None if state["window"] is None else tuple(state["window"])
+        self.started = time.monotonic() - seconds
 
     def measure(self, step: int, worked: float) -> bool:
         """Take in the time at which a step ended; True when the measuring is over.
@@ -90,3 +118,22 @@ def learning_rate_factor(step: int, total: int | None, warmup: int, decay: float
     if total is None or decay == 0:
         return rise
     return rise * min(1.0, (total - step) / (decay * total))
+
+
+class Cadence:
+    """When something is due again: every so many steps, or every so many seconds."""
+
+    def __init__(self, every: str):
+        self.steps = int(every) if every.isdigit() else 0
+        self.seconds = 0.0 if self.steps else seconds_of(every)
+        self.last = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        """Whether it is time after this step."""
+        if self.steps:
+            return step % self.steps == 0
+        return time.monotonic() - self.last >= self.seconds
+
+    def done(self) -> None:
+        """It was done; count anew."""
+        self.last = time.monotonic()

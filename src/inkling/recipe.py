@@ -153,10 +153,18 @@ class Train(Settings, frozen=True):
     """Width of the power-function average of the weights, as a share of training so far."""
     ema_decay: BelowOne = 0.0
     """A constant decay instead, such as 0.9999; 0: the power function."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the network's arithmetic; noise, targets and loss are float32 always."""
+    recompute: bool = False
+    """Compute activations again in the backward pass: less memory, a third more time."""
     previews: Whole = 6
     """Sample grids and validations during the run, evenly spread, the last at its end."""
+    checkpoint_every: Annotated[str, Meta(pattern=r"^(\d+|(?=\d)(\d+h)?(\d+m)?(\d+s)?)$")] = "1m"
+    """Steps ("40") or time ("2m") from one saved training state to the next."""
+    keep: Count = 2
+    """Training states that are kept, the latest ones."""
+    most_skipped: Count = 20
+    """Steps in a row whose loss or gradient is not finite, after which the run stops."""
 
 
 class Sample(Settings, frozen=True):

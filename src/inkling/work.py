@@ -1,16 +1,18 @@
 """The work of one optimiser step: draw, compare, add up gradients, update."""
 
 import math
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from inkling.assemble import TextDenoiser, hidden_matrices, schedule
 from inkling.core.muon import Muon
 from inkling.core.noise import Schedule
-from inkling.core.rng import stream
+from inkling.core.rng import number, stream
 from inkling.data.pictures import Feed, Pictures
 from inkling.recipe import Recipe
 
@@ -83,6 +85,9 @@ class Work:
         captions = torch.where(draws.dropped, 0, batch.captions)
         total = torch.zeros((), device=place)
         for rows in self.parts:
+            # Dropout reads torch's own stream: it too follows from seed, step and place.
+            if self.recipe.net.dropout:
+                torch.manual_seed(number(train.seed, "dropout", step, rows.start))
             needed, which = torch.unique(captions[rows], return_inverse=True)
             losses = self.model(
                 pixels(batch.images[rows].to(place)),
@@ -94,10 +99,20 @@ class Work:
                 diffusion.weighting,
             )
             loss = losses.mean() / len(self.parts)
-            self.accelerator.backward(loss)
+            # Processes exchange gradients once a step, after the last part.
+            last = rows is self.parts[-1]
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                self.accelerator.backward(loss)
             total += loss.detach()
         mean: Tensor = self.accelerator.reduce(total, "mean")
         return mean
+
+
+def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
+    """The values of a tensor, with the strides and the place of a parameter of its shape."""
+    if tensor.shape != like.shape:
+        return tensor.to(like.device)
+    return torch.empty_like(like).copy_(tensor).detach()
 
 
 class Optimisation:
@@ -117,16 +132,51 @@ class Optimisation:
         if matrices:
             chosen.append(Muon(matrices, train.muon_lr))
         self.accelerator = accelerator
+        self.plain = chosen
         self.optimisers = [accelerator.prepare(optimiser) for optimiser in chosen]
         self.peaks = [optimiser.param_groups[0]["lr"] for optimiser in chosen]
         self.clipped = others  # Muon's step has the same length whatever its gradient's
+        self.matrices = matrices
         self.limit = train.clip or math.inf
+        self.names = {id(p): name for name, p in model.named_parameters()}
 
-    def step(self, factor: float) -> Tensor:
-        """Update at this share of the peak learning rates; the gradient norm [] before clipping."""
+    def step(self, factor: float, loss: Tensor) -> tuple[Tensor, bool]:
+        """Update at this share of the peak learning rates, unless something is not finite.
+
+        Returns:
+            The gradient norm [] of AdamW's parameters before clipping, and whether the weights
+            were updated. Processes agree on it, because they have the same gradients.
+        """
         norm: Tensor = self.accelerator.clip_grad_norm_(self.clipped, self.limit)
+        watched = norm + loss
+        if self.matrices:
+            watched = watched + get_total_norm(
+                [p.grad for p in self.matrices if p.grad is not None]
+            )
+        sound = bool(torch.isfinite(watched))
         for optimiser, peak in zip(self.optimisers, self.peaks, strict=True):
             optimiser.param_groups[0]["lr"] = peak * factor
-            optimiser.step()
+            if sound:
+                optimiser.step()
             optimiser.zero_grad()
-        return norm
+        return norm, sound
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the optimisers remember, by optimiser, parameter and field."""
+        return {
+            f"{place}.{self.names[id(p)]}.{key}": torch.as_tensor(value)
+            for place, optimiser in enumerate(self.plain)
+            for p, state in optimiser.state.items()
+            for key, value in state.items()
+        }
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take back what `tensors` gave, in the memory layout of the parameters."""
+        for place, optimiser in enumerate(self.plain):
+            for p in optimiser.param_groups[0]["params"]:
+                prefix = f"{place}.{self.names[id(p)]}."
+                found = {
+                    k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)
+                }
+                if found:
+                    optimiser.state[p] = {key: _laid_out(v, p) for key, v in found.items()}

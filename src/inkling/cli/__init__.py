@@ -28,6 +28,15 @@ def _say_warning(message: Warning | str, *_place: Any) -> None:
     click.echo(f"warning: {message}", err=True)
 
 
+def _leave_the_others() -> None:
+    """Say goodbye to other processes, if there are any; torch aborts on exit where nobody does."""
+    if "torch" in sys.modules:
+        from torch import distributed
+
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's mistake is one sentence and exit code 2."""
     try:
@@ -44,4 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped", err=True)
         code = 130
+    finally:
+        _leave_the_others()
     sys.exit(code or 0)

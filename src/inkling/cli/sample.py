@@ -72,21 +72,45 @@ def sample(
     captions = [prompt for prompt in wanted for _ in range(count)]
     seeds = list(range(seed, seed + len(captions)))
     calls = "one call" if settings.scale == 1 else "two calls"
-    click.echo(
+    console.say(
         f"{len(captions)} pictures on {artist.device}: {settings.sampler}, {settings.steps} steps, "
-        f"scale {settings.scale:g} ({calls} a solver evaluation)",
-        err=True,
+        f"scale {settings.scale:g} ({calls} a solver evaluation)"
     )
+    images = _drawn(artist, captions, seeds, settings)
+    if console.speaks():
+        _write(out, images, wanted, captions, seeds, count)
+        click.echo(out)
+
+
+def _drawn(artist: Any, captions: list[str], seeds: list[int], settings: Any) -> Any:
+    """All pictures, uint8 [N, C, H, W]; of several processes each draws its share.
+
+    A picture follows from its seed, so it does not matter who draws it.
+    """
+    import numpy as np
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    from inkling import console
+
+    several = console.processes() > 1
+    state = PartialState(cpu=artist.device.type == "cpu") if several else None
+    rank, count = (state.process_index, state.num_processes) if state else (0, 1)
+    mine = range(rank, len(captions), count)
     batches = artist.batches(
-        captions,
-        seeds=seeds,
+        [captions[row] for row in mine],
+        seeds=[seeds[row] for row in mine],
         sampler=settings.sampler,
         steps=settings.steps,
         scale=settings.scale,
     )
-    images = console.collect(batches, len(captions))
-    _write(out, images, wanted, captions, seeds, count)
-    click.echo(out)
+    drawn = console.collect(batches, len(mine), artist.shape)
+    if not several:
+        return drawn
+    whole = np.empty((len(captions), *artist.shape), np.uint8)
+    for row, part in enumerate(gather_object([drawn])):
+        whole[row::count] = part
+    return whole
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,13 +1,21 @@
 """`inkling train` and `inkling recipes`."""
 
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from inkling.cli.options import DEVICE, Duration
 from inkling.errors import UserError, nearest
 from inkling.recipe import to_json
+
+if TYPE_CHECKING:
+    from inkling.driver import Brake
 
 
 @click.command()
@@ -34,6 +42,7 @@ def recipes(name: str | None) -> None:
 @click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and noise; default 0.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting.")
 @click.option("--from", "start_from", type=click.Path(path_type=Path), help="Start from this run.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out where it stopped.")
 @DEVICE
 def train(
     recipe: str,
@@ -44,8 +53,9 @@ def train(
     seed: int | None,
     assignments: tuple[str, ...],
     start_from: Path | None,
+    resume: bool,
     device: str,
-) -> None:
+) -> int:
     """Train RECIPE and write the model, its metrics and its previews into a run folder.
 
     RECIPE is a recipe, a data set, a folder of your own pictures, or hub:OWNER/NAME; without a
@@ -55,6 +65,7 @@ def train(
     inkling train digits --budget 1m
     inkling train ./photographs
     inkling train mnist --budget 5m --out runs/five-minutes
+    inkling train mnist --out runs/five-minutes --resume
     inkling train mnist --steps 2000 --set train.lr=1e-3 --set net.widths=32,128
     """
     started = time.monotonic() - time.process_time()  # the imports count too
@@ -72,25 +83,53 @@ def train(
         raise UserError(f"--budget {budget:g}s and --steps {steps} both end the run; give one")
     if budget is not None:
         given.append("train.steps=0")
-    from inkling import console, driver, suit
+    from inkling import console, driver, folder, suit
     from inkling.recipes import RECIPES
 
     name, _ = suit.located(recipe)
-    out = out or _free_folder(Path("runs"), name)
-    driver.check_free(out)
-    chosen = suit.resolve(recipe, [*assignments, *given])
-    if recipe not in RECIPES:
+    stored = None
+    if resume:
+        out = out or Path("runs", name)
+        if folder.finished(out):
+            click.echo(f"the run in {out} is finished; draw with it: inkling sample {out}")
+            return 0
+        stored = folder.to_resume(out, [*assignments, *given])
+        said = f"step {stored.progress['step']}" if stored else "no saved state: starting afresh"
+        console.say(f"{out}: {said}")
+    elif console.speaks():
+        out = out or _free_folder(Path("runs"), name)
+        folder.check_free(out)
+    out = out or Path("runs", name)
+    chosen = stored.recipe if stored else suit.resolve(recipe, [*assignments, *given])
+    if recipe not in RECIPES and not stored:
         net, text = chosen.net, chosen.text
-        click.echo(
+        console.say(
             f"chosen from the pictures: size {chosen.data.size or 'theirs'}, "
             f"net.widths={','.join(map(str, net.widths))} net.patch={net.patch} "
             f"net.cross_attention={str(net.cross_attention).lower()} text.encoder={text.encoder} "
-            f"sample.scale={chosen.sample.scale:g}",
-            err=True,
+            f"sample.scale={chosen.sample.scale:g}"
         )
-    reports = driver.run(chosen, out, device_name=device, start_from=start_from, started=started)
-    last = console.watch(reports, out)
+    brake = driver.Brake()
+    reports = driver.run(
+        chosen,
+        out,
+        device_name=device,
+        start_from=start_from,
+        resume=stored,
+        started=started,
+        brake=brake,
+    )
+    with _signals(brake) as received:
+        last = console.watch(reports, out)
     progress = last.progress
+    if last.stopped:
+        console.say(
+            f"stopped at step {progress.step}, the state is saved; go on with\n"
+            f"inkling train {recipe} --out {out} --resume"
+        )
+        return 128 + received[0]
+    if not console.speaks():
+        return 0
     click.echo(
         f"{progress.step} steps, {progress.step * progress.learner.recipe.train.batch:,} pictures, "
         f"{progress.learner.seconds:.0f} s\n"
@@ -98,6 +137,30 @@ def train(
         f"samples {last.preview or out / 'samples'}\n"
         f'draw    inkling sample {out} "{driver.prompts_for(progress.learner)[-1]}"'
     )
+    return 0
+
+
+@contextmanager
+def _signals(brake: "Brake") -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM pull the brake; a second Ctrl-C stops at once. Yields what came."""
+    received: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+        brake.pull()
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        yield received  # only the main thread may handle signals
+        return
+    before = [signal.signal(kind, handle) for kind in kinds]
+    try:
+        yield received
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)
 
 
 def _free_folder(parent: Path, name: str) -> Path:

@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 
 
+def number(*keys: int | str) -> int:
+    """A whole number that depends on the keys alone, for whoever wants a seed."""
+    text = "\x1f".join(map(str, keys)).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
+
+
 def stream(*keys: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator that depends on the keys alone, e.g. `stream(seed, "noise", step)`."""
-    text = "\x1f".join(map(str, keys)).encode()
-    generator = torch.Generator(device)
-    return generator.manual_seed(int.from_bytes(hashlib.sha256(text).digest()[:7], "big"))
+    return torch.Generator(device).manual_seed(number(*keys))
 
 
 class ImageNoise:

@@ -1,0 +1,225 @@
+"""Everything that learns, and what it learns from: made from a recipe or a saved state."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from inkling import checkpoint, device
+from inkling.assemble import TextDenoiser, assemble, read_pictures, text_encoder
+from inkling.checkpoint import Stored
+from inkling.core.ema import Ema
+from inkling.data import Pictures
+from inkling.errors import UserError
+from inkling.recipe import Recipe
+from inkling.work import Optimisation, Work
+
+_VALIDATION = 500
+"""Pictures held out where the recipe does not say."""
+_WORDS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_PROGRESS = ("step", "skipped", "in_a_row", "worked", "seconds")
+"""The counters of a learner that a training state keeps."""
+
+
+@dataclass
+class Learner:
+    """Everything that learns, and what it learns from."""
+
+    recipe: Recipe
+    """With every measured value filled in."""
+    accelerator: Accelerator
+    pictures: Pictures
+    validation: Pictures
+    model: TextDenoiser
+    ema: Ema
+    work: Work
+    optimisation: Optimisation
+    step: int = 0
+    """Steps done, skipped ones included."""
+    skipped: int = 0
+    """Steps whose loss or gradient was not finite, so that the weights stayed as they were."""
+    in_a_row: int = 0
+    """Of these, how many since the last sound one."""
+    worked: float = 0.0
+    """Seconds spent on steps."""
+    seconds: float = 0.0
+    """Seconds since the run began, pauses included."""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether there is a prompt that the model could follow."""
+        return self.pictures.conditional
+
+    @contextmanager
+    def averaged(self) -> Iterator[TextDenoiser]:
+        """The model with its averaged weights, in eval mode; training weights return after."""
+        self.ema.swap()
+        self.model.eval()
+        try:
+            yield self.model
+        finally:
+            self.model.train()
+            self.ema.swap()
+
+    def model_file(self) -> Stored:
+        """The model as it is now, for a checkpoint."""
+        names = [name for name, _ in self.model.named_parameters()]
+        average = dict(zip(names, self.ema.average, strict=True))
+        tensors = {f"raw.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"ema.{name}": tensor for name, tensor in average.items()}
+        facts = self.facts | {
+            "steps": self.step,
+            "seconds": round(self.seconds, 1),
+            "skipped": self.skipped,
+        }
+        return Stored(tensors, self.recipe, self.model.text.vocabulary(), facts, {})
+
+    def save(self, path: str | Path) -> Path:
+        """Write the self-describing `model.safetensors` into a run folder and return its path.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        return checkpoint.save(Path(path) / checkpoint.FILE, self.model_file())
+
+    def state(self, pace: dict[str, Any]) -> Stored:
+        """Everything that this run needs to go on as if it had never stopped.
+
+        Order, noise and drops follow from the seed and the step, so they need no place here.
+        """
+        model = self.model_file()
+        optimisers = self.optimisation.tensors()
+        progress = {name: getattr(self, name) for name in _PROGRESS} | {"pace": pace}
+        return model._replace(
+            tensors=model.tensors | {f"optimiser.{k}": v for k, v in optimisers.items()},
+            progress=progress,
+        )
+
+    @torch.no_grad()
+    def restore(self, stored: Stored) -> None:
+        """Go back to where `state` was taken."""
+        self.model.load_state_dict(stored.part("raw"))
+        average = stored.part("ema")
+        names = [name for name, _ in self.model.named_parameters()]
+        for name, tensor in zip(names, self.ema.average, strict=True):
+            tensor.copy_(average[name])
+        self.optimisation.restore(stored.part("optimiser"))
+        for name in _PROGRESS:
+            setattr(self, name, stored.progress[name])
+
+
+def prepare(
+    recipe: Recipe,
+    *,
+    device_name: str = "auto",
+    start_from: str | Path | None = None,
+    resume: Stored | None = None,
+) -> Learner:
+    """Read the data and build the model, its average, its optimisers and its accelerator.
+
+    Args:
+        recipe: what to train.
+        device_name: "auto", "cuda", "mps" or "cpu".
+        start_from: a run whose averaged weights to begin with.
+        resume: the training state to go on from.
+
+    Raises:
+        UserError: what the recipe names is not there, or does not fit together.
+    """
+    if recipe.train.steps == 0 and recipe.train.budget == 0:
+        raise UserError("give a run an end: --steps N or --budget 5m")
+    place = device.choose(device_name)
+    AcceleratorState._reset_state()  # so that a notebook may train again in another precision
+    accelerator = Accelerator(
+        cpu=place.type == "cpu",
+        mixed_precision=device.precision(recipe.train.precision, place),
+    )
+    share = accelerator.num_processes * recipe.train.accumulation
+    if recipe.train.batch % share:
+        raise UserError(
+            f"train.batch {recipe.train.batch} does not divide over {accelerator.num_processes} "
+            f"processes with train.accumulation {recipe.train.accumulation}; use a multiple of "
+            f"{share}"
+        )
+    with accelerator.main_process_first():  # one process prepares, the others find it prepared
+        everything = read_pictures(recipe.data)
+    everything = everything.to(accelerator.device, device.room(accelerator.device))
+    held = recipe.data.validation
+    if held is None:
+        held = min(_VALIDATION, len(everything) // 10)
+    if held >= len(everything):
+        raise UserError(
+            f"data.validation {held} would leave nothing of {len(everything)} pictures to train on"
+        )
+    pictures, validation = everything.split(held, recipe.train.seed)
+    if recipe.diffusion.sigma_data == 0:
+        measured = msgspec.structs.replace(
+            recipe.diffusion, sigma_data=round(pictures.sigma_data(), 4)
+        )
+        recipe = msgspec.structs.replace(recipe, diffusion=measured)
+
+    source = None if start_from is None else checkpoint.load(Path(start_from))
+    channels = everything.shape[0]
+    torch.manual_seed(recipe.train.seed)  # for the fresh weights, the one use of torch's own stream
+    known = None if source is None else source.model.text.vocabulary()
+    text = text_encoder(
+        recipe,
+        sentences=pictures.sentences,
+        vocabulary=known if resume is None else resume.vocabulary,
+    )
+    model = assemble(recipe, text, channels)
+    if source is not None:
+        _start_from(model, source, start_from)
+    model.to(accelerator.device).train()
+    train = recipe.train
+    ema = Ema(model.parameters(), width=train.ema_width, decay=train.ema_decay or None)
+    learner = Learner(
+        recipe,
+        accelerator,
+        pictures,
+        validation,
+        model,
+        ema,
+        Work(recipe, pictures, model, accelerator),
+        Optimisation(recipe, model, accelerator),
+        facts={
+            "channels": channels,
+            "size": list(everything.shape[1:]),
+            "classes": list(everything.classes),
+            "pictures": len(pictures),
+            "data": pictures.describe(),
+            "problems": list(pictures.problems),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "device": device.describe(accelerator.device),
+            "precision": _WORDS[accelerator.mixed_precision],
+            "processes": accelerator.num_processes,
+            "torch": torch.__version__,
+        },
+    )
+    if resume is not None:
+        if resume.facts["pictures"] != len(pictures):
+            raise UserError(
+                f"the run was training on {resume.facts['pictures']:,} pictures, and now there are "
+                f"{len(pictures):,}; bring the data back, or start anew with --from this run"
+            )
+        learner.restore(resume)
+    return learner
+
+
+def _start_from(model: TextDenoiser, source: checkpoint.Checkpoint, path: object) -> None:
+    given, wanted = source.model.state_dict(), model.state_dict()
+    for name, tensor in wanted.items():
+        if name not in given or given[name].shape != tensor.shape:
+            have = tuple(given[name].shape) if name in given else "missing"
+            raise UserError(
+                f"the weights of {path} do not fit this recipe: {name} is {have} there and "
+                f"{tuple(tensor.shape)} here; use the recipe that run was trained with"
+            )
+    model.load_state_dict(given)

@@ -1,0 +1,68 @@
+"""The bound against cases whose entropy is known."""
+
+import math
+
+import pytest
+import torch
+
+from inkling.core.likelihood import bits_per_dimension
+
+ENDS = (0.002, 80.0)
+
+
+def on_grey_values(x):
+    return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def bits(denoise, clean, sigma_data, ends=ENDS):
+    generator = torch.Generator().manual_seed(0)
+    return bits_per_dimension(denoise, clean, ends, sigma_data, generator)
+
+
+@pytest.mark.parametrize("sd", [0.05, 0.2, 0.3])
+def test_a_gaussian_needs_its_entropy(sd):
+    generator = torch.Generator().manual_seed(1)
+    clean = on_grey_values(sd * torch.randn(4000, 1, 4, 4, generator=generator))
+
+    def optimal(x, sigma):
+        level = sigma.view(-1, 1, 1, 1)
+        return x * sd**2 / (sd**2 + level**2)
+
+    found = bits(optimal, clean, sd)
+    entropy = 0.5 * math.log2(2 * math.pi * math.e * sd**2) - math.log2(2 / 255)
+    # A denoiser of continuous pictures does not know that grey values are 256: what it pays to tell
+    # them apart near the least noise makes the bound loose by up to a quarter of a bit.
+    assert -4 * found.error < found.mean - entropy < 0.25 + 4 * found.error
+    assert found.error < 0.06
+
+
+def test_a_mixture_of_two_far_modes_costs_one_bit_more_a_picture():
+    sd, far = 0.1, 0.5
+    generator = torch.Generator().manual_seed(2)
+    side = (torch.arange(4000) % 2 * 2 - 1).view(-1, 1, 1, 1) * far
+    clean = on_grey_values(side + sd * torch.randn(4000, 1, 2, 2, generator=generator))
+
+    def optimal(x, sigma):
+        level = sigma.view(-1, 1, 1, 1)
+        variance = sd**2 + level**2
+        lean = torch.tanh(far * x.sum((1, 2, 3), keepdim=True) / variance)
+        return lean * far + (x - lean * far) * sd**2 / variance
+
+    found = bits(optimal, clean, math.sqrt(sd**2 + far**2))
+    entropy = 0.5 * math.log2(2 * math.pi * math.e * sd**2) - math.log2(2 / 255) + 1 / 4
+    assert -4 * found.error < found.mean - entropy < 0.25 + 4 * found.error
+
+
+def test_a_worse_denoiser_needs_more():
+    generator = torch.Generator().manual_seed(3)
+    clean = on_grey_values(0.2 * torch.randn(2000, 1, 4, 4, generator=generator))
+
+    def shrunk(by):
+        return lambda x, s: by * x * 0.04 / (0.04 + s.view(-1, 1, 1, 1) ** 2)
+
+    assert bits(shrunk(0.9), clean, 0.2).mean > bits(shrunk(1.0), clean, 0.2).mean + 1
+
+
+def test_known_pictures_need_almost_nothing():
+    clean = torch.full((500, 1, 4, 4), 1 / 255)
+    assert abs(bits(lambda x, s: clean[: len(x)], clean, 0.2, (0.001, 80.0)).mean) < 0.01
