@@ -22,6 +22,7 @@ LAYERS = [
     {"folder", "survey"},
     {"driver"},
     {"console"},
+    {"doctor", "watch"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -29,7 +29,8 @@ def say(text: str) -> None:
         click.echo(text, err=True)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time for people."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
@@ -62,7 +63,7 @@ def watch(reports: Iterator[Report], out: Path) -> Report:
                     )
             skipped = progress.learner.skipped
             lost = f"  {skipped} steps skipped (not finite)" if skipped else ""
-            eta = "measuring speed" if progress.eta is None else f"{_duration(progress.eta)} to go"
+            eta = "measuring speed" if progress.eta is None else f"{duration(progress.eta)} to go"
             line = (
                 f"step {progress.step}/{progress.total or '?'}  loss {loss}  "
                 f"{progress.images_per_second:,.0f} images/s  {eta}{lost}"

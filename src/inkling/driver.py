@@ -8,13 +8,14 @@ import torch
 from accelerate import Accelerator
 
 from inkling.checkpoint import Stored
-from inkling.folder import Folder
+from inkling.folder import Folder, read_metrics
 from inkling.generate import TextToImage
 from inkling.learner import Learner
 from inkling.recipe import Recipe
 from inkling.train import Progress, fit
 from inkling.validate import Validation, validate
 from inkling.visualize import grids
+from inkling.visualize.curves import save_curves
 
 _LOG_EVERY = 10
 _LOG_LINES = 2000
@@ -137,6 +138,7 @@ def run(
             return
     if folder is not None:
         progress.learner.save(out)
+        save_curves({out.name: read_metrics(out)}, out / "curves.png")
 
 
 def _log_every(total: int | None) -> int:

@@ -5,6 +5,7 @@ RUN/metrics.jsonl         one line every few steps, one for each validation
 RUN/samples/*.png         the same prompts and noise as training goes on
 RUN/checkpoints/          the last training states: from each the run goes on as if never stopped
 RUN/best.safetensors      the model with the lowest validation loss so far
+RUN/curves.png            at the end: loss, by noise level, bits, the worth of the prompt
 RUN/model.safetensors     at the end: all that sampling needs
 """
 

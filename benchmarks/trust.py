@@ -1,0 +1,156 @@
+"""Whether a run can be trusted: killed again and again, left alone for long, and what safety costs.
+
+python benchmarks/trust.py kills --out FOLDER     25 SIGKILLs at random moments, then compare bits
+python benchmarks/trust.py long --out FOLDER      100,000 steps: memory, step time, size of the log
+python benchmarks/trust.py cost --out FOLDER --data MNIST    with and without states and validation
+"""
+
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import psutil
+import torch
+from safetensors.torch import load_file
+
+from inkling import checkpoint
+from inkling.checkpoint import FILE, states
+from inkling.driver import run
+from inkling.recipe import Recipe, override
+from inkling.recipes import DIGITS, MNIST
+
+TINY = [
+    "net.widths=16,16",
+    "net.embedding=32",
+    "net.head_width=8",
+    "text.width=16",
+    "text.heads=2",
+    "text.vocabulary_size=300",
+    "train.batch=8",
+    "train.budget=0",
+]
+
+
+@click.group()
+def cli() -> None:
+    """Three trials of the trust that a run deserves."""
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--count", default=25, show_default=True, help="Kills.")
+def kills(out: Path, count: int) -> None:
+    """Kill one run at random moments, resume it each time, and compare with one left alone."""
+    settings = [*TINY, "train.steps=2000", "train.checkpoint_every=3", "net.dropout=0.1"]
+    words = [part for setting in settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "inkling", "train", "digits", *words]
+    shutil.rmtree(out, ignore_errors=True)
+    subprocess.run([*command, "--out", str(out / "whole")], check=True, capture_output=True)
+    torn, chances, done, unreadable, partial = out / "torn", random.Random(0), 0, 0, 0
+    while not (torn / FILE).exists():
+        arguments = [*command, "--out", str(torn), "--resume"]
+        with subprocess.Popen(
+            arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        ) as process:
+            try:
+                process.wait(3 + 2 * chances.random() if done < count else None)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                done += 1
+        partial += len(list(torn.rglob(".*.partial")))
+        for file in states(torn):
+            try:
+                checkpoint.read(file)
+            except ValueError:
+                unreadable += 1
+    whole, other = (load_file(folder / FILE) for folder in (out / "whole", torn))
+    equal = all(torch.equal(whole[name], other[name]) for name in whole)
+    print(f"{done} kills ({partial} while a file was being written), {unreadable} unreadable files")
+    print(f"final weights and averages {'equal to the last bit' if equal else 'DIFFER'}")
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--steps", default=100_000, show_default=True)
+def long(out: Path, steps: int) -> None:
+    """Train a tiny model for long, and look at memory, step time and the log."""
+    shutil.rmtree(out, ignore_errors=True)
+    smallest = ["text.encoder=label", "net.widths=8", "net.blocks=1", "net.attention=false"]
+    smallest += ["net.middle=0", "net.template=0", "train.batch=4", "train.optimiser=adamw"]
+    settings = [*TINY, *smallest, f"train.steps={steps}", "train.checkpoint_every=10s"]
+    recipe = override(DIGITS, settings)
+    process, memory, times = psutil.Process(), [], []
+    since, part = time.monotonic(), steps // 20
+    for report in run(recipe, out, device_name="cpu"):
+        step = report.progress.step
+        if step % part == 0:
+            memory.append(process.memory_info().rss / 1e6)
+            times.append((time.monotonic() - since) / part * 1e3)
+            since = time.monotonic()
+            print(f"step {step:7}  {memory[-1]:7.1f} MB  {times[-1]:6.3f} ms a step", flush=True)
+    first, last = (statistics.mean(part) for part in (memory[2:6], memory[-4:]))
+    print(f"memory {first:.1f} to {last:.1f} MB: {last / first - 1:+.2%} (bar: 2 %)")
+    first, last = (statistics.median(part) for part in (times[1:10], times[-10:]))
+    print(f"step   {first:.3f} to {last:.3f} ms: {last / first - 1:+.2%} (bar: 5 %)")
+    print(f"log    {(out / 'metrics.jsonl').stat().st_size / 1e3:.0f} kB")
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="MNIST's files.")
+@click.option("--steps", default=800, show_default=True)
+def cost(out: Path, data: Path, steps: int) -> None:
+    """The default recipe with and without states, validation and metrics, in turns."""
+    shutil.rmtree(out, ignore_errors=True)
+    common = [f"train.steps={steps // 4}", "train.budget=0", f"data.path={data}"]
+    bare = override(MNIST, [*common, "train.previews=0", "train.checkpoint_every=9h"])
+    safe = override(MNIST, [*common, "train.previews=0", "train.checkpoint_every=15s"])
+    spent: dict[str, float] = {"bare": 0.0, "safe": 0.0}
+    held = 0.0
+    for turn in range(4):
+        for name, recipe in (
+            (("bare", bare), ("safe", safe))
+            if turn % 2
+            else (
+                ("safe", safe),
+                ("bare", bare),
+            )
+        ):
+            spent[name] += _timed(recipe, out / f"{name}-{turn}")
+    held = _validation_time(safe)
+    ratio = spent["safe"] / spent["bare"]
+    print(
+        f"{steps} steps: {spent['bare']:.1f} s bare, {spent['safe']:.1f} s with a state every 15 s"
+    )
+    print(f"ratio {ratio:.4f}; a state a minute costs a quarter of that")
+    share = 6 * held / 300
+    print(f"one validation {held:.2f} s: six of them are {share:.2%} of a run of five minutes")
+
+
+def _timed(recipe: Recipe, out: Path) -> float:
+    """Seconds from the tenth step to the last."""
+    begun = 0.0
+    for report in run(recipe, out, device_name="cpu"):
+        if report.progress.step == 10:
+            begun = time.monotonic()
+    return time.monotonic() - begun
+
+
+def _validation_time(recipe: Recipe) -> float:
+    from inkling.learner import prepare
+    from inkling.validate import validate
+
+    learner = prepare(override(recipe, ["train.steps=1"]), device_name="cpu")
+    validate(learner)
+    begun = time.monotonic()
+    validate(learner)
+    return time.monotonic() - begun
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,50 @@
+"""`inkling doctor`."""
+
+from pathlib import Path
+
+import click
+
+from inkling.cli.options import DEVICE
+from inkling.recipe import Recipe, from_json, override
+
+
+@click.command()
+@click.argument("target")
+@click.option("--data", "folder", type=click.Path(path_type=Path), help="Folder with its files.")
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting.")
+@DEVICE
+def doctor(target: str, folder: Path | None, assignments: tuple[str, ...], device: str) -> int:
+    """Prove the wiring of TARGET in under a minute, and say how to mend what is wrong.
+
+    TARGET is a recipe, a data set, a folder of pictures, or the folder of a run. Exit code 1 if
+    something is wrong.
+
+    \b
+    inkling doctor mnist
+    inkling doctor ./photographs --set train.lr=1e-3
+    """
+    from rich.console import Console
+
+    from inkling.doctor import examine
+
+    given = [*assignments, *([f"data.path={folder}"] if folder else [])]
+    wrong = 0
+    console = Console(highlight=False)
+    for check, sound, says, mend in examine(_recipe(target, given), device):
+        mark = "[green]ok   [/]" if sound else "[bold red]WRONG[/]"
+        console.print(f"{mark} {check:22} {says}", soft_wrap=True)
+        if not sound:
+            wrong += 1
+            console.print(f"      mend: {mend}", soft_wrap=True)
+    console.print(f"{wrong} wrong" if wrong else "all is well")
+    return 1 if wrong else 0
+
+
+def _recipe(target: str, given: list[str]) -> Recipe:
+    """The recipe of a run folder, or what `inkling train` would take for this target."""
+    stored = Path(target) / "recipe.json"
+    if stored.is_file():
+        return override(from_json(stored.read_text()), given)
+    from inkling import suit
+
+    return suit.resolve(target, given)
