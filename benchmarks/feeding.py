@@ -15,7 +15,7 @@ import torch
 
 from inkling.data import Pictures, read
 from inkling.data.pictures import Feed
-from inkling.recipe import override
+from inkling.overrides import override
 from inkling.recipes import MNIST
 from inkling.train import fit
 

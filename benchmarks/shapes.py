@@ -18,7 +18,7 @@ from inkling.data import Options, read
 from inkling.data.sets.shapes import Scene, held_out_pairs, scenes
 from inkling.driver import run
 from inkling.evaluate.shapes import Faithfulness, faithfulness
-from inkling.recipe import override
+from inkling.overrides import override
 from inkling.recipes import RECIPES
 
 HOLD_OUT = 0.1

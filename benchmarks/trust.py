@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from inkling import checkpoint
 from inkling.checkpoint import FILE, states
 from inkling.driver import run
-from inkling.recipe import Recipe, override
+from inkling.overrides import override
+from inkling.recipe import Recipe
 from inkling.recipes import DIGITS, MNIST
 
 TINY = [

@@ -10,7 +10,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's library is impor
 
 from inkling.data import Pictures
 from inkling.data.captions import NUMBERS, digit_groups
-from inkling.recipe import Recipe, override
+from inkling.overrides import override
+from inkling.recipe import Recipe
 from inkling.recipes import DIGITS
 
 TINY = [

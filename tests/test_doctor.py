@@ -9,7 +9,7 @@ from inkling import doctor, learner
 from inkling.core.ema import Ema
 from inkling.doctor import examine
 from inkling.nets.unet import UNet
-from inkling.recipe import override
+from inkling.overrides import override
 from inkling.text.transformer import TransformerEncoder
 from tests.test_cli import SMALL, inkling
 

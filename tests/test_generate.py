@@ -12,7 +12,7 @@ from inkling.train import fit
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    from inkling.recipe import override
+    from inkling.overrides import override
     from inkling.recipes import DIGITS
     from tests.conftest import TINY
 

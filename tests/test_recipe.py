@@ -3,7 +3,7 @@
 import pytest
 
 from inkling.errors import UserError
-from inkling.recipe import from_json, override, to_json
+from inkling.overrides import from_json, override, to_json
 from inkling.recipes import RECIPES
 
 

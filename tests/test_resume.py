@@ -17,7 +17,7 @@ from inkling.checkpoint import states
 from inkling.driver import Brake, run
 from inkling.errors import UserError, UserNote
 from inkling.learner import Learner
-from inkling.recipe import override
+from inkling.overrides import override
 from inkling.train import fit
 from inkling.work import Work
 from tests.conftest import TINY

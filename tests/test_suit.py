@@ -7,7 +7,8 @@ from PIL import Image
 from inkling import suit, survey
 from inkling.data import DATASETS
 from inkling.errors import UserError
-from inkling.recipe import Data, from_json, to_json
+from inkling.overrides import from_json, to_json
+from inkling.recipe import Data
 from inkling.train import fit
 from tests.conftest import TINY
 

@@ -10,8 +10,9 @@ from inkling import data
 from inkling.assemble import assemble, hidden_matrices, schedule, text_encoder
 from inkling.errors import UserError
 from inkling.learner import prepare
+from inkling.overrides import override
 from inkling.pace import Pace, learning_rate_factor
-from inkling.recipe import Schedule, override
+from inkling.recipe import Schedule
 from inkling.recipes import RECIPES
 from inkling.train import fit
 from inkling.validate import validate

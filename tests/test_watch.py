@@ -40,7 +40,7 @@ def out(tmp_path):
 def test_a_frame_shows_curves_and_the_latest_numbers(out):
     shown = frame(out, records(20, total=400), False, (100, 30))
     assert "step 200/400  100 pictures/s  2m00s  2m00s to go" in shown
-    assert "held-out loss by noise level" in shown
+    assert "by noise level" in shown
     assert "the prompt makes no difference yet" in shown
     assert max(map(len, shown.splitlines())) <= 130
     assert "3 steps skipped" in frame(out, records(20, skipped=3), False, (100, 30))

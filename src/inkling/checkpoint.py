@@ -19,7 +19,8 @@ from torch import Tensor
 
 from inkling.assemble import TextDenoiser, assemble, text_encoder
 from inkling.errors import UserError
-from inkling.recipe import Recipe, from_json, to_json
+from inkling.overrides import from_json, to_json
+from inkling.recipe import Recipe
 
 FILE = "model.safetensors"
 STATES = "checkpoints"

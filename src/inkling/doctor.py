@@ -18,7 +18,8 @@ from inkling.console import duration
 from inkling.contracts import Cond
 from inkling.data import DATASETS
 from inkling.learner import Learner, prepare
-from inkling.recipe import Recipe, override
+from inkling.overrides import override
+from inkling.recipe import Recipe
 from inkling.work import Optimisation, Work, draw, pixels
 
 _OVERFIT_STEPS, _OVERFIT_SECONDS = 150, 25.0

@@ -4,6 +4,7 @@ RUN/recipe.json           what was asked for
 RUN/metrics.jsonl         one line every few steps, one for each validation
 RUN/samples/*.png         the same prompts and noise as training goes on
 RUN/checkpoints/          the last training states: from each the run goes on as if never stopped
+RUN/averages/             short averages at several moments, if train.snapshots says so
 RUN/best.safetensors      the model with the lowest validation loss so far
 RUN/curves.png            at the end: loss, by noise level, bits, the worth of the prompt
 RUN/model.safetensors     at the end: all that sampling needs
@@ -16,11 +17,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from inkling import checkpoint
+from inkling import checkpoint, posthoc
 from inkling.checkpoint import STATES, Stored
 from inkling.errors import UserError, UserNote
+from inkling.overrides import override, to_json
 from inkling.pace import Cadence
-from inkling.recipe import override, to_json
 from inkling.train import Progress
 from inkling.validate import Validation
 
@@ -132,6 +133,9 @@ class Folder:
         if validation is not None and validation.loss < self.best:
             self.best = validation.loss
             checkpoint.save(self.out / BEST, progress.learner.model_file())
+        if _snapshot_is_due(progress):
+            learner = progress.learner
+            posthoc.store(self.out, learner.model_file(), learner.short_averages())
         # The last step is followed by the model itself, so that a state always has a step to go.
         if now or (self.cadence.due(progress.step) and progress.step != progress.total):
             name = f"step-{progress.step:08d}.safetensors"
@@ -163,6 +167,14 @@ class Folder:
                 f"cannot write {self.out / 'metrics.jsonl'}: {error.strerror}; the last saved "
                 "state is sound, go on with --resume"
             ) from None
+
+
+def _snapshot_is_due(progress: Progress) -> bool:
+    """Whether the short averages are kept after this step: evenly spread, the last at the end."""
+    wanted, total = progress.learner.recipe.train.snapshots, progress.total
+    if not wanted or total is None:
+        return False
+    return progress.step == total or progress.step % max(1, total // wanted) == 0
 
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:

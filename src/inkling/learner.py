@@ -10,6 +10,7 @@ import msgspec
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch import Tensor
 
 from inkling import checkpoint, device
 from inkling.assemble import TextDenoiser, assemble, read_pictures, text_encoder
@@ -22,6 +23,8 @@ from inkling.work import Optimisation, Work
 
 _VALIDATION = 500
 """Pictures held out where the recipe does not say."""
+SHORT = (0.05, 0.1)
+"""Widths of the averages from which any longer one can be made."""
 _WORDS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _PROGRESS = ("step", "skipped", "in_a_row", "worked", "seconds")
 """The counters of a learner that a training state keeps."""
@@ -40,6 +43,8 @@ class Learner:
     ema: Ema
     work: Work
     optimisation: Optimisation
+    shorts: list[Ema] = field(default_factory=list)
+    """Short averages of which snapshots are kept, if any are."""
     step: int = 0
     """Steps done, skipped ones included."""
     skipped: int = 0
@@ -97,19 +102,35 @@ class Learner:
         model = self.model_file()
         optimisers = self.optimisation.tensors()
         progress = {name: getattr(self, name) for name in _PROGRESS} | {"pace": pace}
+        kept = {f"optimiser.{name}": tensor for name, tensor in optimisers.items()}
         return model._replace(
-            tensors=model.tensors | {f"optimiser.{k}": v for k, v in optimisers.items()},
-            progress=progress,
+            tensors=model.tensors | kept | self.short_averages(), progress=progress
         )
+
+    def short_averages(self) -> dict[str, Tensor]:
+        """The short averages by number and name of parameter."""
+        names = [name for name, _ in self.model.named_parameters()]
+        return {
+            f"short{number}.{name}": tensor
+            for number, short in enumerate(self.shorts)
+            for name, tensor in zip(names, short.average, strict=True)
+        }
+
+    def average(self) -> None:
+        """Take the weights of a sound step into every average."""
+        for ema in (self.ema, *self.shorts):
+            ema.update(self.step)
 
     @torch.no_grad()
     def restore(self, stored: Stored) -> None:
         """Go back to where `state` was taken."""
         self.model.load_state_dict(stored.part("raw"))
-        average = stored.part("ema")
         names = [name for name, _ in self.model.named_parameters()]
-        for name, tensor in zip(names, self.ema.average, strict=True):
-            tensor.copy_(average[name])
+        parts = ["ema", *(f"short{number}" for number in range(len(self.shorts)))]
+        for part, ema in zip(parts, (self.ema, *self.shorts), strict=True):
+            average = stored.part(part)
+            for name, tensor in zip(names, ema.average, strict=True):
+                tensor.copy_(average[name])
         self.optimisation.restore(stored.part("optimiser"))
         for name in _PROGRESS:
             setattr(self, name, stored.progress[name])
@@ -189,6 +210,7 @@ def prepare(
         ema,
         Work(recipe, pictures, model, accelerator),
         Optimisation(recipe, model, accelerator),
+        [Ema(model.parameters(), width=width) for width in SHORT if train.snapshots],
         facts={
             "channels": channels,
             "size": list(everything.shape[1:]),

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from inkling.assemble import read_pictures
 from inkling.data import DATASETS, Pictures
 from inkling.errors import UserError, nearest
-from inkling.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text, override
+from inkling.overrides import override
+from inkling.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text
 from inkling.recipes import MNIST, RECIPES
 
 _FORMS: tuple[tuple[float, int, tuple[int, ...]], ...] = (

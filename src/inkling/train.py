@@ -84,7 +84,7 @@ def fit(
         norm, sound = learner.optimisation.step(factor, loss)
         learner.step += 1
         if sound:
-            learner.ema.update(learner.step)
+            learner.average()
             learner.in_a_row = 0
         else:
             _count_skipped(learner)

@@ -50,22 +50,23 @@ def frame(out: Path, records: Records, done: bool, size: tuple[int, int]) -> str
 
 def _plots(records: Records, width: int, height: int) -> str:
     held = [r for r in records if "levels" in r]
+    plotext.main()
     plotext.clear_figure()
     plotext.theme("clear")
     plotext.subplots(1, 2 if held else 1)
     plotext.plot_size(width, height)
     plotext.subplot(1, 1)
+    plotext.title("loss")
     plotext.plot([r["step"] for r in records], [r["loss"] for r in records], label="training")
     if held:
         steps = [r["step"] for r in held]
         plotext.scatter(steps, [r["validation"] for r in held], label="held out")
         plotext.subplot(1, 2)
+        plotext.title("by noise level")
         names = list(held[0]["levels"])
         for name in names[:: max(1, len(names) // 4)]:
             plotext.plot(steps, [r["levels"].get(name) for r in held], label=f"sigma {name}")
-        plotext.title("held-out loss by noise level")
-        plotext.subplot(1, 1)
-    plotext.title("loss")
+    plotext.main()
     picture: str = plotext.build()
     return picture
 

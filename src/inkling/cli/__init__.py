@@ -10,6 +10,7 @@ import click
 from inkling import __version__
 from inkling.cli.data import judge, look
 from inkling.cli.doctor import doctor
+from inkling.cli.ema import ema
 from inkling.cli.sample import sample
 from inkling.cli.train import recipes, train
 from inkling.cli.watch import watch
@@ -22,7 +23,7 @@ def cli() -> None:
     """Train small text-conditioned diffusion models from scratch, and draw with them."""
 
 
-for verb in (recipes, look, doctor, train, watch, sample, judge):
+for verb in (recipes, look, doctor, train, watch, ema, sample, judge):
     cli.add_command(verb)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from inkling.cli.options import DEVICE
-from inkling.recipe import Recipe, from_json, override
+from inkling.overrides import from_json, override
+from inkling.recipe import Recipe
 
 
 @click.command()

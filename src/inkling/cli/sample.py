@@ -7,7 +7,8 @@ import click
 
 from inkling.cli.options import DEVICE
 from inkling.errors import UserError
-from inkling.recipe import SamplerName, choices
+from inkling.overrides import choices
+from inkling.recipe import SamplerName
 
 
 @click.command()

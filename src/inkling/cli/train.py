@@ -12,7 +12,7 @@ import click
 
 from inkling.cli.options import DEVICE, Duration
 from inkling.errors import UserError, nearest
-from inkling.recipe import to_json
+from inkling.overrides import to_json
 
 if TYPE_CHECKING:
     from inkling.driver import Brake

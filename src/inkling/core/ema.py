@@ -56,3 +56,29 @@ class Ema:
             held = live.detach().clone()
             live.copy_(average)
             average.copy_(held)
+
+
+def posthoc_weights(times: Tensor, powers: Tensor, time: float, power: float) -> Tensor:
+    """How to mix stored averages so that they come nearest to another average, [N] float64.
+
+    Least squares between the weightings of training time (Karras et al. 2024, algorithm 3).
+
+    Args:
+        times: [N] steps at which averages were stored.
+        powers: [N] their exponents `gamma`.
+        time: the step at which the wanted average ends.
+        power: its exponent.
+    """
+    times, powers = times.double(), powers.double()
+    among = _overlap(times[:, None], powers[:, None], times[None, :], powers[None, :])
+    wanted = _overlap(times, powers, torch.tensor(float(time)), torch.tensor(float(power)))
+    mix: Tensor = torch.linalg.lstsq(among, wanted[:, None], driver="gelsd").solution[:, 0]
+    return mix
+
+
+def _overlap(time_a: Tensor, power_a: Tensor, time_b: Tensor, power_b: Tensor) -> Tensor:
+    """Integral of the product of two weightings `(gamma + 1) tau^gamma / t^(gamma + 1)`."""
+    ratio = time_a / time_b
+    exponent = torch.where(time_a < time_b, power_b, -power_a)
+    latest = torch.maximum(time_a, time_b)
+    return (power_a + 1) * (power_b + 1) * ratio**exponent / ((power_a + power_b + 1) * latest)
