@@ -20,7 +20,7 @@ LAYERS = [
     {"learner"},
     {"train", "generate", "validate"},
     {"evaluate", "visualize"},
-    {"posthoc", "survey"},
+    {"posthoc", "survey", "trackers"},
     {"folder"},
     {"driver"},
     {"console"},

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -304,3 +305,40 @@ def test_a_learner_says_what_it_needs(tiny):
     assert isinstance(last.learner, Learner)
     assert last.state().progress["step"] == 4
     assert last.state().progress["pace"]["total"] == 4
+
+
+def test_metrics_are_sent_on_to_tensorboard(tiny, tmp_path):
+    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    drive(override(tiny, [*LONG, "train.trackers=tensorboard"]), tmp_path / "a")
+    events = reading.EventAccumulator(str(next((tmp_path / "a" / "tensorboard").iterdir())))
+    events.Reload()
+    sent = {event.step: event.value for event in events.Scalars("loss")}
+    logged = {r["step"]: r["loss"] for r in folder.read_metrics(tmp_path / "a")}
+    assert sent == pytest.approx(logged)
+    assert any(tag.startswith("levels/") for tag in events.Tags()["scalars"])
+
+
+def test_a_tracker_that_is_not_installed_is_one_sentence(tiny, tmp_path):
+    with pytest.raises(UserError, match=r"train.trackers has wandb.*pip install wandb"):
+        drive(override(tiny, ["train.trackers=wandb"]), tmp_path / "a")
+
+
+def test_pictures_that_vanish_during_training_are_not_missed(tiny, tmp_path, monkeypatch):
+    from PIL import Image
+
+    monkeypatch.setenv("INKLING_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "pictures").mkdir()
+    for row in range(40):
+        Image.effect_noise((8, 8), 60).save(tmp_path / "pictures" / f"{row}.png")
+    settings = ["data.name=folder", f"data.path={tmp_path / 'pictures'}", "data.validation=8"]
+    for report in run(override(tiny, [*LONG, *settings]), tmp_path / "a", device_name="cpu"):
+        if report.progress.step == 3:
+            shutil.rmtree(tmp_path / "pictures")
+            shutil.rmtree(tmp_path / "cache")
+    assert report.progress.step == 30
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tiny, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="cannot make the run folder"):
+        drive(tiny, tmp_path / "file" / "run")

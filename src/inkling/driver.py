@@ -135,8 +135,10 @@ def run(
             folder.keep(progress, loss, validation, stopped)
         yield Report(progress, loss, validation, sheet, stopped)
         if stopped:
-            return
+            break
     if folder is not None:
+        folder.trackers.finish()
+    if folder is not None and progress.step == progress.total:
         progress.learner.save(out)
         save_curves({out.name: read_metrics(out)}, out / "curves.png")
 

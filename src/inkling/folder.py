@@ -22,6 +22,7 @@ from inkling.checkpoint import STATES, Stored
 from inkling.errors import UserError, UserNote
 from inkling.overrides import override, to_json
 from inkling.pace import Cadence
+from inkling.trackers import Trackers
 from inkling.train import Progress
 from inkling.validate import Validation
 
@@ -118,6 +119,7 @@ class Folder:
         self.train = first.learner.recipe.train
         self.cadence = Cadence(self.train.checkpoint_every)
         self.best = float("inf")
+        self.trackers = Trackers(self.train.trackers, out)
         (out / "recipe.json").write_text(to_json(first.learner.recipe) + "\n")
         if resume is not None:
             records = [r for r in read_metrics(out) if r["step"] <= resume.progress["step"]]
@@ -159,6 +161,7 @@ class Folder:
             record["validation"] = round(validation.loss, 6)
             record |= {"low": round(validation.low, 6), "bits": round(validation.bits, 4)}
             record |= {"prompt": round(validation.prompt, 5), "levels": validation.levels}
+        self.trackers.log(record)
         try:
             with (self.out / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(record) + "\n")

@@ -163,6 +163,8 @@ class Train(Settings, frozen=True):
     """Steps ("40") or time ("2m") from one saved training state to the next."""
     keep: Count = 2
     """Training states that are kept, the latest ones."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Where metrics go beside metrics.jsonl."""
     most_skipped: Count = 20
     """Steps in a row whose loss or gradient is not finite, after which the run stops."""
 
