@@ -238,6 +238,17 @@ def test_resume_on_the_command_line(tmp_path):
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
+def test_a_run_killed_while_it_wrote_its_first_state_starts_afresh(tiny, tmp_path):
+    out = tmp_path / "run"
+    (out / "checkpoints").mkdir(parents=True)
+    for name in ("recipe.json", "metrics.jsonl", "checkpoints/.step-00000003.safetensors.partial"):
+        (out / name).write_text("half of i")
+    assert folder.to_resume(out, []) is None
+    drive(tiny, out)
+    assert checkpoint.read(out / checkpoint.FILE).facts["steps"] == 4
+    assert not list(out.rglob("*.partial"))
+
+
 def started(out, *more):
     command = [sys.executable, "-m", "inkling", "train", "digits", "--out", str(out), *SMALL]
     command += ["--steps", "4000", *more]

@@ -36,7 +36,7 @@ def check_free(out: Path) -> None:
     Raises:
         UserError: there is a run in it already.
     """
-    if any((out / name).exists() for name in (*_TRACES, STATES)):
+    if any((out / name).exists() for name in _TRACES) or any(checkpoint.states(out)):
         raise UserError(
             f"{out} already holds a run; nothing was changed. Go on with it (--resume), choose "
             "another --out, or move it away"
@@ -115,6 +115,8 @@ class Folder:
         if resume is None:
             check_free(out)
         claim(out)
+        for left in out.rglob(".*.partial"):  # of a process that was killed while it wrote
+            left.unlink()
         self.out = out
         self.train = first.learner.recipe.train
         self.cadence = Cadence(self.train.checkpoint_every)

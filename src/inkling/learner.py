@@ -156,6 +156,49 @@ def prepare(
     """
     if recipe.train.steps == 0 and recipe.train.budget == 0:
         raise UserError("give a run an end: --steps N or --budget 5m")
+    accelerator = _accelerator(recipe, device_name)
+    pictures, validation = _split(recipe, accelerator)
+    if recipe.diffusion.sigma_data == 0:
+        measured = round(pictures.sigma_data(), 4)
+        diffusion = msgspec.structs.replace(recipe.diffusion, sigma_data=measured)
+        recipe = msgspec.structs.replace(recipe, diffusion=diffusion)
+
+    source = None if start_from is None else checkpoint.load(Path(start_from))
+    known = None if source is None else source.model.text.vocabulary()
+    torch.manual_seed(recipe.train.seed)  # for the fresh weights, the one use of torch's own stream
+    text = text_encoder(
+        recipe,
+        sentences=pictures.sentences,
+        vocabulary=known if resume is None else resume.vocabulary,
+    )
+    model = assemble(recipe, text, pictures.shape[0])
+    if source is not None:
+        _start_from(model, source, start_from)
+    model.to(accelerator.device).train()
+    train = recipe.train
+    learner = Learner(
+        recipe,
+        accelerator,
+        pictures,
+        validation,
+        model,
+        Ema(model.parameters(), width=train.ema_width, decay=train.ema_decay or None),
+        Work(recipe, pictures, model, accelerator),
+        Optimisation(recipe, model, accelerator),
+        [Ema(model.parameters(), width=width) for width in SHORT if train.snapshots],
+        facts=_facts(pictures, model, accelerator),
+    )
+    if resume is not None:
+        if resume.facts["pictures"] != len(pictures):
+            raise UserError(
+                f"the run was training on {resume.facts['pictures']:,} pictures, and now there are "
+                f"{len(pictures):,}; bring the data back, or start anew with --from this run"
+            )
+        learner.restore(resume)
+    return learner
+
+
+def _accelerator(recipe: Recipe, device_name: str) -> Accelerator:
     place = device.choose(device_name)
     AcceleratorState._reset_state()  # so that a notebook may train again in another precision
     accelerator = Accelerator(
@@ -169,6 +212,11 @@ def prepare(
             f"processes with train.accumulation {recipe.train.accumulation}; use a multiple of "
             f"{share}"
         )
+    return accelerator
+
+
+def _split(recipe: Recipe, accelerator: Accelerator) -> tuple[Pictures, Pictures]:
+    """(training pictures, held-out ones) on the device if they fit there."""
     with accelerator.main_process_first():  # one process prepares, the others find it prepared
         everything = read_pictures(recipe.data)
     everything = everything.to(accelerator.device, device.room(accelerator.device))
@@ -179,60 +227,24 @@ def prepare(
         raise UserError(
             f"data.validation {held} would leave nothing of {len(everything)} pictures to train on"
         )
-    pictures, validation = everything.split(held, recipe.train.seed)
-    if recipe.diffusion.sigma_data == 0:
-        measured = msgspec.structs.replace(
-            recipe.diffusion, sigma_data=round(pictures.sigma_data(), 4)
-        )
-        recipe = msgspec.structs.replace(recipe, diffusion=measured)
+    return everything.split(held, recipe.train.seed)
 
-    source = None if start_from is None else checkpoint.load(Path(start_from))
-    channels = everything.shape[0]
-    torch.manual_seed(recipe.train.seed)  # for the fresh weights, the one use of torch's own stream
-    known = None if source is None else source.model.text.vocabulary()
-    text = text_encoder(
-        recipe,
-        sentences=pictures.sentences,
-        vocabulary=known if resume is None else resume.vocabulary,
-    )
-    model = assemble(recipe, text, channels)
-    if source is not None:
-        _start_from(model, source, start_from)
-    model.to(accelerator.device).train()
-    train = recipe.train
-    ema = Ema(model.parameters(), width=train.ema_width, decay=train.ema_decay or None)
-    learner = Learner(
-        recipe,
-        accelerator,
-        pictures,
-        validation,
-        model,
-        ema,
-        Work(recipe, pictures, model, accelerator),
-        Optimisation(recipe, model, accelerator),
-        [Ema(model.parameters(), width=width) for width in SHORT if train.snapshots],
-        facts={
-            "channels": channels,
-            "size": list(everything.shape[1:]),
-            "classes": list(everything.classes),
-            "pictures": len(pictures),
-            "data": pictures.describe(),
-            "problems": list(pictures.problems),
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "device": device.describe(accelerator.device),
-            "precision": _WORDS[accelerator.mixed_precision],
-            "processes": accelerator.num_processes,
-            "torch": torch.__version__,
-        },
-    )
-    if resume is not None:
-        if resume.facts["pictures"] != len(pictures):
-            raise UserError(
-                f"the run was training on {resume.facts['pictures']:,} pictures, and now there are "
-                f"{len(pictures):,}; bring the data back, or start anew with --from this run"
-            )
-        learner.restore(resume)
-    return learner
+
+def _facts(pictures: Pictures, model: TextDenoiser, accelerator: Accelerator) -> dict[str, Any]:
+    """What is known of a run before its first step."""
+    return {
+        "channels": pictures.shape[0],
+        "size": list(pictures.shape[1:]),
+        "classes": list(pictures.classes),
+        "pictures": len(pictures),
+        "data": pictures.describe(),
+        "problems": list(pictures.problems),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "device": device.describe(accelerator.device),
+        "precision": _WORDS[accelerator.mixed_precision],
+        "processes": accelerator.num_processes,
+        "torch": torch.__version__,
+    }
 
 
 def _start_from(model: TextDenoiser, source: checkpoint.Checkpoint, path: object) -> None:

@@ -15,7 +15,8 @@ from inkling.errors import UserError, nearest
 from inkling.overrides import to_json
 
 if TYPE_CHECKING:
-    from inkling.driver import Brake
+    from inkling.driver import Brake, Report
+    from inkling.recipe import Recipe
 
 
 @click.command()
@@ -69,20 +70,7 @@ def train(
     inkling train mnist --steps 2000 --set train.lr=1e-3 --set net.widths=32,128
     """
     started = time.monotonic() - time.process_time()  # the imports count too
-    given = [
-        f"{name}={value}"
-        for name, value in (
-            ("data.path", data),
-            ("train.seed", seed),
-            ("train.budget", budget if steps is None else None),
-            ("train.steps", steps if budget is None else None),
-        )
-        if value is not None
-    ]
-    if budget is not None and steps is not None:
-        raise UserError(f"--budget {budget:g}s and --steps {steps} both end the run; give one")
-    if budget is not None:
-        given.append("train.steps=0")
+    given = _assignments(data, budget, steps, seed)
     from inkling import console, driver, folder, suit
     from inkling.recipes import RECIPES
 
@@ -102,13 +90,7 @@ def train(
     out = out or Path("runs", name)
     chosen = stored.recipe if stored else suit.resolve(recipe, [*assignments, *given])
     if recipe not in RECIPES and not stored:
-        net, text = chosen.net, chosen.text
-        console.say(
-            f"chosen from the pictures: size {chosen.data.size or 'theirs'}, "
-            f"net.widths={','.join(map(str, net.widths))} net.patch={net.patch} "
-            f"net.cross_attention={str(net.cross_attention).lower()} text.encoder={text.encoder} "
-            f"sample.scale={chosen.sample.scale:g}"
-        )
+        console.say(f"chosen from the pictures: {_choices_of(chosen)}")
     brake = driver.Brake()
     reports = driver.run(
         chosen,
@@ -130,13 +112,7 @@ def train(
         return 128 + received[0]
     if not console.speaks():
         return 0
-    click.echo(
-        f"{progress.step} steps, {progress.step * progress.learner.recipe.train.batch:,} pictures, "
-        f"{progress.learner.seconds:.0f} s\n"
-        f"model   {out / 'model.safetensors'}\n"
-        f"samples {last.preview or out / 'samples'}\n"
-        f'draw    inkling sample {out} "{driver.prompts_for(progress.learner)[-1]}"'
-    )
+    click.echo(_ending(last, out))
     return 0
 
 
@@ -161,6 +137,49 @@ def _signals(brake: "Brake") -> Iterator[list[int]]:
     finally:
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)
+
+
+def _assignments(
+    data: Path | None, budget: float | None, steps: int | None, seed: int | None
+) -> list[str]:
+    """Options of their own as settings.
+
+    Raises:
+        UserError: both a budget and a step count were given.
+    """
+    if budget is not None and steps is not None:
+        raise UserError(f"--budget {budget:g}s and --steps {steps} both end the run; give one")
+    named = {
+        "data.path": data,
+        "train.seed": seed,
+        "train.budget": budget,
+        "train.steps": steps if budget is None else 0,
+    }
+    return [f"{name}={value}" for name, value in named.items() if value is not None]
+
+
+def _choices_of(recipe: "Recipe") -> str:
+    """What was chosen for pictures that have no recipe of their own."""
+    net = recipe.net
+    return (
+        f"size {recipe.data.size or 'theirs'}, net.widths={','.join(map(str, net.widths))} "
+        f"net.patch={net.patch} net.cross_attention={str(net.cross_attention).lower()} "
+        f"text.encoder={recipe.text.encoder} sample.scale={recipe.sample.scale:g}"
+    )
+
+
+def _ending(last: "Report", out: Path) -> str:
+    """What a finished run has to say."""
+    from inkling.driver import prompts_for
+
+    learner = last.progress.learner
+    return (
+        f"{learner.step} steps, {learner.step * learner.recipe.train.batch:,} pictures, "
+        f"{learner.seconds:.0f} s\n"
+        f"model   {out / 'model.safetensors'}\n"
+        f"samples {last.preview or out / 'samples'}\n"
+        f'draw    inkling sample {out} "{prompts_for(learner)[-1]}"'
+    )
 
 
 def _free_folder(parent: Path, name: str) -> Path:

@@ -9,12 +9,10 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 
 from inkling.data.decode import Look, decode, look
 from inkling.data.fetch import cache_folder
+from inkling.data.parallel import in_parallel, workers
 from inkling.data.pictures import Dataset, Pictures
 from inkling.data.progress import bar
 from inkling.data.source import Item, Options, Source
@@ -32,10 +31,6 @@ from inkling.errors import UserError
 
 _FORMAT = "1"
 """Raised when the same files and settings would give other bytes or captions."""
-_PART, _UNDER_WAY = 16, 2 * (os.cpu_count() or 1)
-"""Pictures that a thread takes at a time, and parts under way: bounds memory, keeps cores busy."""
-_WORTH_SHARING = 1 << 14
-"""Bytes of an encoded picture from which several threads decode faster than one."""
 _NATIVE, _CHOSEN, _LEAST = 64, 64, 8
 """Pictures up to 64 pixels that agree in size keep it; others become at most 64, at least 8."""
 _NAMED = 20
@@ -126,7 +121,7 @@ def _build(folder: Path, source: Source, options: Options) -> None:
     try:
         with (
             warnings.catch_warnings(),
-            _pool(source) as pool,
+            workers(source) as pool,
             (beside / "images.u8").open("wb") as file,
         ):
             # Pillow warns of a decompression bomb and decodes it; we refuse it.
@@ -142,26 +137,6 @@ def _build(folder: Path, source: Source, options: Options) -> None:
             os.replace(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-
-
-@contextmanager
-def _pool(source: Source) -> Iterator[ThreadPoolExecutor | None]:
-    """A thread for each core, if pictures are large enough for Pillow to work on its own.
-
-    Tiny ones are mostly Python, where threads wait for each other and two take longer than one.
-    """
-    first = next(source.items(), None)
-    content = None if first is None else first.content
-    size = 0
-    if isinstance(content, bytes):
-        size = len(content)
-    elif isinstance(content, Path) and content.is_file():
-        size = content.stat().st_size
-    if size < _WORTH_SHARING:
-        yield None
-        return
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield pool
 
 
 def _clear_leftovers(parent: Path) -> None:
@@ -205,7 +180,7 @@ def _decode_all(
         return pixels.tobytes(), original
 
     with bar("preparing pictures", source.count) as advance:
-        for item, decoded in _in_parallel(pool, attempt, _chosen(source, options)):
+        for item, decoded in in_parallel(pool, attempt, _chosen(source, options)):
             advance(1)
             if isinstance(decoded, str):
                 unreadable.append(f"{item.name}: {decoded}")
@@ -272,7 +247,7 @@ def _form(pool: ThreadPoolExecutor | None, source: Source, options: Options) -> 
 
     with bar("looking at pictures", source.count) as advance:
         looks = []
-        for _, seen in _in_parallel(pool, attempt, _chosen(source, options)):
+        for _, seen in in_parallel(pool, attempt, _chosen(source, options)):
             advance(1)
             looks += [seen] if seen else []
     if not looks:
@@ -297,23 +272,3 @@ def _chosen(source: Source, options: Options) -> Iterator[Item]:
             yield item
         elif not source.classes:
             return
-
-
-def _in_parallel(
-    pool: ThreadPoolExecutor | None, work: Callable[[Item], Any], items: Iterator[Item]
-) -> Iterator[tuple[Item, Any]]:
-    """Each item with what was made of it, in order; a few parts are under way at a time."""
-    if pool is None:
-        yield from ((item, work(item)) for item in items)
-        return
-
-    def work_part(part: list[Item]) -> list[tuple[Item, Any]]:
-        return [(item, work(item)) for item in part]
-
-    under_way: deque[Future[list[tuple[Item, Any]]]] = deque()
-    while part := list(islice(items, _PART)):
-        under_way.append(pool.submit(work_part, part))
-        if len(under_way) > _UNDER_WAY:
-            yield from under_way.popleft().result()
-    while under_way:
-        yield from under_way.popleft().result()
