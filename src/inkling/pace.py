@@ -31,6 +31,7 @@ class Pace:
         self.previews = recipe.train.previews
         self.started = started
         self.pause = 0.0  # what the caller took at the last preview
+        self.looked = 0  # previews since the step count is known
         self._window: tuple[int, float] | None = None
 
     def state(self) -> dict[str, Any]:
@@ -40,6 +41,7 @@ class Pace:
             "budget": self.budget,
             "previews": self.previews,
             "pause": self.pause,
+            "looked": self.looked,
             "window": self._window,
         }
 
@@ -47,6 +49,7 @@ class Pace:
         """Go on where `state` was taken, `seconds` into the run."""
         self.total, self.budget = state["total"], state["budget"]
         self.previews, self.pause = state["previews"], state["pause"]
+        self.looked = state["looked"]
         self._window = None if state["window"] is None else tuple(state["window"])
         self.started = time.monotonic() - seconds
 
@@ -73,6 +76,7 @@ class Pace:
         Later calls correct it, where a machine that has become slower or faster would miss the
         end by more than a fiftieth; on a steady machine the first count stands.
         """
+        self.looked += self.total is not None
         if not self.budget or self._window is None or step == self.total:
             return
         first, since = self._window
@@ -107,7 +111,8 @@ class Pace:
         """Whether a preview belongs after this step: evenly spread, the last at the end."""
         if self.total is None or not self.previews:
             return False
-        return step == self.total or step % self._every() == 0
+        # A count that is corrected must not make more of them than the recipe says.
+        return step == self.total or (step % self._every() == 0 and self.looked < self.previews - 1)
 
 
 def learning_rate_factor(step: int, total: int | None, warmup: int, decay: float) -> float:
