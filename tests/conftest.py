@@ -9,10 +9,11 @@ import torch
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's library is imported
 
 from inkling.data import Pictures
-from inkling.data.captions import NUMBERS, digit_groups
+from inkling.data.captions import NUMBERS, digit_groups, digit_sentences
 from inkling.overrides import override
 from inkling.recipe import Recipe
 from inkling.recipes import DIGITS
+from inkling.text.transformer import byte_level_bpe
 
 TINY = [
     "net.widths=16,16",
@@ -59,6 +60,28 @@ def pictures() -> Pictures:
         classes=NUMBERS,
         **digit_groups(),
     )
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory) -> Path:
+    """A folder with a text encoder in the format of transformers, its weights random."""
+    transformers = pytest.importorskip("transformers", reason="the extra clip is not installed")
+    folder = tmp_path_factory.mktemp("encoder")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=400,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    corpus = ["Drawing of zero, noise", *(s for digit in range(10) for s in digit_sentences(digit))]
+    tokenizer = byte_level_bpe(corpus, 400, ("[PAD]", "[UNK]"))
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained(folder)
+    return folder
 
 
 def real_data_folder() -> Path:

@@ -12,13 +12,15 @@ import inkling
 HOUSE = Path(inkling.__file__).parent
 LAYERS = [
     {"errors", "contracts"},
+    {"cache", "progress"},
     {"core", "nets", "text", "data", "device"},
     {"recipe"},
+    {"clip_recipe"},
     {"overrides"},
     {"recipes", "assemble", "pace"},
-    {"checkpoint", "work", "suit"},
+    {"checkpoint", "work", "suit", "clip"},
     {"learner"},
-    {"train", "generate", "validate"},
+    {"train", "generate", "validate", "contrast"},
     {"evaluate", "visualize"},
     {"posthoc", "survey", "trackers"},
     {"folder"},

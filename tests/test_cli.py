@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints, what it writes, how it refuses."""
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -46,7 +47,10 @@ def test_recipes_are_listed_and_printed_whole():
     out, _ = inkling("recipes")
     assert out.startswith("digits ")
     assert "mnist " in out
-    assert json.loads(inkling("recipes", "mnist")[0])["net"]["patch"] == 2
+    assert json.loads(inkling("recipes", "mnist", "--json")[0])["net"]["patch"] == 2
+    whole, _ = inkling("recipes", "mnist-text")
+    assert re.search(r"train\.lr +2e-0?6 +as the source states", whole)
+    assert "changed for the trial" in inkling("recipes", "mnist-text", "--small")[0]
 
 
 def test_a_run_folder_holds_what_the_manual_says(run):

@@ -43,6 +43,20 @@ def test_a_sound_recipe_has_nothing_wrong(sound):
     assert len(findings) == 13
 
 
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_sound_recipe_with_a_frozen_encoder_has_nothing_wrong(sound, encoder, pooled):
+    settings = [
+        "text.encoder=frozen",
+        f"text.model={encoder}",
+        f"text.pooled={pooled}",
+        "net.cross_attention=true",
+        "net.template=0",
+        "data.caption=Drawing of {}",
+        "train.lr=1e-2",
+    ]
+    assert wrong(override(sound, settings)) == set()
+
+
 def test_values_that_were_scaled_twice(sound, monkeypatch):
     with_pictures(monkeypatch, lambda p: replace(p, images=p.images // 255))
     assert "value range" in wrong(sound)

@@ -152,3 +152,28 @@ def test_other_peoples_safetensors_are_told_apart(tmp_path):
         TextToImage.load(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"no device 'gpu'|no device 'cud'"):
         TextToImage.load(tmp_path, device="cud")
+
+
+def test_prompts_mix_and_meet_halfway(artist):
+    from inkling.generate import between
+
+    first, *_, last = between("zero", "eight", 5)
+    ends = artist([first, last], seeds=[3, 4])
+    assert torch.equal(ends, artist(["zero", "eight"], seeds=[3, 4]))
+    assert between("zero", "eight", 5)[2] == {"zero": 0.5, "eight": 0.5}
+    model = artist.model
+    mixed = artist._conditions([{"zero": 0.5, "eight": 0.5}])
+    parts = [model.condition([word]).vector for word in ("zero", "eight")]
+    torch.testing.assert_close(mixed.vector, (parts[0] + parts[1]) / 2)
+
+
+def test_a_negative_prompt_is_the_null_of_guidance(artist):
+    plain = artist(["zero"], seeds=[1], scale=2.0)
+    assert torch.equal(plain, artist(["zero"], seeds=[1], scale=2.0, avoid=""))
+    assert not torch.equal(plain, artist(["zero"], seeds=[1], scale=2.0, avoid="eight"))
+    # Asking for what is avoided leaves nothing to lead: any scale is the plain conditional one.
+    same = artist(["zero"], seeds=[1], scale=3.0, avoid="zero")
+    alone = artist(["zero"], seeds=[1], scale=1.0)
+    assert (same.int() - alone.int()).abs().max() <= 1
+    with pytest.raises(UserError, match=r"at scale 1 there is no guidance .* away from 'eight'"):
+        artist(["zero"], seeds=[1], scale=1.0, avoid="eight")

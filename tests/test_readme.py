@@ -32,7 +32,8 @@ def shorter(words, mnist):
         if "--budget" in words:
             at = words.index("--budget")
             words[at : at + 2] = []
-        words += [part for setting in TINY for part in ("--set", setting)]
+        if not words[1].startswith("clip-"):
+            words += [part for setting in TINY for part in ("--set", setting)]
         words += ["--steps", "2"]
     if words[:2] in (["train", "mnist"], ["judge", "mnist"]) and "--data" not in words:
         words += ["--data", str(mnist)]

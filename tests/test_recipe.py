@@ -63,6 +63,8 @@ def test_several_settings_are_checked_together_and_one_level_takes_a_bare_number
             r"no net.condition 'fil'; did you mean 'film'\? choose among film, add",
         ),
         ("sample.sampler=eulr", r"no sample.sampler 'eulr'; .*choose among ddim"),
+        ("text.pooled=false", r"it needs text.encoder=frozen, net.cross_attention=true and"),
+        ("data.caption=a digit", r"data.caption=a digit: expected `str` matching regex"),
         ("text.heads=3", r"text.width 128 is not a multiple of text.heads 3"),
         ("net.widths=32,100", r"net.widths has 100, which net.head_width 32 does not divide"),
     ],
@@ -77,3 +79,8 @@ def test_what_is_no_recipe_is_said_so():
     for text in ("{}", "[1]", "nonsense", '{"name": "x", "source": "y", "trian": {}}'):
         with pytest.raises(UserError, match="not an inkling recipe"):
             from_json(text)
+
+
+def test_labels_have_no_tokens_to_attend_to():
+    with pytest.raises(UserError, match=r"labels have no tokens for net.cross_attention=true"):
+        override(RECIPES["mnist"], ["text.encoder=label", "net.cross_attention=true"])

@@ -82,8 +82,8 @@ def test_a_running_run_can_be_drawn_with(tiny, tmp_path):
 
 
 def test_a_budget_goes_on_where_it_stopped(tiny, tmp_path):
-    recipe = override(tiny, ["train.steps=0", "train.budget=6", "train.checkpoint_every=20"])
-    report = drive(recipe, tmp_path / "a", stop_at=60)
+    recipe = override(tiny, ["train.steps=0", "train.budget=6", "train.checkpoint_every=5"])
+    report = drive(recipe, tmp_path / "a", stop_at=15)
     assert report.stopped
     total, spent = report.progress.total, report.progress.seconds
     time.sleep(1.5)  # what passes between is no part of the budget
@@ -183,7 +183,7 @@ def poisoned(monkeypatch, steps):
     """Make the loss of these steps not finite."""
     honest = Work.gradients
 
-    def gradients(self, step):
+    def gradients(self, step, share=0.0):
         loss = honest(self, step)
         if step in steps:
             for p in self.model.parameters():

@@ -13,7 +13,6 @@ from inkling.learner import prepare
 from inkling.overrides import override
 from inkling.pace import Pace, learning_rate_factor
 from inkling.recipe import Schedule
-from inkling.recipes import RECIPES
 from inkling.train import fit
 from inkling.validate import validate
 from inkling.work import draw
@@ -26,27 +25,6 @@ def finished(recipe, **options):
 
 def weights(learner):
     return torch.cat([p.detach().flatten() for p in learner.model.parameters()])
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_builds_at_full_size_and_steps_at_small_size(name, tiny, real_data):
-    recipe = RECIPES[name]
-    text = text_encoder(recipe, sentences=["", "seven"])
-    full = override(recipe, ["diffusion.sigma_data=0.6"])
-    assert sum(p.numel() for p in assemble(full, text, 1).parameters()) > 1e5
-    folder = [f"data.path={real_data / name}"] if name == "mnist" else []
-    small = override(
-        recipe,
-        [
-            *folder,
-            "net.widths=16,16",
-            "net.head_width=16",
-            "train.steps=2",
-            "train.batch=4",
-            "text.vocabulary_size=300",
-        ],
-    )
-    assert finished(small).step == 2
 
 
 def test_the_same_seed_is_the_same_run_bit_for_bit(tiny):

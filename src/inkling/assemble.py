@@ -60,7 +60,26 @@ def read_pictures(settings: Data, split: str = "train") -> Pictures:
     """
     options = {name: getattr(settings, name) for name in Options.__dataclass_fields__}
     found = data.read(settings.name, settings.path, split, Options(**options))
+    if settings.caption:
+        found = _captioned(found, settings)
     return found if settings.mirror is None else replace(found, mirror=settings.mirror)
+
+
+def _captioned(pictures: Pictures, settings: Data) -> Pictures:
+    """The pictures of a set with classes, one sentence for each class."""
+    if not pictures.classes:
+        raise UserError(
+            f"data.caption={settings.caption!r} names classes, and {settings.name} has none; "
+            "leave it empty"
+        )
+    said = tuple(settings.caption.replace("{}", name) for name in pictures.classes)
+    return replace(
+        pictures,
+        groups=(*((sentence,) for sentence in said), ("",)),
+        group=torch.where(pictures.labels < 0, len(said), pictures.labels),
+        classes=said,
+        held_out=(),
+    )
 
 
 def schedule(settings: Schedule) -> noise.Schedule:
@@ -92,11 +111,7 @@ def text_encoder(
 ) -> TextEncoder:
     """The text encoder, its vocabulary learnt from sentences or taken from a checkpoint."""
     kind = ENCODERS[recipe.text.encoder]
-    settings: dict[str, Any] = {
-        name: getattr(recipe.text, name)
-        for name in recipe.text.__struct_fields__
-        if name != "encoder"
-    }
+    settings: dict[str, Any] = {name: getattr(recipe.text, name) for name in kind.settings}
     if vocabulary is not None:
         return kind.from_vocabulary(vocabulary, **settings)
     return kind.fit(sentences, **settings)

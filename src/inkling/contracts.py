@@ -36,6 +36,21 @@ class Cond(NamedTuple):
         parts = zip(*(cond.padded(longest) for cond in conds), strict=True)
         return Cond(*(torch.cat(part) for part in parts))
 
+    @staticmethod
+    def mixed(conds: Sequence["Cond"], weights: Sequence[float]) -> "Cond":
+        """The weighted sum of conditions of one batch size, tokens summed place by place.
+
+        A place is masked only where none of them has a token.
+        """
+        longest = max(cond.tokens.shape[1] for cond in conds)
+        padded = [cond.padded(longest) for cond in conds]
+        pairs = list(zip(padded, weights, strict=True))
+        return Cond(
+            torch.stack([weight * cond.vector for cond, weight in pairs]).sum(0),
+            torch.stack([weight * cond.tokens for cond, weight in pairs]).sum(0),
+            torch.stack([cond.mask for cond in padded]).any(0),
+        )
+
     def take(self, index: Tensor) -> "Cond":
         """The conditions at these rows [M] int64."""
         return Cond(*(part[index] for part in self))

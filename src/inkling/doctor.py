@@ -143,13 +143,20 @@ def _null(learner: Learner) -> Finding:
     if not said:
         return Finding("null condition", True, "no captions: an unconditional model")
     null, *real = (learner.model.condition([text]) for text in ("", *said))
-    nearest = min((null.vector - cond.vector).norm().item() for cond in real)
+    nearest = min((_meaning(null) - _meaning(cond)).norm().item() for cond in real)
     return Finding(
         "null condition",
         nearest > 1e-6,
         f"the nearest of {len(said)} captions is {nearest:.3g} away",
         "captions that say something: one reads like the empty caption, so guidance cannot work",
     )
+
+
+def _meaning(cond: Cond) -> Tensor:
+    """All that a condition of one caption says, whether pooled or token by token, [2 D]."""
+    tokens = cond.tokens[0, cond.mask[0]]
+    mean = tokens.mean(0) if len(tokens) else torch.zeros_like(cond.vector[0])
+    return torch.cat([cond.vector[0], mean])
 
 
 def _average(learner: Learner) -> Finding:
@@ -186,9 +193,14 @@ def _learning(learner: Learner) -> Generator[Finding, None, float]:
     optimisation = Optimisation(few, model, learner.accelerator)
     losses: list[float] = []
     reached, until = 0.0, time.monotonic() + _OVERFIT_SECONDS
-    text = list(model.text.parameters())
+    # A frozen encoder has none of its own: then those that read what it says.
+    text = list(model.text.parameters()) or [
+        parameter
+        for name, parameter in model.denoiser.named_parameters()
+        if (".caption.weight" in name and recipe.text.pooled) or ".cross_kv.weight" in name
+    ]
     while len(losses) < _OVERFIT_STEPS and time.monotonic() < until:
-        loss = work.gradients(len(losses))
+        loss = work.gradients(len(losses), 1.0)
         reached = max(reached, sum(p.grad.norm().item() for p in text if p.grad is not None))
         optimisation.step(1.0, loss)
         losses.append(loss.item())
@@ -235,10 +247,10 @@ def _follows(learner: Learner) -> Finding:
 
 def _step_time(learner: Learner) -> float:
     """Seconds of a training step, the first ones left out."""
-    work: Callable[[int], Tensor] = learner.work.gradients
+    work: Callable[[int, float], Tensor] = learner.work.gradients
     taken = []
     for step in range(4):
         begun = time.monotonic()
-        learner.optimisation.step(0.0, work(step))
+        learner.optimisation.step(0.0, work(step, 1.0))
         taken.append(time.monotonic() - begun)
     return min(taken[1:])

@@ -1,6 +1,7 @@
 """Drives `fit`: previews, validation and the run folder between its steps; stops when asked to."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ _LOG_LINES = 2000
 """Lines of metrics.jsonl at most, validations apart: longer runs are logged more rarely."""
 _PREVIEW_PROMPTS = 10
 _PREVIEW_COUNT = 8
+_PREVIEW_ALONE = 24
+"""Pictures of a preview at least: of a model without prompts this many."""
+_UNASKED = "(no prompt)"
 _PREVIEW_BATCH = 20
 """Pictures of a preview between two looks at the brake."""
 
@@ -71,7 +75,10 @@ def preview(learner: Learner, path: Path, brake: Brake) -> Path | None:
     None if the brake was pulled before it was done.
     """
     prompts = prompts_for(learner)
+    if learner.conditional and learner.recipe.train.caption_drop:
+        prompts = [*prompts, ""]  # what it draws unasked
     count = _PREVIEW_COUNT if learner.facts["classes"] else _PREVIEW_COUNT // 2
+    count = max(count, _PREVIEW_ALONE // len(prompts))
     captions = [prompt for prompt in prompts for _ in range(count)]
     parts = []
     with learner.averaged() as model, torch.no_grad():
@@ -82,7 +89,7 @@ def preview(learner: Learner, path: Path, brake: Brake) -> Path | None:
             if brake.pulled:
                 return None
     drawn = torch.cat(parts).numpy()
-    rows = [(p, drawn[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
+    rows = [(p or _UNASKED, drawn[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
     grids.save(grids.sheet(rows, cell=48), path)
     return path
 
@@ -119,7 +126,7 @@ def run(
     folder = Folder(out, first, resume) if first.learner.accelerator.is_main_process else None
     losses: list[torch.Tensor] = []
     progress = first
-    for progress in _chain(first, training):
+    for progress in chain([first], training):
         losses.append(progress.loss)
         loss = validation = sheet = None
         if progress.step % _log_every(progress.total) == 0 or progress.due:
@@ -146,8 +153,3 @@ def run(
 def _log_every(total: int | None) -> int:
     """Steps from one line of metrics to the next: the log of a long run stays short."""
     return max(_LOG_EVERY, (total or 0) // _LOG_LINES)
-
-
-def _chain(first: Progress, rest: Iterator[Progress]) -> Iterator[Progress]:
-    yield first
-    yield from rest

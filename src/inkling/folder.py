@@ -125,7 +125,9 @@ class Folder:
         (out / "recipe.json").write_text(to_json(first.learner.recipe) + "\n")
         if resume is not None:
             records = [r for r in read_metrics(out) if r["step"] <= resume.progress["step"]]
-            self.best = min((r["validation"] for r in records if "validation" in r), default=1e30)
+            self.best = min(
+                (r["validation"] for r in records if "validation" in r), default=self.best
+            )
             _rewrite(out / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in records))
 
     def keep(

@@ -1,7 +1,7 @@
 """`TextToImage`: captions in, images out, as a generator of steps or all at once."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inkling import checkpoint
 from inkling.assemble import TextDenoiser, schedule
+from inkling.clip import Guide
 from inkling.contracts import Cond, Step
 from inkling.core import guidance
 from inkling.core.noise import grid
@@ -18,6 +19,30 @@ from inkling.core.samplers import SAMPLERS
 from inkling.device import choose
 from inkling.errors import UserError, UserNote, nearest
 from inkling.recipe import Recipe, Sample
+
+Prompt = str | Mapping[str, float]
+"""A caption, or captions with their weights: their conditions are summed."""
+
+
+def between(first: str, last: str, count: int) -> list[Prompt]:
+    """Prompts on the way from one caption to another, both ends included.
+
+    Args:
+        first: where to begin.
+        last: where to end.
+        count: how many, at least 2.
+    """
+    if first == last:
+        return [first] * count
+    shares = [number / (count - 1) for number in range(count)]
+    return [{first: 1 - share, last: share} for share in shares]
+
+
+def _parts(prompt: Prompt) -> dict[str, float]:
+    """The captions of a prompt and their weights; those without weight left out."""
+    if isinstance(prompt, str):
+        return {prompt: 1.0}
+    return {caption: weight for caption, weight in prompt.items() if weight} or {"": 1.0}
 
 
 def to_bytes(images: Tensor) -> Tensor:
@@ -59,13 +84,13 @@ class TextToImage:
         """The prompts that name the classes of the training set, if it had classes."""
         return tuple(self.facts.get("classes", ()))
 
-    def check(self, captions: Sequence[str]) -> None:
+    def check(self, captions: Sequence[Prompt]) -> None:
         """Refuse captions that cannot be read; warn of words that training never had.
 
         Raises:
             UserError: a caption is too long, or no label of a label model.
         """
-        distinct = list(dict.fromkeys(captions))
+        distinct = list(dict.fromkeys(part for caption in captions for part in _parts(caption)))
         self.model.text.tokenize(distinct)
         unknown = sorted({word for c in distinct for word in self.model.text.unknown_words(c)})
         if unknown:
@@ -79,50 +104,68 @@ class TextToImage:
     @torch.no_grad()
     def steps(
         self,
-        captions: Sequence[str],
+        captions: Sequence[Prompt],
         *,
         seeds: Sequence[int],
         sampler: str | None = None,
         steps: int | None = None,
         scale: float | None = None,
         size: tuple[int, int] | None = None,
+        avoid: str = "",
+        guide: Guide | None = None,
     ) -> Iterator[Step]:
         """Every solver step for one batch, from noise to picture.
 
         Args:
-            captions: one for each image; "" draws without a prompt.
+            captions: one for each image; "" draws without a prompt, `{"zero": 0.5, "eight": 0.5}`
+                mixes.
             seeds: one for each image; image i depends on its own seed, not on its batch.
             sampler: a key of `SAMPLERS`; like the rest, what the checkpoint recommends if None.
             steps: solver steps.
             scale: classifier-free guidance, 1 is off.
             size: (H, W) if another than in training.
+            avoid: a negative prompt, away from which guidance leads.
+            guide: a CLIP that reads the captions instead; the model draws without a prompt.
 
         Raises:
             UserError: an unknown sampler, a caption that cannot be read, unequal lengths.
         """
-        settings = self.settings(sampler, steps, scale)
+        settings = self.settings(sampler, steps, scale, guide is not None)
+        if avoid and settings.scale == 1:
+            raise UserError(
+                f"at scale 1 there is no guidance that could lead away from {avoid!r}; give a "
+                "scale such as 2"
+            )
         if len(captions) != len(seeds):
             raise UserError(f"{len(captions)} captions for {len(seeds)} seeds; give one an image")
         noise = ImageNoise(seeds)
         shape = (self.shape[0], *(size or self.shape[1:]))
         sigmas = grid(schedule(settings.grid), settings.steps)
         x = (noise.draw(shape) * sigmas[0]).to(self.device, torch.float32)
-        cond, null = (self._conditions(each) for each in (captions, [""] * len(captions)))
+        asked = [""] * len(captions) if guide else captions
+        cond, null = (self._conditions(each) for each in (asked, [avoid] * len(captions)))
         low, high = settings.interval
-        denoise = guidance.cfg(self.model.denoiser, cond, null, settings.scale, low, high)
+        # Without a prompt there is nothing to extrapolate from: one call does.
+        scale = 1.0 if all(each == avoid for each in asked) else settings.scale
+        denoise = guidance.cfg(self.model.denoiser, cond, null, scale, low, high)
+        if guide:
+            prompts = [" ".join(_parts(caption)) for caption in captions]
+            denoise = guide.wrap(denoise, prompts, self.recipe.diffusion.sigma_data)
         if settings.clamp:
             denoise = guidance.clamp(denoise)
         yield from SAMPLERS[settings.sampler](denoise, x, sigmas, randn_like=noise)
 
     def __call__(
         self,
-        captions: Sequence[str],
+        captions: Sequence[Prompt],
         *,
         seeds: Sequence[int],
         sampler: str | None = None,
         steps: int | None = None,
         scale: float | None = None,
         size: tuple[int, int] | None = None,
+        avoid: str = "",
+        guide: Guide | None = None,
         batch: int = 250,
     ) -> Tensor:
         """The pictures, uint8 [B, C, H, W] on the CPU; arguments as in `steps`, in batches."""
@@ -135,25 +178,37 @@ class TextToImage:
                     steps=steps,
                     scale=scale,
                     size=size,
+                    avoid=avoid,
+                    guide=guide,
                     batch=batch,
                 )
             )
         )
 
     def batches(
-        self, captions: Sequence[str], *, seeds: Sequence[int], batch: int = 250, **options: Any
+        self, captions: Sequence[Prompt], *, seeds: Sequence[int], batch: int = 250, **options: Any
     ) -> Iterator[Tensor]:
         """The pictures batch by batch, uint8 [batch, C, H, W]; arguments as in `steps`."""
-        self.check(captions)
+        self.check([options.get("avoid", ""), *(() if options.get("guide") else captions)])
         for first in range(0, len(captions), batch):
             rows = slice(first, first + batch)
             *_, last = self.steps(captions[rows], seeds=seeds[rows], **options)
             yield to_bytes(last.x)
 
     def settings(
-        self, sampler: str | None = None, steps: int | None = None, scale: float | None = None
+        self,
+        sampler: str | None = None,
+        steps: int | None = None,
+        scale: float | None = None,
+        guided: bool = False,
     ) -> Sample:
         """The checkpoint's recommended sampling with these settings instead.
+
+        Args:
+            sampler: a key of `SAMPLERS`.
+            steps: solver steps.
+            scale: classifier-free guidance, 1 is off.
+            guided: whether a CLIP guides, for which another sampler is recommended.
 
         Raises:
             UserError: an unknown sampler, no steps, a negative scale.
@@ -166,13 +221,24 @@ class TextToImage:
             raise UserError(f"scale is {scale}; it is 0 or more, and 1 is no guidance")
         given = {"sampler": sampler, "steps": steps, "scale": scale}
         fields = {name: getattr(self.recipe.sample, name) for name in Sample.__struct_fields__}
+        if guided:
+            clip = self.recipe.sample.clip
+            fields |= {"sampler": clip.sampler, "steps": clip.steps, "scale": 1.0}
         return Sample(**fields | {k: v for k, v in given.items() if v is not None})
 
-    def _conditions(self, captions: Sequence[str]) -> Cond:
+    def _conditions(self, captions: Sequence[Prompt]) -> Cond:
         """Conditions row by row; each distinct caption is read once and alone.
 
         Alone, because padding to a longer neighbour must not change a picture even by rounding.
         """
-        distinct = list(dict.fromkeys(captions))
-        each = Cond.joined([self.model.condition([caption]) for caption in distinct])
-        return each.take(torch.tensor([distinct.index(caption) for caption in captions]))
+        wanted = [tuple(sorted(_parts(caption).items())) for caption in captions]
+        distinct = list(dict.fromkeys(wanted))
+        read = {part: self.model.condition([part]) for prompt in distinct for part, _ in prompt}
+        each = [
+            Cond.mixed([read[part] for part, _ in prompt], [weight for _, weight in prompt])
+            if len(prompt) > 1 or prompt[0][1] != 1
+            else read[prompt[0][0]]
+            for prompt in distinct
+        ]
+        rows = torch.tensor([distinct.index(prompt) for prompt in wanted])
+        return Cond.joined(each).take(rows)

@@ -73,12 +73,15 @@ class Learner:
             self.model.train()
             self.ema.swap()
 
+    def named(self, ema: Ema) -> dict[str, Tensor]:
+        """The tensors of an average by the names of the parameters."""
+        names = (name for name, _ in self.model.named_parameters())
+        return dict(zip(names, ema.average, strict=True))
+
     def model_file(self) -> Stored:
         """The model as it is now, for a checkpoint."""
-        names = [name for name, _ in self.model.named_parameters()]
-        average = dict(zip(names, self.ema.average, strict=True))
         tensors = {f"raw.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"ema.{name}": tensor for name, tensor in average.items()}
+        tensors |= {f"ema.{name}": tensor for name, tensor in self.named(self.ema).items()}
         facts = self.facts | {
             "steps": self.step,
             "seconds": round(self.seconds, 1),
@@ -109,11 +112,10 @@ class Learner:
 
     def short_averages(self) -> dict[str, Tensor]:
         """The short averages by number and name of parameter."""
-        names = [name for name, _ in self.model.named_parameters()]
         return {
             f"short{number}.{name}": tensor
             for number, short in enumerate(self.shorts)
-            for name, tensor in zip(names, short.average, strict=True)
+            for name, tensor in self.named(short).items()
         }
 
     def average(self) -> None:
@@ -125,11 +127,10 @@ class Learner:
     def restore(self, stored: Stored) -> None:
         """Go back to where `state` was taken."""
         self.model.load_state_dict(stored.part("raw"))
-        names = [name for name, _ in self.model.named_parameters()]
         parts = ["ema", *(f"short{number}" for number in range(len(self.shorts)))]
         for part, ema in zip(parts, (self.ema, *self.shorts), strict=True):
             average = stored.part(part)
-            for name, tensor in zip(names, ema.average, strict=True):
+            for name, tensor in self.named(ema).items():
                 tensor.copy_(average[name])
         self.optimisation.restore(stored.part("optimiser"))
         for name in _PROGRESS:
@@ -163,14 +164,18 @@ def prepare(
         diffusion = msgspec.structs.replace(recipe.diffusion, sigma_data=measured)
         recipe = msgspec.structs.replace(recipe, diffusion=diffusion)
 
+    _check_sizes(recipe, max(pictures.shape[1:]))
     source = None if start_from is None else checkpoint.load(Path(start_from))
+    if source is not None:
+        _check_reading(source.recipe, recipe, start_from)
     known = None if source is None else source.model.text.vocabulary()
     torch.manual_seed(recipe.train.seed)  # for the fresh weights, the one use of torch's own stream
-    text = text_encoder(
-        recipe,
-        sentences=pictures.sentences,
-        vocabulary=known if resume is None else resume.vocabulary,
-    )
+    with accelerator.main_process_first():  # where captions are encoded, one process does it
+        text = text_encoder(
+            recipe,
+            sentences=pictures.sentences,
+            vocabulary=known if resume is None else resume.vocabulary,
+        )
     model = assemble(recipe, text, pictures.shape[0])
     if source is not None:
         _start_from(model, source, start_from)
@@ -196,6 +201,27 @@ def prepare(
             )
         learner.restore(resume)
     return learner
+
+
+def _check_sizes(recipe: Recipe, side: int) -> None:
+    """Refuse picture sizes that do not grow up to the pictures' own."""
+    sizes = recipe.train.sizes
+    if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != side):
+        raise UserError(
+            f"train.sizes is {list(sizes)}; the sizes rise, and the last is the pictures' own, "
+            f"{side}: for example [{max(1, side // 2)}, {side}]"
+        )
+
+
+def _check_reading(before: Recipe, now: Recipe, path: object) -> None:
+    """Refuse a start from a run that read captions in another way."""
+    for name in ("encoder", *(("model", "max_tokens") if now.text.encoder == "frozen" else ())):
+        had, has = getattr(before.text, name), getattr(now.text, name)
+        if had != has:
+            raise UserError(
+                f"{path} was trained with text.{name}={had} and cannot start a run with "
+                f"text.{name}={has}; use the one of that run"
+            )
 
 
 def _accelerator(recipe: Recipe, device_name: str) -> Accelerator:

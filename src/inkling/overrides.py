@@ -5,32 +5,35 @@ Everything that comes in is checked by its type and range; msgspec does the chec
 
 import json
 from collections.abc import Iterable
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from inkling.clip_recipe import ClipRecipe
 from inkling.errors import UserError, nearest
 from inkling.recipe import Recipe
 
+AnyRecipe = TypeVar("AnyRecipe", Recipe, ClipRecipe)
 
-def to_json(recipe: Recipe) -> str:
+
+def to_json(recipe: Recipe | ClipRecipe) -> str:
     """The recipe as indented JSON; `from_json` takes it back."""
     return msgspec.json.format(msgspec.json.encode(recipe), indent=2).decode()
 
 
-def from_json(text: str) -> Recipe:
-    """The recipe that `to_json` wrote.
+def from_json(text: str, kind: type[AnyRecipe] = Recipe) -> AnyRecipe:  # type: ignore[assignment]
+    """The recipe that `to_json` wrote, `Recipe` or `ClipRecipe`.
 
     Raises:
         UserError: the text is no recipe.
     """
     try:
-        return msgspec.json.decode(text, type=Recipe)
+        return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError as error:
         raise UserError(f"this is not an inkling recipe: {error}") from None
 
 
-def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
+def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
     """The recipe with settings changed, each given as `"train.lr=1e-3"`.
 
     Raises:
@@ -43,9 +46,9 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
         if not sign:
             raise UserError(f"--set takes name=value, such as train.lr=1e-3; got {assignment!r}")
         _assign(tree, path, text)
-        _check_value(tree, path, text)
+        _check_value(type(recipe), tree, path, text)
     try:
-        return msgspec.convert(tree, Recipe)
+        return msgspec.convert(tree, type(recipe))
     except msgspec.ValidationError as error:
         raise UserError(str(error)) from None
 
@@ -88,23 +91,23 @@ def _paths(tree: dict[str, Any], before: str = "") -> list[str]:
     return paths
 
 
-def _check_value(tree: dict[str, Any], path: str, text: str) -> None:
+def _check_value(whole: type, tree: dict[str, Any], path: str, text: str) -> None:
     """Check one setting by its own type; how settings fit together is checked when all are in."""
     part = path.split(".")[0]
-    kind = get_type_hints(Recipe)[part]
+    kind = get_type_hints(whole)[part]
     try:
         msgspec.convert(tree[part], kind)
     except msgspec.ValidationError as error:
-        known = _names(path)
+        known = _names(whole, path)
         if known and text not in known:
             raise UserError(nearest(text, known, path)) from None
         message = str(error).split(" - at ")[0]
         raise UserError(f"{path}={text}: {message[0].lower()}{message[1:]}") from None
 
 
-def _names(path: str) -> tuple[str, ...]:
+def _names(whole: type, path: str) -> tuple[str, ...]:
     """The names that the setting at this path may have; none if it takes no name."""
-    kind: Any = Recipe
+    kind: Any = whole
     for key in filter(None, path.split(".")):
         kind = get_type_hints(kind).get(key) if isinstance(kind, type) else None
     return get_args(kind) if get_origin(kind) is Literal else ()

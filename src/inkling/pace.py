@@ -3,6 +3,8 @@
 import math
 import re
 import time
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from inkling.recipe import Recipe
@@ -30,6 +32,7 @@ class Pace:
         self.budget = 0.0 if self.total else recipe.train.budget
         self.previews = recipe.train.previews
         self.started = started
+        self.costs = relative_costs(recipe.train.sizes)
         self.pause = 0.0  # what the caller took at the last preview
         self.looked = 0  # previews since the step count is known
         self._window: tuple[int, float] | None = None
@@ -80,22 +83,33 @@ class Pace:
         if not self.budget or self._window is None or step == self.total:
             return
         first, since = self._window
-        step_time = (worked - since) / (step - first)
+        unit = (worked - since) / (self._work(step) - self._work(first))
         if self.total is None and self.pause > 0:
             # Looking must not eat the time for learning: fewer previews where one takes long.
             afford = max(1, int(_LOOKING_SHARE * self.budget / self.pause))
             self.previews = min(self.previews, afford)
         pauses = self.pause * (self.previews if self.total is None else self._previews_left(step))
         left = self.budget - (time.monotonic() - self.started) - pauses
-        wanted = step + max(int(left / step_time), 1)
-        if self.total is None or abs(wanted - self.total) * step_time > self.budget / 50:
+        mean = mean_cost(self.costs, 0.0, 1.0)
+        wanted = max(step + 1, int((self._work(step) + left / unit) / mean))
+        if self.total is None or abs(wanted - self.total) * unit * mean > self.budget / 50:
             self.total = wanted
 
     def eta(self, step: int, worked: float) -> float | None:
         """Seconds to go, previews included; None while the speed is being measured."""
         if self.total is None:
             return None
-        return (self.total - step) * worked / step + self._previews_left(step) * self.pause
+        rest = (self.total - step) * mean_cost(self.costs, self.share(step), 1.0)
+        ahead = rest * worked / self._work(step)
+        return ahead + self._previews_left(step) * self.pause
+
+    def share(self, step: int) -> float:
+        """Of the run that lies before a step, 0 to 1; 0 while its length is not known."""
+        return min(1.0, step / self.total) if self.total else 0.0
+
+    def _work(self, step: int) -> float:
+        """The cost of the steps so far, in steps at the full size."""
+        return step * mean_cost(self.costs, 0.0, self.share(step))
 
     def _previews_left(self, step: int) -> int:
         assert self.total is not None
@@ -115,14 +129,49 @@ class Pace:
         return step == self.total or (step % self._every() == 0 and self.looked < self.previews - 1)
 
 
-def learning_rate_factor(step: int, total: int | None, warmup: int, decay: float) -> float:
-    """Share of the peak learning rate at `step`, counted from 0: up, level, linearly to zero."""
+def relative_costs(sizes: Sequence[int]) -> tuple[float, ...]:
+    """What a step costs at each of the picture sizes of a run, the last one 1."""
+    return tuple((size / sizes[-1]) ** 2 for size in sizes) or (1.0,)
+
+
+def boundaries(costs: Sequence[float]) -> list[float]:
+    """Where in a run, as shares of its steps, each size ends, so that all take the same time."""
+    ends = list(accumulate(1 / cost for cost in costs))
+    return [end / ends[-1] for end in ends]
+
+
+def mean_cost(costs: Sequence[float], low: float, high: float) -> float:
+    """The mean cost of the steps between two shares of a run."""
+    ends = boundaries(costs)
+    if high <= low:
+        return costs[next(i for i, end in enumerate(ends) if low <= end)]
+    total, begin = 0.0, 0.0
+    for cost, end in zip(costs, ends, strict=True):
+        total += cost * max(0.0, min(end, high) - max(begin, low))
+        begin = end
+    return total / (high - low)
+
+
+def size_at(sizes: Sequence[int], share: float) -> int | None:
+    """The picture size at a share of the run; None where it is always the full one."""
+    ends = boundaries(relative_costs(sizes)) if sizes else []
+    return next((size for size, end in zip(sizes, ends, strict=True) if share < end), None)
+
+
+def learning_rate_factor(
+    step: int, total: int | None, warmup: int, decay: float, curve: str = "linear"
+) -> float:
+    """Share of the peak learning rate at `step`, counted from 0: up, level, down to zero.
+
+    "linear" or "cosine" (Loshchilov & Hutter 2017, eq. 5) says how it falls.
+    """
     if total is not None:
         warmup = min(warmup, total // 4)
     rise = min(1.0, (step + 1) / (warmup + 1))
     if total is None or decay == 0:
         return rise
-    return rise * min(1.0, (total - step) / (decay * total))
+    left = min(1.0, (total - step) / (decay * total))
+    return rise * (left if curve == "linear" else (1 - math.cos(math.pi * left)) / 2)
 
 
 class Cadence:

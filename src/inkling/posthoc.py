@@ -6,9 +6,9 @@ longer average is a mix of them, so its length can be chosen when the run is ove
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from msgspec.structs import replace
 from torch import Tensor
 
 from inkling import checkpoint
@@ -16,7 +16,7 @@ from inkling.checkpoint import Stored
 from inkling.core.ema import posthoc_weights, power_from_width
 from inkling.errors import UserError
 from inkling.learner import SHORT, prepare
-from inkling.recipe import Recipe
+from inkling.overrides import override
 from inkling.validate import validate
 
 FOLDER = "averages"
@@ -31,6 +31,45 @@ def store(out: Path, model: Stored, shorts: dict[str, Tensor]) -> Path:
     return checkpoint.save(file, model._replace(tensors=tensors))
 
 
+class Kept(NamedTuple):
+    """A finished run with the short averages that it kept."""
+
+    model: Stored
+    shorts: list[Stored]
+    """In the order of training."""
+
+    def mix(self, width: float) -> Stored:
+        """The model with an average of this width in place of its own."""
+        times = torch.tensor([stored.facts["steps"] for stored in self.shorts for _ in SHORT])
+        powers = torch.tensor([power_from_width(short) for _ in self.shorts for short in SHORT])
+        steps = self.model.facts["steps"]
+        weights = iter(posthoc_weights(times, powers, steps, power_from_width(width)))
+        tensors = {f"raw.{name}": tensor for name, tensor in self.model.part("raw").items()}
+        mixed: dict[str, Tensor] = {}
+        for stored in self.shorts:
+            for number in range(len(SHORT)):
+                weight = next(weights)
+                for name, tensor in stored.part(f"short{number}").items():
+                    mixed[name] = mixed.get(name, 0) + weight * tensor.double()
+        tensors |= {f"ema.{name}": tensor.float() for name, tensor in mixed.items()}
+        return self.model._replace(tensors=tensors, facts=self.model.facts | {"ema_width": width})
+
+
+def kept(run: Path) -> Kept:
+    """What a run kept.
+
+    Raises:
+        UserError: no run, or one that stored no averages.
+    """
+    files = sorted((run / FOLDER).glob("step-*.safetensors"))
+    if not files:
+        raise UserError(
+            f"{run} holds no stored averages; train with --set train.snapshots=16 to choose the "
+            "length of the average afterwards"
+        )
+    return Kept(checkpoint.read(checkpoint.locate(run)), [checkpoint.read(file) for file in files])
+
+
 def reconstruct(run: Path, width: float) -> Stored:
     """The finished model of a run with an average of another length in place of its own.
 
@@ -43,28 +82,10 @@ def reconstruct(run: Path, width: float) -> Stored:
     """
     if not 0 < width <= LONGEST:
         raise UserError(f"--length {width} is no share of training; choose 0.01 to {LONGEST}")
-    files = sorted((run / FOLDER).glob("step-*.safetensors"))
-    if not files:
-        raise UserError(
-            f"{run} holds no stored averages; train with --set train.snapshots=16 to choose the "
-            "length of the average afterwards"
-        )
-    model = checkpoint.read(checkpoint.locate(run))
-    kept = [checkpoint.read(file) for file in files]
-    times = torch.tensor([stored.facts["steps"] for stored in kept for _ in SHORT])
-    powers = torch.tensor([power_from_width(short) for _ in kept for short in SHORT])
-    weights = posthoc_weights(times, powers, model.facts["steps"], power_from_width(width))
-    mixed: dict[str, Tensor] = {}
-    for place, stored in enumerate(kept):
-        for number in range(len(SHORT)):
-            weight = weights[place * len(SHORT) + number]
-            for name, tensor in stored.part(f"short{number}").items():
-                mixed[name] = mixed.get(name, 0) + weight * tensor.double()
-    own = {f"ema.{name}": tensor.float() for name, tensor in mixed.items()}
-    raw = {f"raw.{name}": tensor for name, tensor in model.part("raw").items()}
-    return model._replace(tensors=raw | own, facts=model.facts | {"ema_width": width})
+    return kept(run).mix(width)
 
 
+@torch.no_grad()
 def sweep(
     run: Path, widths: Sequence[float] = SWEEP, device_name: str = "auto"
 ) -> Iterator[tuple[float, float]]:
@@ -73,14 +94,10 @@ def sweep(
     Raises:
         UserError: as `reconstruct`, or the pictures are not there any more.
     """
-    candidates = [(width, reconstruct(run, width)) for width in widths]
-    recipe: Recipe = candidates[0][1].recipe
-    learner = prepare(
-        replace(recipe, train=replace(recipe.train, steps=1)), device_name=device_name
-    )
-    names = [name for name, _ in learner.model.named_parameters()]
-    for width, stored in candidates:
-        average = stored.part("ema")
-        for name, tensor in zip(names, learner.ema.average, strict=True):
+    stored = kept(run)
+    learner = prepare(override(stored.model.recipe, ["train.steps=1"]), device_name=device_name)
+    for width in widths:
+        average = stored.mix(width).part("ema")
+        for name, tensor in learner.named(learner.ema).items():
             tensor.copy_(average[name])
         yield width, validate(learner).loss

@@ -48,6 +48,8 @@ class Data(Settings, frozen=True):
     """Only these classes; empty: the data set's own choice."""
     limit: Count | None = None
     """Pictures at most, of each class where there are classes."""
+    caption: Annotated[str, Meta(pattern=r"^$|\{\}")] = ""
+    """One sentence for every class, such as "Drawing of {}"; empty: the set's own phrasings."""
     hold_out: Share = 0.0
     """Share of the combinations kept from training, in a set that has combinations."""
     unreadable: Share = 0.01
@@ -69,15 +71,30 @@ class Net(Settings, frozen=True):
     attention: tuple[bool, ...] = (False, False)
     """Whether each level has self-attention after every residual block."""
     middle: Whole = 1
-    """Residual blocks at the coarsest level between the two ways, attention between them."""
+    """Residual blocks at the coarsest level between the two ways."""
+    middle_attention: bool = True
+    """Whether attention follows the first of these."""
     head_width: Count = 32
     """Channels of one attention head."""
     cross_attention: bool = False
     """Whether attention also reads the caption's tokens."""
+    feedforward: Whole = 0
+    """Width, in multiples of the channels, of the MLP after each attention, which makes it a
+    transformer block; 0: none."""
     condition: Literal["film", "add"] = "film"
     """How noise level and caption enter a block: scale and shift, or an added bias."""
     embedding: Count = 256
     """Width of the joint embedding of noise level and caption."""
+    activation: Literal["silu", "gelu"] = "silu"
+    """Of the MLP that reads the noise level."""
+    standardised: bool = False
+    """Weight-standardised convolutions in the residual blocks (Qiao et al. 2019)."""
+    down: Literal["shuffle", "conv", "average"] = "shuffle"
+    """How a level is left downwards: space to depth, strided convolution or average pooling."""
+    up: Literal["shuffle", "nearest", "bilinear", "transposed"] = "shuffle"
+    """How a level is left upwards: depth to space, stretched pixels, or transposed convolution."""
+    skips: Literal["join", "concat"] = "join"
+    """What the way up gets from the way down: the end of each level, or every block its twin."""
     patch: Count = 1
     """Pixel-unshuffle of the input: 2 makes a quarter of the positions, four times as deep."""
     positions: Whole = 0
@@ -90,7 +107,13 @@ class Net(Settings, frozen=True):
 class Text(Settings, frozen=True):
     """How captions are read."""
 
-    encoder: Literal["transformer", "label"] = "transformer"
+    encoder: Literal["transformer", "label", "frozen"] = "transformer"
+    """Learnt from scratch, one vector a label, or a pretrained one that stays as it is."""
+    model: str = "openai/clip-vit-base-patch32"
+    """Of the frozen encoder: a hub id, or a folder in the format of transformers."""
+    pooled: bool = True
+    """Whether the whole caption's vector modulates every block; the tokens are read where
+    net.cross_attention is on."""
     width: Count = 128
     layers: Count = 2
     heads: Count = 4
@@ -142,9 +165,16 @@ class Train(Settings, frozen=True):
     warmup: Whole = 50
     """Steps in which the learning rates rise from zero."""
     decay: Share = 0.8
-    """Last share of the run in which the learning rates fall linearly to zero."""
+    """Last share of the run in which the learning rates fall to zero."""
+    curve: Literal["linear", "cosine"] = "linear"
+    """How they fall."""
     clip: Annotated[float, Meta(ge=0)] = 1.0
     """Largest gradient norm of the AdamW parameters; 0: no clipping."""
+    widen: Share = 0.0
+    """First share of the run in which noise levels are drawn from a growing window around the
+    middle of their law: few levels first, then all."""
+    sizes: tuple[Count, ...] = ()
+    """Picture sizes to train at in turn, an equal share of the time each, such as 16,32,64."""
     caption_drop: Share = 0.1
     """Probability, image by image, of training on the empty caption instead."""
     ema_width: Annotated[float, Meta(gt=0, lt=0.28)] = 0.05
@@ -169,6 +199,27 @@ class Train(Settings, frozen=True):
     """Steps in a row whose loss or gradient is not finite, after which the run stops."""
 
 
+class Clip(Settings, frozen=True):
+    """How a CLIP pulls samples towards a prompt that the model itself cannot read."""
+
+    model: str = ""
+    """A CLIP that inkling trained, a hub id or a folder; empty: none."""
+    form: Literal["auto", "noisy", "network", "inner"] = "auto"
+    """The gradient at the noisy picture, through the network, or inner steps on the estimate;
+    auto: noisy for a CLIP that was trained on noise, else network."""
+    strength: Annotated[float, Meta(ge=0)] = 80.0
+    """How hard; 0: off. 1 would be right for a CLIP that is as sure as it is right."""
+    interval: Annotated[tuple[float, ...], Meta(min_length=2, max_length=2)] = (0.3, 1e9)
+    """Pull only where `low < sigma <= high`: near the end it would paint what fools the CLIP."""
+    inner_steps: Count = 5
+    """Gradient steps on each estimate, in the inner form."""
+    step_size: Positive = 0.15
+    """Length of one of these."""
+    sampler: SamplerName = "ddpm"
+    """Fresh noise at every step mends what the pull has bent."""
+    steps: Count = 40
+
+
 class Sample(Settings, frozen=True):
     """How the finished model should be sampled."""
 
@@ -181,6 +232,7 @@ class Sample(Settings, frozen=True):
     """Guide only where `low < sigma <= high`."""
     clamp: bool = True
     """Keep estimates of the clean picture in [-1, 1]."""
+    clip: Clip = Clip()
 
 
 class Recipe(Settings, frozen=True):
@@ -207,13 +259,25 @@ class Recipe(Settings, frozen=True):
                     f"net.{field} has {len(given)} entries ({given}) for {levels} levels in "
                     f"net.widths; give one entry a level"
                 )
-        attends = [*self.net.attention[:-1], self.net.attention[-1] or self.net.middle > 0]
+        central = self.net.middle > 0 and self.net.middle_attention
+        attends = [*self.net.attention[:-1], self.net.attention[-1] or central]
         for width, attended in zip(self.net.widths, attends, strict=True):
             if attended and width % min(width, self.net.head_width):
                 raise UserError(
                     f"net.widths has {width}, which net.head_width {self.net.head_width} does not "
                     "divide; choose multiples of it"
                 )
+        if self.net.cross_attention and self.text.encoder == "label":
+            raise UserError(
+                "labels have no tokens for net.cross_attention=true to read; use "
+                "text.encoder=transformer, or leave cross_attention off"
+            )
+        reads_tokens = self.net.cross_attention and any(attends)
+        if not self.text.pooled and (self.text.encoder != "frozen" or not reads_tokens):
+            raise UserError(
+                "text.pooled=false leaves only the tokens of a frozen encoder to read; it needs "
+                "text.encoder=frozen, net.cross_attention=true and attention on some level"
+            )
         if self.text.width % self.text.heads:
             raise UserError(
                 f"text.width {self.text.width} is not a multiple of text.heads {self.text.heads}"

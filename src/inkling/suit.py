@@ -14,7 +14,7 @@ from inkling.data import DATASETS, Pictures
 from inkling.errors import UserError, nearest
 from inkling.overrides import override
 from inkling.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text
-from inkling.recipes import MNIST, RECIPES
+from inkling.recipes import MNIST, RECIPES, small
 
 _FORMS: tuple[tuple[float, int, tuple[int, ...]], ...] = (
     (16, 1, (32, 64)),
@@ -24,6 +24,8 @@ _FORMS: tuple[tuple[float, int, tuple[int, ...]], ...] = (
 )
 """(side at most, patch, widths): a quarter of the positions costs a quarter of the time, as long
 as the first width holds the pixels of a patch."""
+_PLACES = ("folder", "hub")
+"""Data sets that mean nothing without a place."""
 _CAPTIONED = 400
 """More distinct sentences than this are captions rather than names of classes."""
 
@@ -79,21 +81,24 @@ def _sample(colour: bool, scale: float) -> Sample:
     return replace(MNIST.sample, steps=15, grid=grid, scale=scale)
 
 
-def resolve(target: str, assignments: Sequence[str]) -> Recipe:
+def resolve(target: str, assignments: Sequence[str], trial: bool = False) -> Recipe:
     """The recipe for what a user names: a recipe, a data set, a path or a hub id.
 
     Args:
         target: `mnist`, `cifar10`, `./photographs`, `hub:owner/name`.
         assignments: settings as for `override`.
+        trial: make the recipe small before these.
 
     Raises:
         UserError: nothing of that name, pictures that cannot be read, or a wrong setting.
     """
     if target in RECIPES:
-        return override(RECIPES[target], assignments)
+        recipe = RECIPES[target]
+        return override(small(recipe) if trial else recipe, assignments)
     about_data = [each for each in assignments if each.strip().startswith("data.")]
     name, settings, pictures = read_target(target, about_data)
-    return override(recipe_for(name, settings, pictures), assignments)
+    recipe = recipe_for(name, settings, pictures)
+    return override(small(recipe) if trial else recipe, assignments)
 
 
 def read_target(
@@ -115,7 +120,7 @@ def located(target: str) -> tuple[str, Data]:
     Raises:
         UserError: nothing of that name.
     """
-    if target in DATASETS and target not in ("folder", "hub"):
+    if target in DATASETS and target not in _PLACES:
         return target, Data(name=target)
     if target in RECIPES:
         return target, RECIPES[target].data
@@ -125,8 +130,7 @@ def located(target: str) -> tuple[str, Data]:
     path = Path(target).expanduser()
     if path.exists():
         return path.resolve().name.split(".")[0], Data(name="folder", path=str(path))
-    known = dict.fromkeys([*RECIPES, *DATASETS])
-    known = {name: None for name in known if name not in ("folder", "hub")}
+    known = [name for name in dict.fromkeys([*RECIPES, *DATASETS]) if name not in _PLACES]
     raise UserError(
         nearest(target, known, "recipe, data set or folder") + ", or name a folder of pictures"
     )

@@ -79,8 +79,10 @@ def fit(
         pace.restore(resume.progress["pace"], learner.seconds)
     while pace.total is None or learner.step < pace.total:
         begun = time.monotonic()
-        factor = learning_rate_factor(learner.step, pace.total, train.warmup, train.decay)
-        loss = learner.work.gradients(learner.step)
+        factor = learning_rate_factor(
+            learner.step, pace.total, train.warmup, train.decay, train.curve
+        )
+        loss = learner.work.gradients(learner.step, pace.share(learner.step))
         norm, sound = learner.optimisation.step(factor, loss)
         learner.step += 1
         if sound:

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor
 from torch.nn.utils import get_total_norm
@@ -14,6 +15,7 @@ from inkling.core.muon import Muon
 from inkling.core.noise import Schedule
 from inkling.core.rng import number, stream
 from inkling.data.pictures import Feed, Pictures
+from inkling.pace import size_at
 from inkling.recipe import Recipe
 
 
@@ -43,17 +45,38 @@ class Draws(NamedTuple):
     """[B] bool: which pictures are mirrored, in a set that allows it."""
 
 
-def draw(recipe: Recipe, law: Schedule, step: int, shape: torch.Size, place: Any) -> Draws:
-    """The randomness of a step from (seed, step), whatever the number of processes or parts."""
+_FEW = 0.1
+"""Share of the noise law that a run with widening levels begins with."""
+
+
+def draw(
+    recipe: Recipe, law: Schedule, step: int, shape: torch.Size, place: Any, share: float = 0.0
+) -> Draws:
+    """The randomness of a step from (seed, step), whatever the number of processes or parts.
+
+    Args:
+        share: of the run that lies behind, for noise levels that widen.
+    """
     batch = recipe.train.batch
     generator = stream(recipe.train.seed, "step", step)
     wording, drop, u = torch.rand(3, batch, generator=generator)
     if recipe.diffusion.stratified:
         u = (torch.randperm(batch, generator=generator) + u) / batch
+    if share < recipe.train.widen:
+        u = 0.5 + (u - 0.5) * (_FEW + (1 - _FEW) * share / recipe.train.widen)
     noise_generator = stream(recipe.train.seed, "noise", step, device=place)
     noise = torch.randn(batch, *shape, generator=noise_generator, device=place)
     mirrored = torch.rand(batch, generator=stream(recipe.train.seed, "mirror", step)) < 0.5
     return Draws(wording, drop < recipe.train.caption_drop, law.sigma(u), noise, mirrored)
+
+
+def shrunk(clean: Tensor, size: int | None) -> Tensor:
+    """Pictures [B, C, H, W] whose longer side is `size`, averaged over areas; None: as they are."""
+    longer = max(clean.shape[-2:])
+    if size is None or size == longer:
+        return clean
+    height, width = (max(1, round(side * size / longer)) for side in clean.shape[-2:])
+    return F.interpolate(clean, (height, width), mode="area")
 
 
 class Work:
@@ -75,11 +98,17 @@ class Work:
             for index in range(first, first + recipe.train.accumulation)
         ]
 
-    def gradients(self, step: int) -> Tensor:
-        """Add up the gradients of step `step`; its mean loss [] over all processes."""
+    def gradients(self, step: int, share: float = 0.0) -> Tensor:
+        """Add up the gradients of step `step`; its mean loss [] over all processes.
+
+        Args:
+            step: steps done before.
+            share: of the run that they are, where it matters.
+        """
         train, diffusion = self.recipe.train, self.recipe.diffusion
         place = self.accelerator.device
-        draws = draw(self.recipe, self.law, step, self.pictures.shape, place)
+        draws = draw(self.recipe, self.law, step, self.pictures.shape, place, share)
+        size = size_at(train.sizes, share)
         mirrored = draws.mirrored if self.pictures.mirror else None
         batch = self.feed.batch(step * train.batch, train.batch, draws.wording, mirrored)
         captions = torch.where(draws.dropped, 0, batch.captions)
@@ -89,10 +118,14 @@ class Work:
             if self.recipe.net.dropout:
                 torch.manual_seed(number(train.seed, "dropout", step, rows.start))
             needed, which = torch.unique(captions[rows], return_inverse=True)
+            clean = shrunk(pixels(batch.images[rows].to(place)), size)
+            height, width = clean.shape[-2:]
+            # Averaging pixels averages their noise: the same level is a lower one on fewer pixels.
+            finer = height / self.pictures.shape[1]
             losses = self.model(
-                pixels(batch.images[rows].to(place)),
-                draws.noise[rows],
-                draws.sigma[rows].to(place),
+                clean,
+                draws.noise[rows, :, :height, :width],
+                draws.sigma[rows].to(place) * finer,
                 trimmed(self.ids[needed]).to(place),
                 which.to(place),
                 diffusion.loss,

@@ -95,3 +95,77 @@ def test_dynamic_threshold_rescales_by_its_quantile_and_leaves_small_images_alon
 def test_wrappers_nest():
     guided = guidance.clamp(guidance.cfg(model, cond(0.8), cond(0.2), 9.0), 0.5)(X, SIGMA)
     assert guided.abs().max() <= 0.5
+
+
+def near(aim, spread):
+    """The likelihood of a prompt that wants every pixel near `aim`: N(aim; picture, spread^2)."""
+    return lambda x, sigma: -((x - aim).square() / (2 * spread**2)).flatten(1).sum(1)
+
+
+def near_behind_noise(aim, spread):
+    """The same of a noisy picture, whose clean one is N(0, 0.5^2): what a noisy reader learns."""
+
+    def likely(x, sigma):
+        shrink = 0.25 / (0.25 + sigma**2)
+        width = spread**2 + sigma**2 * shrink
+        return -((shrink * x - aim).square() / (2 * width)).flatten(1).sum(1)
+
+    return likely
+
+
+def posterior(x, sigma, aim, spread):
+    """The mean of a pixel N(0, 0.5^2), seen as `x` in noise and asked to be near `aim`."""
+    precision = 4 + 1 / sigma**2 + 1 / spread**2
+    return (x / sigma**2 + aim / spread**2) / precision
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0, 5.0])
+def test_a_reader_of_noise_guides_a_gaussian_to_its_posterior_mean(spread):
+    plain = guidance.bind(model, cond(0.0))
+    guided = guidance.pulled(plain, near_behind_noise(0.7, spread), 1.0)(X, SIGMA)
+    torch.testing.assert_close(guided, posterior(X, SIGMA, 0.7, spread))
+
+
+def test_the_gradient_through_the_network_moves_a_gaussian_by_the_known_amount():
+    plain = guidance.bind(model, cond(0.0))
+    guided = guidance.pulled_through(plain, near(0.7, 2.0), 3.0)(X, SIGMA)
+    shrink = 0.25 / (0.25 + SIGMA**2)
+    x0 = shrink * X
+    torch.testing.assert_close(guided, x0 + 3 * SIGMA**2 * shrink * (0.7 - x0) / 4)
+
+
+def test_inner_steps_add_up_instead_of_overwriting_each_other():
+    plain = guidance.bind(model, cond(0.0))
+    inside = guidance.pulled_inside(plain, near(0.7, 2.0), 3.0, 0.5, steps=4, size=0.2)
+    rate = 0.2 * 3 * (SIGMA**2 * 0.25 / (SIGMA**2 + 0.25)) / 4
+    x0 = plain(X, SIGMA)
+    torch.testing.assert_close(inside(X, SIGMA), 0.7 + (x0 - 0.7) * (1 - rate) ** 4)
+
+
+def test_no_strength_is_the_bare_denoiser_and_nothing_keeps_a_graph():
+    plain = guidance.bind(model, cond(0.0))
+    likely = near(0.7, 1.0)
+    assert guidance.pulled(plain, likely, 0) is plain
+    assert guidance.pulled_through(plain, likely, 0) is plain
+    assert guidance.pulled_inside(plain, likely, 0, 0.5) is plain
+    with torch.no_grad():
+        for guided in (
+            guidance.pulled(plain, likely, 1.0),
+            guidance.pulled_through(plain, likely, 1.0),
+            guidance.pulled_inside(plain, likely, 1.0, 0.5),
+        ):
+            assert not guided(X, SIGMA).requires_grad
+
+
+def test_a_negative_prompt_is_what_guidance_leads_away_from():
+    guided = guidance.cfg(model, cond(0.0), cond(0.5), 2.0)(X, SIGMA)
+    torch.testing.assert_close(guided, model(X, SIGMA, cond(-0.5)))
+
+
+def test_conditions_mix_with_their_weights():
+    short = Cond(torch.ones(1, 2), torch.ones(1, 1, 2), torch.ones(1, 1, dtype=torch.bool))
+    long = Cond(2 * torch.ones(1, 2), torch.ones(1, 3, 2), torch.ones(1, 3, dtype=torch.bool))
+    mixed = Cond.mixed([short, long], [0.25, 0.5])
+    assert mixed.vector.tolist() == [[1.25, 1.25]]
+    assert mixed.tokens[0, :, 0].tolist() == [0.75, 0.5, 0.5]
+    assert mixed.mask.tolist() == [[True, True, True]]

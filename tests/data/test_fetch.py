@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from inkling.cache import cache_folder
 from inkling.data import Options, read
-from inkling.data.fetch import cache_folder, fetch
+from inkling.data.fetch import fetch
 from inkling.data.sets import quickdraw
 from inkling.errors import UserError
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from inkling.cache import cache_folder
 from inkling.data import Options, read
-from inkling.data.fetch import cache_folder
 from inkling.errors import UserError
 
 

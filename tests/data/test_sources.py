@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from inkling.data import Options, read
+from inkling.data.sets import cifar10
 from inkling.data.sets.cifar10 import CLASSES
 from inkling.data.sources.strokes import rasterised
 from inkling.errors import UserError
@@ -225,6 +226,27 @@ def test_parquet_with_captions_or_named_classes(tmp_path):
     assert pictures.classes == ()
     write_parquet(tmp_path / "a.parquet", {"image": cells, "label": ["x", "y", "x"]})
     assert own(tmp_path).labels.tolist() == [0, 1, 0]
+
+
+def test_a_number_is_the_place_of_its_class_and_a_missing_label_is_none(tmp_path):
+    cells = [png(image) for image in noise(4, 8, 8)]
+    columns = {"image": cells, "label": [0, 1, None, 7]}
+    write_parquet(tmp_path / "a.parquet", columns, ["1", "0"])
+    pictures = own(tmp_path)
+    assert pictures.labels.tolist() == [0, 1, -1, -1]
+    said = [pictures.groups[group] for group in pictures.group]
+    assert [group[0] for group in said] == ["1", "0", "", ""]
+    assert pictures.problems == ("2 of 4 pictures have no caption",)
+
+
+def test_arrays_are_loaded_once(tmp_path, monkeypatch):
+    calls = []
+    honest = cifar10.read_cifar
+    monkeypatch.setattr(cifar10, "read_cifar", lambda *a: calls.append(a) or honest(*a))
+    for number in range(1, 6):
+        (tmp_path / f"data_batch_{number}").write_bytes(python_batch(noise(1, 32, 32, 3), [3]))
+    assert len(read("cifar10", str(tmp_path))) == 5
+    assert len(calls) == 1
 
 
 def test_parquet_without_pictures_or_damaged_is_one_sentence(tmp_path):

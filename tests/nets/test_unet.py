@@ -15,6 +15,29 @@ SETTINGS = [
     for values in product(("film", "add"), (False, True), (1, 2), (0, 8), (0, 3), (0, 1, 2))
 ]
 
+WAYS = [
+    {
+        "down": down,
+        "up": up,
+        "standardised": standardised,
+        "activation": activation,
+        "middle": middle,
+        "middle_attention": middle != 1,
+        "feedforward": feedforward,
+        "cross_attention": cross,
+        "skips": skips,
+    }
+    for down, up, standardised, activation, middle, (feedforward, cross), skips in product(
+        ("shuffle", "conv", "average"),
+        ("shuffle", "nearest", "bilinear", "transposed"),
+        (False, True),
+        ("silu", "gelu"),
+        (0, 1, 3),
+        ((0, False), (2, False), (2, True)),
+        ("join", "concat"),
+    )
+]
+
 
 def build(channels=1, **settings):
     torch.manual_seed(0)
@@ -45,7 +68,9 @@ def shaken(network):
     return network.eval()
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: "-".join(map(str, s.values())))
+@pytest.mark.parametrize(
+    "settings", [*SETTINGS, *WAYS], ids=lambda s: "-".join(map(str, s.values()))
+)
 def test_every_combination_runs_and_every_parameter_learns(settings):
     network = shaken(build(**settings))
     x = torch.randn(2, 1, 8, 8)

@@ -10,10 +10,28 @@ from inkling.text import ENCODERS, LabelEncoder, TransformerEncoder
 SENTENCES = ("", *(s for digit in range(10) for s in digit_sentences(digit)))
 
 
+FROZEN = {}
+"""Where the frozen encoder's model lies."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen_model(encoder):
+    FROZEN["model"] = str(encoder)
+
+
 def make(name, **settings):
     torch.manual_seed(0)
-    fields = {"width": 16, "layers": 1, "heads": 2, "max_tokens": 16, "vocabulary_size": 400}
-    return ENCODERS[name].fit(SENTENCES, **(fields | settings)).eval()
+    fields = {
+        **FROZEN,
+        "width": 16,
+        "layers": 1,
+        "heads": 2,
+        "max_tokens": 16,
+        "vocabulary_size": 400,
+    }
+    kind = ENCODERS[name]
+    fields |= settings
+    return kind.fit(SENTENCES, **{k: v for k, v in fields.items() if k in kind.settings}).eval()
 
 
 @pytest.mark.parametrize("name", ENCODERS)

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import click
 
-from inkling.errors import UserError
-
 
 @click.command(name="data")
 @click.argument("target")
@@ -40,10 +38,7 @@ def look(
     for line in survey.lines(pictures):
         click.echo(line)
     out = out or Path("runs", f"data-{name}.png")
-    try:
-        grids.save(survey.contact_sheet(pictures, seed), out)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot write {out}: {error}") from None
+    grids.save(survey.contact_sheet(pictures, seed), out)
     click.echo(out)
 
 

@@ -38,6 +38,17 @@ from inkling.recipe import SamplerName
     show_default=True,
     help="Averaged or last weights.",
 )
+@click.option("--not", "avoid", default="", help="A negative prompt; guidance leads away from it.")
+@click.option(
+    "--mix", "mixes", multiple=True, metavar="A=0.5,B=0.5", help="A weighted sum of prompts."
+)
+@click.option(
+    "--between", type=click.IntRange(min=2), help="Steps from the first prompt to the last."
+)
+@click.option("--clip", help="A CLIP that reads the prompts: a folder or a hub id.")
+@click.option("--strength", type=click.FloatRange(min=0), help="How hard the CLIP pulls; 0: not.")
+@click.option("--form", help="Of its guidance: auto, noisy, network or inner.")
+@click.option("--judge", type=click.Path(path_type=Path), help="Who says what was drawn.")
 @DEVICE
 def sample(
     run: Path,
@@ -50,40 +61,100 @@ def sample(
     prompts_file: Path | None,
     out: Path | None,
     weights: str,
+    avoid: str,
+    mixes: tuple[str, ...],
+    between: int | None,
+    clip: str | None,
+    strength: float | None,
+    form: str | None,
+    judge: Path | None,
     device: str,
 ) -> None:
     """Draw PROMPTS with the model in RUN; without a prompt, draw whatever comes.
 
-    Sampler, steps and scale default to what the checkpoint recommends.
+    Sampler, steps and scale default to what the checkpoint recommends, with and without a CLIP.
 
     \b
     inkling sample runs/mnist "a handwritten seven"
     inkling sample runs/mnist zero one two --count 200 --scale 1 --out digits.npz
+    inkling sample runs/mnist three --not "a handwritten eight" --scale 2
+    inkling sample runs/mnist zero eight --between 9
+    inkling sample runs/ddpm two --clip runs/clip-mnist
     """
     out = out or (run if run.is_dir() else run.parent) / "drawn.png"
     if out.suffix not in (".png", ".npz"):
         raise UserError(f"--out {out} should end in .png (a sheet) or .npz (arrays)")
-    wanted = [*prompts, *(_lines(prompts_file) if prompts_file else ())] or [""]
+    plain = [*prompts, *(_lines(prompts_file) if prompts_file else ())]
 
     from inkling import console
+    from inkling.cli.clip import guide_asked, guide_for, reader_for, shares
     from inkling.generate import TextToImage
 
     artist = TextToImage.load(run, device, weights)
-    settings = artist.settings(sampler, steps, scale)
+    wanted = _wishes(plain, mixes, between)
+    if guide_asked(artist, clip, strength, form) and (mixes or between or not any(plain)):
+        raise UserError("a CLIP guides towards plain prompts: name one, without --mix or --between")
+    guide = guide_for(artist, plain, clip, strength, form)
+    reader = reader_for(guide, plain, judge)
+    settings = artist.settings(sampler, steps, scale, guide is not None)
     captions = [prompt for prompt in wanted for _ in range(count)]
-    seeds = list(range(seed, seed + len(captions)))
+    # On the way between two prompts every picture starts from the same noise.
+    seeds = [seed + (row % count if between else row) for row in range(len(captions))]
     calls = "one call" if settings.scale == 1 else "two calls"
     console.say(
         f"{len(captions)} pictures on {artist.device}: {settings.sampler}, {settings.steps} steps, "
         f"scale {settings.scale:g} ({calls} a solver evaluation)"
     )
-    images = _drawn(artist, captions, seeds, settings)
+    images = _drawn(artist, captions, seeds, settings, avoid=avoid, guide=guide)
     if console.speaks():
-        _write(out, images, wanted, captions, seeds, count)
+        named = [_named(prompt) for prompt in wanted]
+        _write(out, images, named, [_named(caption) for caption in captions], seeds, count)
         click.echo(out)
+    if reader:
+        unguided = _drawn(artist, [""] * len(captions), seeds, settings)
+        if console.speaks():
+            click.echo(shares(reader, plain, images, unguided))
 
 
-def _drawn(artist: Any, captions: list[str], seeds: list[int], settings: Any) -> Any:
+def _wishes(plain: list[str], mixes: tuple[str, ...], between: int | None) -> list[Any]:
+    """What to draw: prompts, mixtures, or the way from one prompt to another.
+
+    Raises:
+        UserError: not two prompts to go between, or a mixture that cannot be read.
+    """
+    if between is None:
+        return [*plain, *map(_mixture, mixes)] or [""]
+    if len(plain) != 2 or mixes:
+        raise UserError(f"--between {between} takes exactly two prompts, from and to")
+    from inkling.generate import between as on_the_way
+
+    return on_the_way(plain[0], plain[1], between)
+
+
+def _mixture(text: str) -> dict[str, float]:
+    """The captions and weights of "zero=0.5,eight=0.5"; a weight left out is 1."""
+    parts: dict[str, float] = {}
+    for part in text.split(","):
+        caption, sign, weight = part.rpartition("=")
+        try:
+            parts[(caption if sign else part).strip()] = float(weight) if sign else 1.0
+        except ValueError:
+            raise UserError(
+                f"--mix takes captions and weights, such as zero=0.5,eight=0.5; got {text!r}"
+            ) from None
+    return parts
+
+
+def _named(prompt: Any) -> str:
+    """A prompt or a mixture as text."""
+    if isinstance(prompt, str):
+        return prompt
+    return " + ".join(f"{weight:.2g} {caption}" for caption, weight in prompt.items() if weight)
+
+
+def _drawn(
+    artist: Any, captions: list[Any], seeds: list[int], settings: Any, **options: Any
+) -> Any:
     """All pictures, uint8 [N, C, H, W]; of several processes each draws its share.
 
     A picture follows from its seed, so it does not matter who draws it.
@@ -104,6 +175,7 @@ def _drawn(artist: Any, captions: list[str], seeds: list[int], settings: Any) ->
         sampler=settings.sampler,
         steps=settings.steps,
         scale=settings.scale,
+        **options,
     )
     drawn = console.collect(batches, len(mine), artist.shape)
     if not several:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from inkling.cli.clip import PREFIX, train_clip
 from inkling.cli.options import DEVICE, Duration
 from inkling.errors import UserError, nearest
 from inkling.overrides import to_json
@@ -21,17 +22,26 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-def recipes(name: str | None) -> None:
-    """List the recipes, or print one whole."""
-    from inkling.recipes import RECIPES
+@click.option("--json", "as_json", is_flag=True, help="As JSON, without where values come from.")
+@click.option("--small", is_flag=True, help="As a two-minute trial.")
+def recipes(name: str | None, as_json: bool, small: bool) -> None:
+    """List the recipes, or print one whole, with where each value comes from."""
+    from inkling.recipes import RECIPES, explained
+    from inkling.recipes import small as shrunk
 
-    if name is not None:
-        if name not in RECIPES:
-            raise UserError(nearest(name, RECIPES, "recipe"))
-        click.echo(to_json(RECIPES[name]))
+    if name is None:
+        for recipe in RECIPES.values():
+            click.echo(f"{recipe.name:15} {recipe.source}\n{'':15} {recipe.expected}")
         return
-    for recipe in RECIPES.values():
-        click.echo(f"{recipe.name:12} {recipe.source}\n{'':12} {recipe.expected}")
+    if name not in RECIPES:
+        raise UserError(nearest(name, RECIPES, "recipe"))
+    recipe = shrunk(RECIPES[name]) if small else RECIPES[name]
+    if as_json:
+        click.echo(to_json(recipe))
+        return
+    click.echo(f"{recipe.name}: {recipe.source}\n{recipe.expected}\n")
+    for setting, value, origin in explained(recipe, RECIPES[name]):
+        click.echo(f"{setting:32} {value:28} {origin}")
 
 
 @click.command()
@@ -42,6 +52,7 @@ def recipes(name: str | None) -> None:
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps, instead of a budget.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and noise; default 0.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting.")
+@click.option("--small", is_flag=True, help="A two-minute trial of any recipe.")
 @click.option("--from", "start_from", type=click.Path(path_type=Path), help="Start from this run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out where it stopped.")
 @DEVICE
@@ -53,6 +64,7 @@ def train(
     steps: int | None,
     seed: int | None,
     assignments: tuple[str, ...],
+    small: bool,
     start_from: Path | None,
     resume: bool,
     device: str,
@@ -60,17 +72,24 @@ def train(
     """Train RECIPE and write the model, its metrics and its previews into a run folder.
 
     RECIPE is a recipe, a data set, a folder of your own pictures, or hub:OWNER/NAME; without a
-    recipe of that name, settings are chosen from the pictures.
+    recipe of that name, settings are chosen from the pictures. clip-RECIPE trains a small CLIP on
+    the same pictures and captions instead.
 
     \b
     inkling train digits --budget 1m
     inkling train ./photographs
     inkling train mnist --budget 5m --out runs/five-minutes
     inkling train mnist --out runs/five-minutes --resume
+    inkling train cifar10 --small
     inkling train mnist --steps 2000 --set train.lr=1e-3 --set net.widths=32,128
     """
     started = time.monotonic() - time.process_time()  # the imports count too
     given = _assignments(data, budget, steps, seed)
+    if recipe.startswith(PREFIX):
+        if resume or start_from:
+            raise UserError("a CLIP trains in minutes and is not resumed; leave that option out")
+        trial = ["train.budget=120"] if small else []
+        return train_clip(recipe, out, [*trial, *assignments, *given], device, started)
     from inkling import console, driver, folder, suit
     from inkling.recipes import RECIPES
 
@@ -88,7 +107,7 @@ def train(
         out = out or _free_folder(Path("runs"), name)
         folder.check_free(out)
     out = out or Path("runs", name)
-    chosen = stored.recipe if stored else suit.resolve(recipe, [*assignments, *given])
+    chosen = stored.recipe if stored else suit.resolve(recipe, [*assignments, *given], small)
     if recipe not in RECIPES and not stored:
         console.say(f"chosen from the pictures: {_choices_of(chosen)}")
     brake = driver.Brake()

@@ -27,7 +27,8 @@ def cfg(
     """Classifier-free guidance (Ho & Salimans 2022, eq. 6, with `scale = 1 + w`).
 
     `D_null + scale (D_cond - D_null)` for `low < sigma <= high` (Kynkaanniemi et al. 2024), the
-    conditional estimate elsewhere. `scale = 1` is off, at one call instead of two.
+    conditional estimate elsewhere. `scale = 1` is off, at one call instead of two. A negative
+    prompt is a `null` that says what shall not be.
     """
     if scale == 1:
         return bind(model, cond)
@@ -60,3 +61,71 @@ def dynamic_threshold(denoise: Denoise, quantile: float = 0.995) -> Denoise:
         return x0.clamp(-limit, limit) / limit
 
     return thresholded
+
+
+Likeness = Callable[[Tensor, Tensor], Tensor]
+"""`(pictures [B, C, H, W], sigma []) -> log p(prompt | picture) [B]`, up to a constant."""
+
+
+def _gradient(likeness: Likeness, x: Tensor, sigma: Tensor) -> Tensor:
+    """Of the log-likelihood of each picture, [B, C, H, W]."""
+    with torch.enable_grad():
+        leaf = x.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(likeness(leaf, sigma).sum(), leaf)
+    return slope
+
+
+def pulled(denoise: Denoise, likeness: Likeness, strength: float) -> Denoise:
+    """Guidance by a model that reads noisy pictures (Dhariwal & Nichol 2021, section 4.1).
+
+    `D + strength sigma^2 grad_x log p(prompt | x)`; `strength = 1` is Bayes' rule, 0 is off.
+    """
+    if strength == 0:
+        return denoise
+    return lambda x, sigma: (
+        denoise(x, sigma) + strength * sigma.square() * _gradient(likeness, x, sigma).to(x.dtype)
+    )
+
+
+def pulled_through(denoise: Denoise, likeness: Likeness, strength: float) -> Denoise:
+    """Guidance by a model that reads clean pictures, its gradient taken through the denoiser.
+
+    `D + strength sigma^2 grad_x log p(prompt | D(x))` (Chung et al. 2023, eq. 16); 0 is off.
+    """
+    if strength == 0:
+        return denoise
+
+    def guided(x: Tensor, sigma: Tensor) -> Tensor:
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            x0 = denoise(leaf, sigma)
+            (slope,) = torch.autograd.grad(likeness(x0, sigma * 0).sum(), leaf)
+        return x0.detach() + strength * sigma.square() * slope
+
+    return guided
+
+
+def pulled_inside(
+    denoise: Denoise,
+    likeness: Likeness,
+    strength: float,
+    sigma_data: float,
+    steps: int = 5,
+    size: float = 0.15,
+) -> Denoise:
+    """Guidance by gradient steps on the estimate itself: cheap, and the network stays outside.
+
+    Each step adds `size strength v grad log p(prompt | x0)`, where `v = sigma^2 sd^2/(sigma^2 +
+    sd^2)` is how far the picture is still open: its variance given `x`, for Gaussian data.
+    """
+    if strength == 0:
+        return denoise
+
+    def guided(x: Tensor, sigma: Tensor) -> Tensor:
+        x0 = denoise(x, sigma)
+        variance = sigma.square() * sigma_data**2 / (sigma.square() + sigma_data**2)
+        for _ in range(steps):
+            x0 = x0 + size * strength * variance * _gradient(likeness, x0, sigma * 0)
+        return x0
+
+    return guided

@@ -7,20 +7,13 @@ import hashlib
 import os
 from pathlib import Path
 
-from inkling.data.progress import bar
 from inkling.errors import UserError
+from inkling.progress import bar
 
 _CHUNK = 1 << 14
 """Bytes at a time; what is lost when the line breaks."""
 _PATIENCE = (10, 60)
 """Seconds to connect, and to wait for the next bytes."""
-
-
-def cache_folder() -> Path:
-    """Where downloads and prepared data are kept: `$INKLING_CACHE`, or the platform's folder."""
-    import platformdirs
-
-    return Path(os.environ.get("INKLING_CACHE") or platformdirs.user_cache_dir("inkling"))
 
 
 def fetch(

@@ -21,15 +21,15 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from inkling.cache import cache_folder
 from inkling.data.decode import Look, decode, look
-from inkling.data.fetch import cache_folder
 from inkling.data.parallel import in_parallel, workers
 from inkling.data.pictures import Dataset, Pictures
-from inkling.data.progress import bar
 from inkling.data.source import Item, Options, Source
 from inkling.errors import UserError
+from inkling.progress import bar
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Raised when the same files and settings would give other bytes or captions."""
 _NATIVE, _CHOSEN, _LEAST = 64, 64, 8
 """Pictures up to 64 pixels that agree in size keep it; others become at most 64, at least 8."""
@@ -189,11 +189,12 @@ def _decode_all(
             write(pixels)
             sizes[f"{width}x{height}"] += 1
             captions = item.captions if options.captions else ("",)
+            known = 0 <= item.label < len(fixed)
             if fixed:
-                captions = fixed[item.label]
+                captions = fixed[item.label] if known else ()
             bare += options.captions and not captions
             group.append(groups.setdefault(captions or ("",), len(groups)))
-            labels.append(item.label if options.captions else -1)
+            labels.append(item.label if known else -1)
     _check_readable(unreadable, len(group), options.unreadable)
     said = any(sentence for own in groups for sentence in own)
     problems = [*source.problems, *unreadable[:_NAMED]]

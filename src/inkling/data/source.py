@@ -6,6 +6,7 @@ A *source* reads a format and knows no data set; a *data set* names a source and
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -83,10 +84,12 @@ def of_arrays(
     """A source of pixels that lie in a few arrays.
 
     Args:
-        load: gives (images [N, H, W] or [N, H, W, C] uint8, labels [N]); called when needed.
+        load: gives (images [N, H, W] or [N, H, W, C] uint8, labels [N]); called once, when needed.
         files: where they come from.
         fields: the other fields of `Source`.
     """
+
+    load = cache(load)
 
     def items() -> Iterator[Item]:
         images, labels = load()

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from inkling.core.jitter import jittered
 from inkling.core.rng import stream
 from inkling.data.pictures import Feed, Pictures
 from inkling.errors import UserError
@@ -118,7 +119,8 @@ def train_judge(
     for step in range(epochs * steps):
         judge.train()
         taken = feed.batch(step * batch, batch, torch.zeros(batch))
-        x = _jittered(taken.images.float() / 127.5 - 1, stream(seed, "jitter", step))
+        ink = taken.images.float() / 127.5  # zero is the paper
+        x = jittered(ink, stream(seed, "jitter", step), padding="zeros") - 1
         loss = F.cross_entropy(judge(x), taken.labels)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -128,15 +130,3 @@ def train_judge(
             _, found = judge.examine(test.pixels())
             accuracy = float((found == test.labels.numpy()).mean())
             yield Verdict((step + 1) // steps, judge, accuracy)
-
-
-def _jittered(x: Tensor, generator: torch.Generator) -> Tensor:
-    """[B, C, H, W] turned by up to 0.2 rad, scaled by up to 10 %, shifted by up to 14 %."""
-    angle, scale, right, down = torch.rand(4, len(x), generator=generator) * 2 - 1
-    angle, scale = 0.2 * angle, 1 + 0.1 * scale
-    rows = [
-        torch.stack([scale * angle.cos(), -scale * angle.sin(), 0.14 * right], 1),
-        torch.stack([scale * angle.sin(), scale * angle.cos(), 0.14 * down], 1),
-    ]
-    grid = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
-    return F.grid_sample(x + 1, grid, align_corners=False) - 1  # padding is -1, like the paper

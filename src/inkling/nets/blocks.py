@@ -30,19 +30,66 @@ def group_norm(channels: int, affine: bool = True) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels, affine=affine)
 
 
+class StandardisedConv2d(nn.Conv2d):
+    """A convolution whose filters have mean 0 and variance 1/fan-in, times a learnt gain.
+
+    Qiao et al. 2019, eq. 2; the gain is that of Brock et al. 2021, eq. 1.
+    """
+
+    def __init__(self, inside: int, outside: int, kernel: int, padding: int = 0):
+        super().__init__(inside, outside, kernel, padding=padding)
+        self.gain = nn.Parameter(torch.ones(outside))
+
+    def forward(self, input: Tensor) -> Tensor:  # [B, in, H, W]
+        flat = self.weight.flatten(1)  # [out, in k k]
+        variance, mean = torch.var_mean(flat, dim=1, keepdim=True, correction=0)  # [out, 1] each
+        scale = self.gain[:, None] * (variance * flat.shape[1] + 1e-6).rsqrt()  # [out, 1]
+        weight = ((flat - mean) * scale).view_as(self.weight)  # [out, in, k, k]
+        return F.conv2d(input, weight, self.bias, padding=self.padding)  # [B, out, H, W]
+
+
+def silenced(conv: nn.Conv2d) -> nn.Conv2d:
+    """The convolution with an output of zero; one with a gain keeps its filters."""
+    if isinstance(conv, StandardisedConv2d):
+        nn.init.zeros_(conv.gain)
+        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        return conv
+    return zeroed(conv)
+
+
+def shrinking(kind: str, fine: int, coarse: int) -> nn.Module:
+    """[B, fine, H, W] -> [B, coarse, H / 2, W / 2], in the way of that name."""
+    if kind == "conv":
+        return nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
+    if kind == "average":
+        return nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(fine, coarse, 1))
+    return nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * fine, coarse, 1))
+
+
+def growing(kind: str, coarse: int, fine: int) -> nn.Module:
+    """[B, coarse, H, W] -> [B, fine, 2 H, 2 W], in the way of that name."""
+    if kind == "transposed":
+        return nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1)
+    if kind in ("nearest", "bilinear"):
+        # Stretched before the convolution, as in the papers: its 3x3 smooths the corners.
+        return nn.Sequential(
+            nn.Upsample(scale_factor=2, mode=kind), nn.Conv2d(coarse, fine, 3, padding=1)
+        )
+    return nn.Sequential(nn.Conv2d(coarse, 4 * fine, 1), nn.PixelShuffle(2))
+
+
 class NoiseEmbedding(nn.Module):
     """Sinusoids of the noise coordinate, then a small MLP (Ho et al. 2020, appendix B)."""
 
     waves: Tensor
 
-    def __init__(self, width: int, frequencies: int = 32):
+    def __init__(self, width: int, activation: str = "silu", frequencies: int = 32):
         super().__init__()
         # log(sigma)/4 spans about -1.6 to 1.3: half a turn of the slowest wave, 27 of the fastest.
         waves = torch.logspace(math.log10(0.5), math.log10(64), frequencies)
         self.register_buffer("waves", waves, persistent=False)
-        self.mlp = nn.Sequential(
-            nn.Linear(2 * frequencies, width), nn.SiLU(), nn.Linear(width, width)
-        )
+        bend = nn.GELU() if activation == "gelu" else nn.SiLU()
+        self.mlp = nn.Sequential(nn.Linear(2 * frequencies, width), bend, nn.Linear(width, width))
 
     def forward(self, coordinate: Tensor) -> Tensor:  # [B]
         angle = coordinate[:, None] * self.waves  # [B, frequencies]
@@ -54,16 +101,24 @@ class ResidualBlock(nn.Module):
     """Two 3x3 convolutions; noise level and caption enter between them."""
 
     def __init__(
-        self, inside: int, outside: int, embedding: int, *, condition: str, dropout: float
+        self,
+        inside: int,
+        outside: int,
+        embedding: int,
+        *,
+        condition: str,
+        dropout: float,
+        standardised: bool = False,
     ):
         super().__init__()
+        conv = StandardisedConv2d if standardised else nn.Conv2d
         self.film = condition == "film"
         self.norm1 = group_norm(inside)
-        self.conv1 = nn.Conv2d(inside, outside, 3, padding=1)
+        self.conv1 = conv(inside, outside, 3, padding=1)
         self.enter = zeroed(nn.Linear(embedding, 2 * outside if self.film else outside))
         self.norm2 = group_norm(outside, affine=not self.film)
         self.dropout = nn.Dropout(dropout)
-        self.conv2 = zeroed(nn.Conv2d(outside, outside, 3, padding=1))
+        self.conv2 = silenced(conv(outside, outside, 3, padding=1))
         self.skip = nn.Identity() if inside == outside else nn.Conv2d(inside, outside, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # [B, in, H, W], [B, E]
@@ -94,9 +149,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention over positions and, where asked, cross-attention to the caption's tokens."""
+    """Self-attention over positions and, where asked, cross-attention to the caption's tokens.
 
-    def __init__(self, channels: int, head_width: int, token_width: int = 0):
+    With a feed-forward part it is a whole transformer block.
+    """
+
+    def __init__(self, channels: int, head_width: int, token_width: int = 0, feedforward: int = 0):
         super().__init__()
         self.heads = channels // min(channels, head_width)
         self.norm = group_norm(channels)
@@ -108,6 +166,14 @@ class AttentionBlock(nn.Module):
             self.cross_q = nn.Linear(channels, channels)
             self.cross_kv = nn.Linear(token_width, 2 * channels)
             self.cross_out = zeroed(nn.Linear(channels, channels))
+        self.feedforward = None
+        if feedforward:
+            self.feedforward = nn.Sequential(
+                nn.LayerNorm(channels),
+                nn.Linear(channels, feedforward * channels),
+                nn.GELU(),
+                zeroed(nn.Linear(feedforward * channels, channels)),
+            )
 
     def _split(self, x: Tensor, parts: int) -> list[Tensor]:
         """[B, L, parts * C] -> parts of [B, heads, L, C / heads]."""
@@ -125,5 +191,7 @@ class AttentionBlock(nn.Module):
             k, v = self._split(self.cross_kv(cond.tokens), 2)  # [B, heads, L, C / heads]
             seen = attend(q, k, v, cond.mask[:, None, None, :])  # [B, heads, HW, C / heads]
             h = h + self.cross_out(seen.transpose(1, 2).reshape(batch, -1, channels))
+        if self.feedforward is not None:
+            h = h + self.feedforward(tokens + h)  # [B, HW, C]
         out: Tensor = x + h.transpose(1, 2).reshape(batch, channels, height, width)
         return out  # [B, C, H, W]

@@ -18,6 +18,8 @@ from inkling.nets.blocks import (
     NoiseEmbedding,
     ResidualBlock,
     group_norm,
+    growing,
+    shrinking,
     zeroed,
 )
 
@@ -38,22 +40,34 @@ class Level(nn.Module):
         token_width: int,
         condition: str,
         dropout: float,
+        standardised: bool,
+        feedforward: int,
     ):
         super().__init__()
         self.blocks = nn.ModuleList(
-            ResidualBlock(a, b, embedding, condition=condition, dropout=dropout) for a, b in widths
+            ResidualBlock(
+                a, b, embedding, condition=condition, dropout=dropout, standardised=standardised
+            )
+            for a, b in widths
         )
         self.attention = nn.ModuleList(
-            AttentionBlock(b, head_width, token_width) for _, b in widths if attention
+            AttentionBlock(b, head_width, token_width, feedforward) for _, b in widths if attention
         )
 
-    def forward(self, x: Tensor, embedding: Tensor, cond: Cond) -> Tensor:
+    def forward(
+        self, x: Tensor, embedding: Tensor, cond: Cond, skips: Sequence[Tensor] = ()
+    ) -> list[Tensor]:
+        """What went in and what came out of each block; each takes the last of `skips` too."""
+        states, waiting = [x], list(skips)
         for index in range(len(self.blocks)):
+            if waiting:
+                x = torch.cat([x, waiting.pop()], dim=1)  # [B, 2 width, h, w]
             if self.recompute and self.training:
                 x = checkpoint(self._one, index, x, embedding, cond, use_reentrant=False)
             else:
                 x = self._one(index, x, embedding, cond)  # [B, width, h, w]
-        return x
+            states.append(x)
+        return states
 
     def _one(self, index: int, x: Tensor, embedding: Tensor, cond: Cond) -> Tensor:
         x = self.blocks[index](x, embedding)  # [B, width, h, w]
@@ -73,11 +87,18 @@ class UNet(nn.Module):
         widths: Sequence[int],  # channels of each level, finest first
         blocks: Sequence[int],  # residual blocks of each level, down and again up
         attention: Sequence[bool],  # self-attention on each level
-        middle: int = 1,  # residual blocks at the coarsest level, attention between them
+        middle: int = 1,  # residual blocks at the coarsest level
+        middle_attention: bool = True,  # attention after the first of these
         head_width: int = 32,  # channels of an attention head
         cross_attention: bool = False,  # attention reads the caption's tokens too
+        feedforward: int = 0,  # width of the MLP after each attention in channels, 0 for none
         condition: str = "film",  # "film" scales and shifts, "add" adds
         embedding: int = 256,  # width of the joint embedding
+        activation: str = "silu",  # of the MLP of the noise level, or "gelu"
+        standardised: bool = False,  # weight-standardised convolutions in residual blocks
+        down: str = "shuffle",  # or "conv", "average"
+        up: str = "shuffle",  # or "nearest", "bilinear", "transposed"
+        skips: str = "join",  # once a level through a 1x1 convolution, or "concat" to every block
         patch: int = 1,  # pixel-unshuffle of the input
         positions: int = 0,  # side of the learned position maps, 0 for none
         template: int = 0,  # channels of a map drawn from the embedding, 0 for none
@@ -97,9 +118,11 @@ class UNet(nn.Module):
                 token_width=token_width,
                 condition=condition,
                 dropout=dropout,
+                standardised=standardised,
+                feedforward=feedforward,
             )
 
-        self.noise = NoiseEmbedding(embedding)
+        self.noise = NoiseEmbedding(embedding, activation)
         self.caption = nn.Linear(cond_width, embedding)
         self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
         self.maps = nn.ParameterList(
@@ -118,21 +141,20 @@ class UNet(nn.Module):
             for width, count, attends in zip(widths, blocks, attention, strict=True)
         )
         self.shrink = nn.ModuleList(
-            nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * fine, coarse, 1))
-            for fine, coarse in pairwise(widths)
+            shrinking(down, fine, coarse) for fine, coarse in pairwise(widths)
         )
         last = widths[-1]
-        self.middle = level([(last, last)] * min(middle, 1), middle > 0)
+        self.middle = level([(last, last)] * min(middle, 1), middle > 0 and middle_attention)
         self.after_middle = level([(last, last)] * max(middle - 1, 0), False)
+        self.concat = skips == "concat"
         self.up = nn.ModuleList(
-            level([(width, width)] * count, attends)
+            level([(2 * width if self.concat else width, width)] * count, attends)
             for width, count, attends in zip(widths, blocks, attention, strict=True)
         )
-        self.join = nn.ModuleList(nn.Conv2d(2 * width, width, 1) for width in widths)
-        self.grow = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(coarse, 4 * fine, 1), nn.PixelShuffle(2))
-            for fine, coarse in pairwise(widths)
+        self.join = nn.ModuleList(
+            nn.Conv2d(2 * width, width, 1) for width in widths if not self.concat
         )
+        self.grow = nn.ModuleList(growing(up, coarse, fine) for fine, coarse in pairwise(widths))
         self.norm = group_norm(widths[0])
         self.head = zeroed(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1))
 
@@ -172,19 +194,23 @@ class UNet(nn.Module):
 
         h = self.stem(F.pixel_unshuffle(x, self.patch))  # [B, widths[0], h, w]
         h = self._place(h, 0, template)  # [B, widths[0], h, w]
-        skips = []
+        skips: list[list[Tensor]] = []
         for i, down in enumerate(self.down):
             if i:
                 h = self._place(self.shrink[i - 1](h), i, template)  # [B, widths[i], h / 2, w / 2]
-            h = down(h, embedding, cond)  # [B, widths[i], h, w]
-            skips.append(h)
+            _, *made = down(h, embedding, cond)  # [B, widths[i], h, w] each
+            skips.append(made)
+            h = made[-1]
 
-        h = self.middle(h, embedding, cond)  # [B, widths[-1], h, w]
-        h = self.after_middle(h, embedding, cond)  # [B, widths[-1], h, w]
+        *_, h = self.middle(h, embedding, cond)  # [B, widths[-1], h, w]
+        *_, h = self.after_middle(h, embedding, cond)  # [B, widths[-1], h, w]
 
         for i in reversed(range(len(self.up))):
-            h = self.join[i](torch.cat([h, skips[i]], dim=1))  # [B, widths[i], h, w]
-            h = self.up[i](h, embedding, cond)  # [B, widths[i], h, w]
+            if self.concat:
+                *_, h = self.up[i](h, embedding, cond, skips[i])  # [B, widths[i], h, w]
+            else:
+                h = self.join[i](torch.cat([h, skips[i][-1]], dim=1))  # [B, widths[i], h, w]
+                *_, h = self.up[i](h, embedding, cond)  # [B, widths[i], h, w]
             if i:
                 h = self.grow[i - 1](h)  # [B, widths[i - 1], 2h, 2w]
 

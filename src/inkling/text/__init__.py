@@ -1,12 +1,14 @@
 """Captions become conditions. Each text encoder is one class and one entry in `ENCODERS`."""
 
 from inkling.text.base import TextEncoder
+from inkling.text.frozen import FrozenEncoder
 from inkling.text.label import LabelEncoder
 from inkling.text.transformer import TransformerEncoder
 
 ENCODERS: dict[str, type[TextEncoder]] = {
+    "frozen": FrozenEncoder,
     "label": LabelEncoder,
     "transformer": TransformerEncoder,
 }
 
-__all__ = ["ENCODERS", "LabelEncoder", "TextEncoder", "TransformerEncoder"]
+__all__ = ["ENCODERS", "FrozenEncoder", "LabelEncoder", "TextEncoder", "TransformerEncoder"]

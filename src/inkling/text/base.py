@@ -5,7 +5,7 @@ The two halves are apart so that training can tokenise each sentence once, befor
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from inkling.contracts import Cond
 class TextEncoder(nn.Module, ABC):
     """Turns captions into conditions. The empty caption is the null condition."""
 
+    settings: ClassVar[tuple[str, ...]] = ("width",)
+    """The fields of `recipe.Text` that it takes."""
     width: int
     """D of the conditions it makes."""
 

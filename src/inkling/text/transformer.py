@@ -7,7 +7,7 @@ bytes if need be.
 import json
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import torch
@@ -23,12 +23,31 @@ _NULL_ID = 1
 """Padding and the null caption are the first two entries of every vocabulary."""
 
 
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.casefold()))
+def words_of(texts: Iterable[str]) -> set[str]:
+    """Every word of these texts, in lower case."""
+    return {word for text in texts for word in re.findall(r"\w+", text.casefold())}
+
+
+def byte_level_bpe(texts: Sequence[str], size: int, special: Sequence[str]) -> Tokenizer:
+    """A tokenizer learnt from texts, at most `size` entries, the special ones first."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(special),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
 
 
 class TransformerEncoder(TextEncoder):
     """Reads a caption; the null condition is a token of its own, alone."""
+
+    settings = ("width", "layers", "heads", "max_tokens", "vocabulary_size")
 
     def __init__(
         self,
@@ -64,18 +83,8 @@ class TransformerEncoder(TextEncoder):
     def fit(
         cls, sentences: Sequence[str], *, width: int, vocabulary_size: int = 4096, **settings: Any
     ) -> Self:
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=vocabulary_size,
-            special_tokens=[PAD, NULL],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        )
-        tokenizer.train_from_iterator(sentences, trainer)
-        words = sorted(set().union(*map(_words, sentences)))
+        tokenizer = byte_level_bpe(sentences, vocabulary_size, (PAD, NULL))
+        words = sorted(words_of(sentences))
         return cls(tokenizer, words, width=width, **settings)
 
     @classmethod
@@ -112,7 +121,7 @@ class TransformerEncoder(TextEncoder):
         )
 
     def unknown_words(self, caption: str) -> list[str]:
-        return sorted(_words(caption) - self.words)
+        return sorted(words_of([caption]) - self.words)
 
     def forward(self, ids: Tensor) -> Cond:
         mask = ids != 0  # [B, L]

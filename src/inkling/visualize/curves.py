@@ -63,6 +63,11 @@ def _losses(axis: Any, runs: Mapping[str, Records]) -> None:
         if held:
             x, y = zip(*held, strict=True)
             axis.plot(x, y, color=colour, marker="o", markersize=3, label=f"{label}held out")
+        low = [(r["step"], r["low"]) for r in records if "low" in r]
+        if low:
+            x, y = zip(*low, strict=True)
+            style = {"color": colour, "linestyle": ":", "marker": "o", "markersize": 3}
+            axis.plot(x, y, label=f"{label}held out, lowest tenth of noise (t < 100)", **style)
     if all(r["loss"] > 0 for records in runs.values() for r in records):
         axis.set_yscale("log")
     axis.set_title("loss")

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from inkling.errors import UserError
+
 _GAP = 4
 _TINY = 16
 _PAPER, _INK, _EDGE = (255, 255, 255), (40, 40, 40), (225, 225, 225)
@@ -107,6 +109,13 @@ def _fitted(caption: str, most_lines: int, letters: int = 20) -> str:
 
 
 def save(page: Image.Image, path: Path) -> None:
-    """Write the sheet, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    page.save(path)
+    """Write the sheet, making its folder.
+
+    Raises:
+        UserError: it cannot be written there, or not in that format.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        page.save(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write {path}: {error}") from None

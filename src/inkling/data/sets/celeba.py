@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from inkling.cache import cache_folder
 from inkling.data.captions import FACE_GRAMMAR, face_sentences
-from inkling.data.fetch import cache_folder
 from inkling.data.pictures import Dataset
 from inkling.data.source import Options, Source
 from inkling.data.sources.attributes import attributes

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
+from inkling.cache import cache_folder
 from inkling.data.captions import class_groups
-from inkling.data.fetch import cache_folder, fetch
+from inkling.data.fetch import fetch
 from inkling.data.pictures import Dataset
 from inkling.data.source import Options, Source, of_arrays
 from inkling.data.sources.cifar import read_cifar

@@ -3,7 +3,8 @@
 from pathlib import Path
 from zipfile import ZipFile
 
-from inkling.data.fetch import cache_folder, fetch
+from inkling.cache import cache_folder
+from inkling.data.fetch import fetch
 from inkling.data.pictures import Dataset
 from inkling.data.source import Options, Source
 from inkling.data.sources.coco import coco

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from inkling.cache import cache_folder
 from inkling.data.captions import drawing_groups
-from inkling.data.fetch import cache_folder, fetch
+from inkling.data.fetch import fetch
 from inkling.data.pictures import Dataset
 from inkling.data.source import Item, Options, Source
 from inkling.data.sources.strokes import SIDE, read_bitmaps, read_strokes

@@ -68,7 +68,7 @@ def parquet(paths: Sequence[Path]) -> Source:
                     picture = cells[image]
                     content = picture["bytes"] if isinstance(picture, dict) else picture
                     said = cells[label] if label else None
-                    index = number.get(str(said), said if isinstance(said, int) else -1)
+                    index = said if isinstance(said, int) else number.get(str(said), -1)
                     captions = sentences(cells[caption]) if caption else ()
                     yield Item(f"{path.name} row {row}", content or b"", captions, index)
                     row += 1

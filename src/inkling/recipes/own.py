@@ -1,4 +1,4 @@
-"""The named recipes: Python values, each with its source, expected time and score."""
+"""Our own recipes: minutes on a laptop, whatever makes small models learn fast."""
 
 from msgspec.structs import replace
 
@@ -71,4 +71,21 @@ SHAPES = Recipe(
     sample=replace(MNIST.sample, scale=1.6),
 )
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DIGITS, MNIST, SHAPES)}
+SHAPES64 = Recipe(
+    name="shapes64",
+    source="inkling's own: the recipe shapes at twice the height and width, sizes growing",
+    expected="2.4 minutes on one CPU core: 41 % of colours right; 15 minutes not measured",
+    data=Data(name="shapes", size=64),
+    net=replace(
+        SHAPES.net, widths=(32, 64, 64), blocks=(1, 1, 1), attention=(False,) * 3, positions=32
+    ),
+    text=SHAPES.text,
+    diffusion=replace(
+        SHAPES.diffusion,
+        noise=replace(
+            SHAPES.diffusion.noise, options=SHAPES.diffusion.noise.options | {"mean": 1.0}
+        ),
+    ),
+    train=replace(SHAPES.train, budget=900, sizes=(16, 32, 64)),
+    sample=SHAPES.sample,
+)

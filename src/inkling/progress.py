@@ -1,4 +1,4 @@
-"""How long work on data shows itself: a bar on a terminal, a line now and then elsewhere."""
+"""How long work shows itself: a bar on a terminal, a line now and then elsewhere."""
 
 import sys
 import time

@@ -1,0 +1,189 @@
+"""A pretrained text encoder that stays as it is: CLIP, T5, BERT and their kin.
+
+It is in memory only while there are captions that nobody has encoded yet. What training and
+sampling read is what it said, from a cache on disk; a small set's captions travel in the
+checkpoint.
+"""
+
+import json
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from inkling.contracts import Cond
+from inkling.errors import UserError, UserNote
+from inkling.progress import bar
+from inkling.text.base import TextEncoder
+from inkling.text.pretrained import Pretrained, fingerprint, located
+from inkling.text.store import Store
+
+_CARRIED = 1 << 24
+"""Bytes of encoded captions that a checkpoint may carry; more stay in the cache."""
+_AT_HAND = 20_000
+"""Captions kept decoded in memory."""
+
+
+class FrozenEncoder(TextEncoder):
+    """What a pretrained model says of captions; nothing in it learns."""
+
+    settings = ("model", "pooled", "max_tokens")
+    place: Tensor
+    carried: Tensor
+    """[K, 1 + L, D] float16: what it said of the captions that the checkpoint carries."""
+
+    def __init__(
+        self,
+        model: str,
+        mark: str,
+        width: int,
+        *,
+        pooled: bool = True,
+        max_tokens: int = 32,
+        carrying: Sequence[tuple[str, int]] = (),
+    ):
+        super().__init__()
+        self.model, self.mark, self.width = model, mark, width
+        self.pooled, self.max_tokens = pooled, max_tokens
+        self.store = Store(mark)
+        self.lengths = dict(carrying)
+        self._number = {caption: number for number, caption in enumerate(self.lengths)}
+        self._rows: dict[str, int] = {}
+        self._captions: list[str] = []
+        self._read = lru_cache(_AT_HAND)(self._row)
+        longest = max(self.lengths.values(), default=0)
+        self.register_buffer(
+            "carried", torch.zeros(len(self.lengths), longest, width, dtype=torch.float16)
+        )
+        self.register_buffer("place", torch.zeros(()), persistent=False)
+
+    @classmethod
+    def fit(
+        cls,
+        sentences: Sequence[str],
+        *,
+        width: int = 0,
+        model: str = "",
+        pooled: bool = True,
+        max_tokens: int = 32,
+        **settings: Any,
+    ) -> Self:
+        folder = located(model)
+        mark = fingerprint(folder, max_tokens)
+        store = Store(mark)
+        wanted = list(dict.fromkeys(["", *sentences]))
+        _encode(store, folder, store.missing(wanted), max_tokens)
+        (null,) = store.get([""])
+        width = null.shape[1]
+        carrying: list[tuple[str, int]] = []
+        if len(wanted) * len(null) * width * 2 <= _CARRIED:
+            carrying = [(s, len(r)) for s, r in zip(wanted, store.get(wanted), strict=True)]
+        longest = max((length for _, length in carrying), default=0)
+        if len(carrying) * longest * width * 2 > _CARRIED:
+            carrying = []
+        made = cls(model, mark, width, pooled=pooled, max_tokens=max_tokens, carrying=carrying)
+        for number, found in enumerate(store.get([caption for caption, _ in carrying])):
+            made.carried[number, : len(found)] = found
+        return made
+
+    @classmethod
+    def from_vocabulary(
+        cls, vocabulary: str, *, width: int = 0, pooled: bool = True, **settings: Any
+    ) -> Self:
+        stored = json.loads(vocabulary)
+        return cls(
+            stored["model"],
+            stored["mark"],
+            stored["width"],
+            pooled=pooled,
+            max_tokens=stored["max_tokens"],
+            carrying=[(caption, length) for caption, length in stored["carrying"]],
+        )
+
+    def vocabulary(self) -> str:
+        return json.dumps(
+            {
+                "model": self.model,
+                "mark": self.mark,
+                "width": self.width,
+                "max_tokens": self.max_tokens,
+                "carrying": list(self.lengths.items()),
+            }
+        )
+
+    def tokenize(self, captions: Sequence[str], *, cut: bool = False) -> Tensor:
+        """Numbers of captions [B, 1] int64; those that nobody has encoded yet are encoded now."""
+        captions = [caption.strip() for caption in captions]
+        unseen = [c for c in dict.fromkeys(captions) if c not in self._rows]
+        missing = self.store.missing([c for c in unseen if c not in self.lengths])
+        if missing:
+            _encode(self.store, self._folder(missing), missing, self.max_tokens)
+        for caption in unseen:
+            self._rows[caption] = len(self._captions)
+            self._captions.append(caption)
+        return torch.tensor([[1 + self._rows[caption]] for caption in captions])  # 0 is padding
+
+    def _folder(self, missing: Sequence[str]) -> Path:
+        """Where the encoder lies, which must be the one of the training."""
+        what = f"the caption {missing[0][:60]!r} was never encoded, and"
+        try:
+            folder = located(self.model)
+        except UserError as error:
+            raise UserError(f"{what} {error}") from None
+        if fingerprint(folder, self.max_tokens) != self.mark:
+            raise UserError(
+                f"{what} the text model in {folder} is another than the one that this model was "
+                "trained with; bring that one back, or draw the captions of its training"
+            )
+        return folder
+
+    def unknown_words(self, caption: str) -> list[str]:
+        return []
+
+    def _row(self, number: int) -> Tensor:
+        """What was said of a caption, [1 + L, D] float32, on the CPU."""
+        caption = self._captions[number]
+        if caption in self.lengths:
+            kept = self.carried[self._number[caption], : self.lengths[caption]]
+            return kept.float().cpu()
+        (found,) = self.store.get([caption])
+        return found.float()
+
+    def forward(self, ids: Tensor) -> Cond:
+        rows = [self._read(number) for number in (ids[:, 0] - 1).tolist()]  # [1 + L, D] each
+        lengths = torch.tensor([len(row) - 1 for row in rows])  # [B]
+        padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)  # [B, 1 + longest, D]
+        padded = padded.to(self.place.device)
+        mask = torch.arange(padded.shape[1] - 1) < lengths[:, None]  # [B, longest]
+        vector = padded[:, 0]  # [B, D]
+        if not self.pooled:
+            vector = torch.zeros_like(vector)
+        return Cond(vector, padded[:, 1:], mask.to(padded.device))
+
+
+def _encode(store: Store, folder: Path, captions: Sequence[str], max_tokens: int) -> None:
+    """Read captions with the model in a folder into the store; the model is dropped after."""
+    if not captions:
+        return
+    model = Pretrained(folder, max_tokens)
+    long = model.too_long(captions)
+    if long:
+        warnings.warn(
+            f"{long:,} of {len(captions):,} captions are longer than {model.max_tokens} tokens and "
+            "only their beginning is read; --set text.max_tokens reads more, as far as the text "
+            "model can",
+            UserNote,
+            stacklevel=2,
+        )
+    with bar("reading captions", len(captions)) as advance:
+
+        def read() -> Any:
+            for found in model.read(captions):
+                yield found
+                advance(1)
+
+        store.add(read())

@@ -1,0 +1,133 @@
+"""Text models of `transformers`, loaded to read captions and dropped again.
+
+Nothing here learns. CLIP, T5 and BERT families, by hub id or from a folder.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inkling.errors import UserError
+
+_BATCH = 64
+_CLASSES = {
+    "clip": "CLIPTextModelWithProjection",
+    "clip_text_model": "CLIPTextModelWithProjection",
+    "t5": "T5EncoderModel",
+    "umt5": "UMT5EncoderModel",
+    "mt5": "MT5EncoderModel",
+}
+"""The class that reads text, by model type; others are read by `AutoModel`."""
+_ELSEWHERE = ["*.h5", "*.msgpack", "*.onnx", "*.ot", "onnx/*", "openvino/*", "flax*", "tf*"]
+"""Files of a hub model that other frameworks need."""
+
+
+def library() -> Any:
+    """The library.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise UserError(
+            "pretrained text models and CLIPs need the library transformers; install it with "
+            "pip install 'inkling[clip]'"
+        ) from None
+    untyped: Any = transformers
+    untyped.logging.set_verbosity_error()
+    untyped.logging.disable_progress_bar()
+    return untyped
+
+
+def located(model: str) -> Path:
+    """The folder of a model: itself, or what the hub has under that id.
+
+    Raises:
+        UserError: neither.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(snapshot_download(model, ignore_patterns=_ELSEWHERE))
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        raise UserError(
+            f"there is no folder {model!r}, and the hub could not be asked for a model of that "
+            f"name ({' '.join(str(error).split())[:120]}); name a folder in the format of "
+            "transformers, or connect"
+        ) from None
+
+
+def fingerprint(folder: Path, *settings: object) -> str:
+    """A name for what a model's files and these settings make of a caption."""
+    digest = hashlib.sha256(repr(settings).encode())
+    for file in sorted(folder.iterdir()):
+        if file.suffix in (".safetensors", ".bin", ".json", ".txt", ".model"):
+            digest.update(file.name.encode())
+            with file.open("rb") as opened:
+                digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()[:20]
+
+
+class Pretrained:
+    """A text model in memory."""
+
+    def __init__(self, folder: Path, max_tokens: int):
+        from_hub = library()
+        try:
+            config = from_hub.AutoConfig.from_pretrained(folder)
+            kind = getattr(from_hub, _CLASSES.get(config.model_type, "AutoModel"))
+            self.tokenizer = from_hub.AutoTokenizer.from_pretrained(folder)
+            self.model = kind.from_pretrained(folder, dtype=torch.float32).eval()
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            raise UserError(
+                f"{folder} holds no text model that transformers can read "
+                f"({' '.join(str(error).split())[:200]})"
+            ) from None
+        inner = getattr(config, "text_config", config)
+        most = getattr(inner, "max_position_embeddings", None) or max_tokens
+        self.max_tokens = min(max_tokens, most)
+
+    @torch.no_grad()
+    def read(self, captions: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
+        """Each caption with [1 + L, D] float32: what the whole says, then each token.
+
+        Every row has unit root mean square, whatever the model's own scale. Captions of one
+        length share a batch, so that padding plays no part.
+        """
+        lengths = [len(ids) for ids in self._ids(captions)]
+        order = sorted(range(len(captions)), key=lambda row: lengths[row])
+        while order:
+            same = [row for row in order[:_BATCH] if lengths[row] == lengths[order[0]]]
+            order = order[len(same) :]
+            ids = torch.tensor(self._ids([captions[row] for row in same]))
+            found = self.model(input_ids=ids, attention_mask=torch.ones_like(ids))
+            tokens = found.last_hidden_state  # [B, L, D]
+            pooled = getattr(found, "text_embeds", None)
+            if pooled is None or pooled.shape[1] != tokens.shape[2]:
+                pooled = tokens.mean(1)  # [B, D]
+            both = torch.cat([pooled[:, None], tokens], dim=1)  # [B, 1 + L, D]
+            for row, each in zip(same, F.rms_norm(both, both.shape[-1:]), strict=True):
+                yield captions[row], each
+
+    def too_long(self, captions: Sequence[str]) -> int:
+        """Of how many captions only the beginning is read."""
+        found = self.tokenizer(list(captions), truncation=False, verbose=False)["input_ids"]
+        return sum(len(ids) > self.max_tokens for ids in found)
+
+    def _ids(self, captions: Sequence[str]) -> list[list[int]]:
+        ids: list[list[int]] = self.tokenizer(
+            list(captions), truncation=True, max_length=self.max_tokens
+        )["input_ids"]
+        # A tokenizer that adds no marks makes nothing of the empty caption.
+        return [each or [self.tokenizer.pad_token_id or 0] for each in ids]
