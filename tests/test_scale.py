@@ -94,3 +94,38 @@ def test_a_killed_worker_ends_the_job_with_an_error_and_it_resumes(tmp_path):
     said, _ = process.communicate(timeout=60)
     assert f"step {stored.progress['step']}" in said
     assert "the state is saved; go on with" in said
+
+
+@pytest.mark.slow
+def test_weights_that_are_shared_out_learn_what_whole_ones_do(tmp_path):
+    """Sharded over two processes, stopped, resumed, and drawn with: the run of one process."""
+    settings = ["train.previews=5", "train.accumulation=2", "train.snapshots=2"]
+    more = [word for setting in settings for word in ("--set", setting)]
+    finish(launch(tmp_path / "one", 50, 1, *more))
+    more += ["--set", "train.shard=true"]
+    finish(launch(tmp_path / "two", 50, 2, *more))
+    (tmp_path / "two" / checkpoint.FILE).unlink()  # as if it had been killed after its last state
+    said = finish(launch(tmp_path / "two", 50, 2, *more, "--resume"))
+    assert "step 40" in said
+    one, two = (folder.read_metrics(tmp_path / name) for name in ("one", "two"))
+    for a, b in zip(one, two, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], abs=1e-3)
+        assert a["validation"] == pytest.approx(b["validation"], abs=1e-4)
+    for file in (checkpoint.FILE, folder.BEST, "averages/step-00000050.safetensors"):
+        weights = [load_file(tmp_path / name / file) for name in ("one", "two")]
+        assert weights[0].keys() == weights[1].keys()
+        for name in weights[0]:
+            torch.testing.assert_close(weights[0][name], weights[1][name], rtol=0, atol=2e-3)
+    assert (tmp_path / "two" / "samples" / "step-000050.png").exists()
+    finish(start(1, "sample", tmp_path / "two", "seven", "--count", 1, "--out", tmp_path / "7.png"))
+
+
+@pytest.mark.slow
+def test_two_processes_agree_on_how_many_steps_fit_a_budget(tmp_path):
+    said = finish(
+        start(2, "train", "digits", "--out", tmp_path / "two", *SETTINGS, "--budget", "6s")
+    )
+    *_, last = folder.read_metrics(tmp_path / "two")
+    assert last["step"] == last["total"]
+    assert f"step {last['total']}/{last['total']}" in said

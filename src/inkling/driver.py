@@ -8,12 +8,13 @@ from typing import NamedTuple
 import torch
 from accelerate import Accelerator
 
+from inkling import checkpoint
 from inkling.checkpoint import Stored
-from inkling.folder import Folder, read_metrics
+from inkling.folder import Folder, Wanted, gathered, read_metrics
 from inkling.generate import TextToImage
 from inkling.learner import Learner
 from inkling.recipe import Recipe
-from inkling.train import Progress, fit
+from inkling.train import Progress, fit, of_the_first
 from inkling.validate import Validation, validate
 from inkling.visualize import grids
 from inkling.visualize.curves import save_curves
@@ -69,10 +70,10 @@ def prompts_for(learner: Learner) -> list[str]:
     return said[:: max(1, len(said) // _PREVIEW_PROMPTS)][:_PREVIEW_PROMPTS] or [""]
 
 
-def preview(learner: Learner, path: Path, brake: Brake) -> Path | None:
+def preview(learner: Learner, path: Path | None, brake: Brake) -> Path | None:
     """Draw the sample grid of this moment: averaged weights, recommended settings.
 
-    None if the brake was pulled before it was done.
+    None if the brake was pulled before it was done. A process without a path only helps others.
     """
     prompts = prompts_for(learner)
     if learner.conditional and learner.recipe.train.caption_drop:
@@ -82,6 +83,8 @@ def preview(learner: Learner, path: Path, brake: Brake) -> Path | None:
     captions = [prompt for prompt in prompts for _ in range(count)]
     parts = []
     with learner.averaged() as model, torch.no_grad():
+        if path is None:
+            return None
         artist = TextToImage(model, learner.recipe, learner.facts)
         seeds = list(range(len(captions)))
         for images in artist.batches(captions, seeds=seeds, batch=_PREVIEW_BATCH):
@@ -123,7 +126,8 @@ def run(
         started=started,
     )
     first = next(training)  # what is wrong with data or recipe shows before the folder is made
-    folder = Folder(out, first, resume) if first.learner.accelerator.is_main_process else None
+    accelerator, sharded = first.learner.accelerator, first.learner.work.sharded
+    folder = Folder(out, first, resume) if accelerator.is_main_process else None
     losses: list[torch.Tensor] = []
     progress = first
     for progress in chain([first], training):
@@ -134,20 +138,27 @@ def run(
             losses.clear()
         if progress.due and len(progress.learner.validation):
             validation = validate(progress.learner)
-        if folder is not None and progress.due:
+        if progress.due and (folder is not None or sharded):
             name = f"step-{progress.step:06d}.png"
-            sheet = preview(progress.learner, out / "samples" / name, brake)
-        stopped = progress.step != progress.total and brake.agreed(progress.learner.accelerator)
+            path = out / "samples" / name if folder is not None else None
+            sheet = preview(progress.learner, path, brake)
+        stopped = progress.step != progress.total and brake.agreed(accelerator)
+        wanted = folder.wanted(progress, validation, stopped) if folder is not None else Wanted()
+        if sharded:
+            wanted = Wanted(*map(bool, of_the_first(accelerator, *wanted)))
+        files = gathered(progress, wanted)
         if folder is not None:
-            folder.keep(progress, loss, validation, stopped)
+            folder.keep(progress, loss, validation, files)
         yield Report(progress, loss, validation, sheet, stopped)
         if stopped:
             break
     if folder is not None:
         folder.trackers.finish()
-    if folder is not None and progress.step == progress.total:
-        progress.learner.save(out)
-        save_curves({out.name: read_metrics(out)}, out / "curves.png")
+    if progress.step == progress.total and (folder is not None or sharded):
+        model = progress.learner.model_file()
+        if folder is not None:
+            checkpoint.save(out / checkpoint.FILE, model)
+            save_curves({out.name: read_metrics(out)}, out / "curves.png")
 
 
 def _log_every(total: int | None) -> int:

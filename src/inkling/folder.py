@@ -15,7 +15,9 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from inkling import checkpoint, posthoc
 from inkling.checkpoint import STATES, Stored
@@ -108,6 +110,32 @@ def claim(out: Path) -> None:
         raise UserError(f"cannot make the run folder {out}: {error.strerror}") from None
 
 
+class Wanted(NamedTuple):
+    """What is to be written after a step."""
+
+    best: bool = False
+    snapshot: bool = False
+    state: bool = False
+
+
+class Files(NamedTuple):
+    """What was wanted, ready to be written."""
+
+    best: Stored | None
+    snapshot: tuple[Stored, dict[str, Tensor]] | None
+    state: Stored | None
+
+
+def gathered(progress: Progress, wanted: Wanted) -> Files:
+    """The files of a step; where weights are shared out, all must ask, and want the same."""
+    learner = progress.learner
+    return Files(
+        learner.model_file() if wanted.best else None,
+        (learner.model_file(), learner.short_averages()) if wanted.snapshot else None,
+        progress.state() if wanted.state else None,
+    )
+
+
 class Folder:
     """What the main process writes into a run folder."""
 
@@ -130,22 +158,29 @@ class Folder:
             )
             _rewrite(out / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in records))
 
+    def wanted(self, progress: Progress, validation: Validation | None, now: bool) -> Wanted:
+        """What is to be written after a step; the state at the latest `now`."""
+        # The last step is followed by the model itself, so that a state always has a step to go.
+        return Wanted(
+            best=validation is not None and validation.loss < self.best,
+            snapshot=_snapshot_is_due(progress),
+            state=now or (self.cadence.due(progress.step) and progress.step != progress.total),
+        )
+
     def keep(
-        self, progress: Progress, loss: float | None, validation: Validation | None, now: bool
+        self, progress: Progress, loss: float | None, validation: Validation | None, files: Files
     ) -> None:
-        """Log what is known after a step, and save the state if it is time, or `now`."""
+        """Log what is known after a step, and write what was wanted."""
         if loss is not None:
             self._log(progress, loss, validation)
-        if validation is not None and validation.loss < self.best:
+        if files.best is not None and validation is not None:
             self.best = validation.loss
-            checkpoint.save(self.out / BEST, progress.learner.model_file())
-        if _snapshot_is_due(progress):
-            learner = progress.learner
-            posthoc.store(self.out, learner.model_file(), learner.short_averages())
-        # The last step is followed by the model itself, so that a state always has a step to go.
-        if now or (self.cadence.due(progress.step) and progress.step != progress.total):
+            checkpoint.save(self.out / BEST, files.best)
+        if files.snapshot is not None:
+            posthoc.store(self.out, *files.snapshot)
+        if files.state is not None:
             name = f"step-{progress.step:08d}.safetensors"
-            checkpoint.save(self.out / STATES / name, progress.state())
+            checkpoint.save(self.out / STATES / name, files.state)
             for old in list(checkpoint.states(self.out))[self.train.keep :]:
                 old.unlink(missing_ok=True)
             self.cadence.done()

@@ -16,8 +16,10 @@ from inkling import checkpoint, device
 from inkling.assemble import TextDenoiser, assemble, read_pictures, text_encoder
 from inkling.checkpoint import Stored
 from inkling.core.ema import Ema
+from inkling.core.shards import collected, like, shard, whole
 from inkling.data import Pictures
 from inkling.errors import UserError
+from inkling.nets.unet import Level
 from inkling.recipe import Recipe
 from inkling.work import Optimisation, Work
 
@@ -64,7 +66,13 @@ class Learner:
 
     @contextmanager
     def averaged(self) -> Iterator[TextDenoiser]:
-        """The model with its averaged weights, in eval mode; training weights return after."""
+        """The model with its averaged weights, in eval mode; training weights return after.
+
+        Where weights are shared out, all processes must ask, and each gets a whole copy.
+        """
+        if self.work.sharded:
+            yield self._whole_copy()
+            return
         self.ema.swap()
         self.model.eval()
         try:
@@ -78,10 +86,23 @@ class Learner:
         names = (name for name, _ in self.model.named_parameters())
         return dict(zip(names, ema.average, strict=True))
 
+    @torch.no_grad()
+    def _whole_copy(self) -> TextDenoiser:
+        """The averaged model, every weight of it on this process."""
+        text = text_encoder(self.recipe, vocabulary=self.model.text.vocabulary())
+        copy = assemble(self.recipe, text, self.facts["channels"]).to(self.accelerator.device)
+        tensors = dict(self.model.named_buffers()) | self.named(self.ema)
+        copy.load_state_dict({name: whole(tensors[name]) for name in copy.state_dict()})
+        return copy.eval()
+
     def model_file(self) -> Stored:
-        """The model as it is now, for a checkpoint."""
+        """The model as it is now, for a checkpoint.
+
+        Where weights are shared out, all processes must ask, and the first gets it.
+        """
         tensors = {f"raw.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"ema.{name}": tensor for name, tensor in self.named(self.ema).items()}
+        tensors = {name: collected(tensor) for name, tensor in tensors.items()}
         facts = self.facts | {
             "steps": self.step,
             "seconds": round(self.seconds, 1),
@@ -113,7 +134,7 @@ class Learner:
     def short_averages(self) -> dict[str, Tensor]:
         """The short averages by number and name of parameter."""
         return {
-            f"short{number}.{name}": tensor
+            f"short{number}.{name}": collected(tensor)
             for number, short in enumerate(self.shorts)
             for name, tensor in self.named(short).items()
         }
@@ -126,12 +147,14 @@ class Learner:
     @torch.no_grad()
     def restore(self, stored: Stored) -> None:
         """Go back to where `state` was taken."""
-        self.model.load_state_dict(stored.part("raw"))
+        raw = stored.part("raw")
+        for name, tensor in self.model.state_dict().items():
+            tensor.copy_(like(raw[name], tensor))
         parts = ["ema", *(f"short{number}" for number in range(len(self.shorts)))]
         for part, ema in zip(parts, (self.ema, *self.shorts), strict=True):
             average = stored.part(part)
             for name, tensor in self.named(ema).items():
-                tensor.copy_(average[name])
+                tensor.copy_(like(average[name], tensor))
         self.optimisation.restore(stored.part("optimiser"))
         for name in _PROGRESS:
             setattr(self, name, stored.progress[name])
@@ -181,6 +204,8 @@ def prepare(
         _start_from(model, source, start_from)
     model.to(accelerator.device).train()
     train = recipe.train
+    if train.shard and accelerator.num_processes > 1:
+        shard(model, (m for m in model.modules() if isinstance(m, Level)), accelerator.device)
     learner = Learner(
         recipe,
         accelerator,
@@ -231,6 +256,11 @@ def _accelerator(recipe: Recipe, device_name: str) -> Accelerator:
         cpu=place.type == "cpu",
         mixed_precision=device.precision(recipe.train.precision, place),
     )
+    if recipe.train.shard and accelerator.mixed_precision == "fp16":
+        raise UserError(
+            "train.shard=true cannot scale the losses of float16; set train.precision=bfloat16 or "
+            "float32"
+        )
     share = accelerator.num_processes * recipe.train.accumulation
     if recipe.train.batch % share:
         raise UserError(

@@ -56,12 +56,13 @@ class Pace:
         self._window = None if state["window"] is None else tuple(state["window"])
         self.started = time.monotonic() - seconds
 
-    def measure(self, step: int, worked: float) -> bool:
+    def measure(self, step: int, worked: float, seconds: float) -> bool:
         """Take in the time at which a step ended; True when the measuring is over.
 
         Args:
             step: steps done.
             worked: seconds spent on them.
+            seconds: since the run began, pauses included.
         """
         if self.total is not None:
             return False
@@ -70,10 +71,10 @@ class Pace:
                 self._window = (step, worked)
             return False
         first, _ = self._window
-        enough = time.monotonic() - self.started >= _MEASURED_SHARE * self.budget
+        enough = seconds >= _MEASURED_SHARE * self.budget
         return enough and step >= first + 3
 
-    def fix(self, step: int, worked: float) -> None:
+    def fix(self, step: int, worked: float, seconds: float) -> None:
         """Set the step count so that steps, previews and all end with the budget.
 
         Later calls correct it, where a machine that has become slower or faster would miss the
@@ -89,7 +90,7 @@ class Pace:
             afford = max(1, int(_LOOKING_SHARE * self.budget / self.pause))
             self.previews = min(self.previews, afford)
         pauses = self.pause * (self.previews if self.total is None else self._previews_left(step))
-        left = self.budget - (time.monotonic() - self.started) - pauses
+        left = self.budget - seconds - pauses
         mean = mean_cost(self.costs, 0.0, 1.0)
         wanted = max(step + 1, int((self._work(step) + left / unit) / mean))
         if self.total is None or abs(wanted - self.total) * unit * mean > self.budget / 50:

@@ -185,6 +185,9 @@ class Train(Settings, frozen=True):
     """A constant decay instead, such as 0.9999; 0: the power function."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the network's arithmetic; noise, targets and loss are float32 always."""
+    shard: bool = False
+    """Share weights, averages and optimiser states out over all processes (FSDP), for models that
+    one device cannot hold."""
     recompute: bool = False
     """Compute activations again in the backward pass: less memory, a third more time."""
     previews: Whole = 6

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor
 
 from inkling.checkpoint import Stored
@@ -91,11 +94,15 @@ def fit(
         else:
             _count_skipped(learner)
         learner.worked += time.monotonic() - begun
-
-        measured = pace.measure(learner.step, learner.worked)
-        due = measured or pace.due(learner.step)
         paused = time.monotonic()
         learner.seconds = paused - pace.started
+        if pace.budget:  # one clock says how many steps fit
+            learner.worked, learner.seconds = of_the_first(
+                learner.accelerator, learner.worked, learner.seconds
+            )
+
+        measured = pace.measure(learner.step, learner.worked, learner.seconds)
+        due = measured or pace.due(learner.step)
         yield Progress(
             step=learner.step,
             total=pace.total,
@@ -110,8 +117,15 @@ def fit(
             pace=pace,
         )
         if due:
-            pace.pause = time.monotonic() - paused
-            pace.fix(learner.step, learner.worked)
+            (pace.pause,) = of_the_first(learner.accelerator, time.monotonic() - paused)
+            pace.fix(learner.step, learner.worked, learner.seconds + pace.pause)
+
+
+def of_the_first(accelerator: Accelerator, *numbers: float) -> tuple[float, ...]:
+    """Numbers of the first process on every process, in float32: they must agree on what to do."""
+    if accelerator.num_processes == 1:
+        return numbers
+    return tuple(broadcast(torch.tensor(numbers, device=accelerator.device)).tolist())
 
 
 def _count_skipped(learner: Learner) -> None:

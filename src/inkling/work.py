@@ -14,6 +14,7 @@ from inkling.assemble import TextDenoiser, hidden_matrices, schedule
 from inkling.core.muon import Muon
 from inkling.core.noise import Schedule
 from inkling.core.rng import number, stream
+from inkling.core.shards import collected, exchange, like, whole
 from inkling.data.pictures import Feed, Pictures
 from inkling.pace import size_at
 from inkling.recipe import Recipe
@@ -86,7 +87,8 @@ class Work:
         self, recipe: Recipe, pictures: Pictures, model: TextDenoiser, accelerator: Accelerator
     ):
         self.recipe, self.pictures, self.accelerator = recipe, pictures, accelerator
-        self.model = accelerator.prepare(model)
+        self.sharded = recipe.train.shard and accelerator.num_processes > 1
+        self.model = model if self.sharded else accelerator.prepare(model)
         self.feed = Feed(pictures, recipe.train.seed)
         self.law = schedule(recipe.diffusion.noise)
         self.ids = model.text.tokenize(pictures.sentences, cut=True)
@@ -122,18 +124,20 @@ class Work:
             height, width = clean.shape[-2:]
             # Averaging pixels averages their noise: the same level is a lower one on fewer pixels.
             finer = height / self.pictures.shape[1]
-            losses = self.model(
-                clean,
-                draws.noise[rows, :, :height, :width],
-                draws.sigma[rows].to(place) * finer,
-                trimmed(self.ids[needed]).to(place),
-                which.to(place),
-                diffusion.loss,
-                diffusion.weighting,
-            )
+            with self.accelerator.autocast() if self.sharded else nullcontext():
+                losses = self.model(
+                    clean,
+                    draws.noise[rows, :, :height, :width],
+                    draws.sigma[rows].to(place) * finer,
+                    trimmed(self.ids[needed]).to(place),
+                    which.to(place),
+                    diffusion.loss,
+                    diffusion.weighting,
+                )
             loss = losses.mean() / len(self.parts)
             # Processes exchange gradients once a step, after the last part.
             last = rows is self.parts[-1]
+            exchange(self.model, last)
             with nullcontext() if last else self.accelerator.no_sync(self.model):
                 self.accelerator.backward(loss)
             total += loss.detach()
@@ -141,11 +145,11 @@ class Work:
         return mean
 
 
-def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
+def _laid_out(tensor: Tensor, pattern: Tensor) -> Tensor:
     """The values of a tensor, with the strides and the place of a parameter of its shape."""
-    if tensor.shape != like.shape:
-        return tensor.to(like.device)
-    return torch.empty_like(like).copy_(tensor).detach()
+    if tensor.shape != pattern.shape:
+        return tensor.to(pattern.device)
+    return torch.empty_like(pattern).copy_(like(tensor, pattern)).detach()
 
 
 class Optimisation:
@@ -180,11 +184,11 @@ class Optimisation:
             The gradient norm [] of AdamW's parameters before clipping, and whether the weights
             were updated. Processes agree on it, because they have the same gradients.
         """
-        norm: Tensor = self.accelerator.clip_grad_norm_(self.clipped, self.limit)
+        norm = whole(self.accelerator.clip_grad_norm_(self.clipped, self.limit))
         watched = norm + loss
         if self.matrices:
-            watched = watched + get_total_norm(
-                [p.grad for p in self.matrices if p.grad is not None]
+            watched = watched + whole(
+                get_total_norm([p.grad for p in self.matrices if p.grad is not None])
             )
         sound = bool(torch.isfinite(watched))
         for optimiser, peak in zip(self.optimisers, self.peaks, strict=True):
@@ -197,7 +201,7 @@ class Optimisation:
     def tensors(self) -> dict[str, Tensor]:
         """What the optimisers remember, by optimiser, parameter and field."""
         return {
-            f"{place}.{self.names[id(p)]}.{key}": torch.as_tensor(value)
+            f"{place}.{self.names[id(p)]}.{key}": collected(torch.as_tensor(value))
             for place, optimiser in enumerate(self.plain)
             for p, state in optimiser.state.items()
             for key, value in state.items()

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from inkling.core.shards import local
+
 
 def power_from_width(width: float) -> float:
     """The exponent `gamma` of the power-function average whose relative width is `width`.
@@ -47,7 +49,8 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the live parameters after optimiser step `step`, counted from 1."""
-        torch._foreach_lerp_(self.average, [p.detach() for p in self.live], 1 - self.keep(step))
+        kept, live = ([local(p.detach()) for p in each] for each in (self.average, self.live))
+        torch._foreach_lerp_(kept, live, 1 - self.keep(step))
 
     @torch.no_grad()
     def swap(self) -> None:
