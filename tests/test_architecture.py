@@ -22,7 +22,7 @@ LAYERS = [
     {"learner"},
     {"train", "generate", "validate", "contrast"},
     {"evaluate", "visualize"},
-    {"posthoc", "survey", "trackers"},
+    {"posthoc", "survey", "trackers", "verify"},
     {"folder"},
     {"driver"},
     {"console"},

@@ -353,3 +353,32 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tiny, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="cannot make the run folder"):
         drive(tiny, tmp_path / "file" / "run")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one megabyte of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_disk_that_fills_up_ends_the_run_with_a_sentence_and_it_goes_on(small_disk):
+    out = small_disk / "run"
+    arguments = ("train", "digits", "--out", out, *SMALL, "--steps", 40)
+    settings = ("--set", "train.checkpoint_every=2", "--set", "train.keep=20")
+    said = refuses(*arguments, *settings)
+    assert "No space left on device" in said
+    assert "Make room" in said
+    stored = folder.newest(out)
+    assert stored.progress["step"] % 2 == 0
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    _, error = inkling(*arguments, *settings, "--resume")
+    assert f"step {stored.progress['step']}" in error
+    assert "step 40/40" in error

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.distributions import Normal
 
 from inkling.core.likelihood import bits_per_dimension
 
@@ -12,6 +13,13 @@ ENDS = (0.002, 80.0)
 
 def on_grey_values(x):
     return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def told(clean, sd, mean=0.0):
+    """Probability of each value under a Gaussian cut into grey values, exactly."""
+    law = Normal(torch.tensor(mean, dtype=torch.float64), sd)
+    half, x = 1 / 255, clean.double()
+    return (law.cdf(x + half) - law.cdf(x - half)).clamp(min=1e-30)
 
 
 def bits(denoise, clean, sigma_data, ends=ENDS):
@@ -29,10 +37,8 @@ def test_a_gaussian_needs_its_entropy(sd):
         return x * sd**2 / (sd**2 + level**2)
 
     found = bits(optimal, clean, sd)
-    entropy = 0.5 * math.log2(2 * math.pi * math.e * sd**2) - math.log2(2 / 255)
-    # A denoiser of continuous pictures does not know that grey values are 256: what it pays to tell
-    # them apart near the least noise makes the bound loose by up to a quarter of a bit.
-    assert -4 * found.error < found.mean - entropy < 0.25 + 4 * found.error
+    exact = -told(clean, sd).log2().mean().item()
+    assert abs(found.mean - exact) < 2 * found.error
     assert found.error < 0.06
 
 
@@ -49,8 +55,9 @@ def test_a_mixture_of_two_far_modes_costs_one_bit_more_a_picture():
         return lean * far + (x - lean * far) * sd**2 / variance
 
     found = bits(optimal, clean, math.sqrt(sd**2 + far**2))
-    entropy = 0.5 * math.log2(2 * math.pi * math.e * sd**2) - math.log2(2 / 255) + 1 / 4
-    assert -4 * found.error < found.mean - entropy < 0.25 + 4 * found.error
+    modes = [told(clean, sd, mean).flatten(1).prod(1) for mean in (-far, far)]
+    exact = -((modes[0] + modes[1]) / 2).log2().mean().item() / 4
+    assert abs(found.mean - exact) < 2 * found.error
 
 
 def test_a_worse_denoiser_needs_more():

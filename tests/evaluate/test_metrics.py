@@ -7,7 +7,17 @@ import torch
 from inkling import data
 from inkling.errors import UserError
 from inkling.evaluate.judge import Judge, train_judge
-from inkling.evaluate.metrics import frechet, recall, score
+from inkling.evaluate.metrics import (
+    check,
+    check_count,
+    coverage,
+    density,
+    frechet,
+    inception_score,
+    kernel_distance,
+    recall,
+    score,
+)
 
 
 def normal(mean, scale, count=200_000, seed=0):
@@ -53,6 +63,96 @@ def test_recall_agrees_with_brute_force():
     radius = np.sort(gaps, axis=1)[:, 3]
     inside = [(np.linalg.norm(drawn - r, axis=1) <= radius).any() for r in real]
     assert recall(real, drawn) == np.mean(inside)
+
+
+def test_frechet_and_kernel_distance_agree_with_torchmetrics():
+    from torchmetrics.image.fid import _compute_fid
+    from torchmetrics.image.kid import poly_mmd
+
+    generator = np.random.default_rng(0)
+    a = generator.standard_normal((300, 8)) @ generator.standard_normal((8, 8))
+    b = generator.standard_normal((300, 8)) + 0.3
+    tensors = [torch.from_numpy(each) for each in (a, b)]
+    (mean_a, cov_a), (mean_b, cov_b) = ((t.mean(0), t.T.cov()) for t in tensors)
+    theirs = _compute_fid(mean_a, cov_a, mean_b, cov_b).item()
+    assert frechet(a, b) == pytest.approx(theirs, rel=1e-6)
+    assert kernel_distance(a, b) == pytest.approx(poly_mmd(*tensors).item(), rel=1e-6)
+
+
+def test_kernel_distance_is_the_closed_form_for_gaussians_at_every_sample_size():
+    """With one feature and k(x, y) = (xy + 1)^3, expectations are moments of Gaussians."""
+
+    def mean_kernel(m, s, u, v):  # x ~ N(m, s^2) and y ~ N(u, v^2), independent
+        first, second = m * u, (m**2 + s**2) * (u**2 + v**2)
+        third = (m**3 + 3 * m * s**2) * (u**3 + 3 * u * v**2)
+        return 1 + 3 * first + 3 * second + third
+
+    truth = mean_kernel(0, 1, 0, 1) + mean_kernel(1, 0.5, 1, 0.5) - 2 * mean_kernel(0, 1, 1, 0.5)
+    generator = np.random.default_rng(0)
+    for count, times in ((10, 4000), (100, 400)):
+        found = [
+            kernel_distance(
+                generator.standard_normal((count, 1)),
+                1 + 0.5 * generator.standard_normal((count, 1)),
+            )
+            for _ in range(times)
+        ]
+        assert np.mean(found) == pytest.approx(truth, abs=4 * np.std(found) / times**0.5)
+
+
+def test_density_and_coverage_agree_with_brute_force():
+    real, drawn = normal([0, 0], [1, 1], 60), normal([0.5, 0], [1, 1], 50, seed=1)
+    among = np.linalg.norm(real[:, None] - real[None], axis=-1)
+    balls = np.sort(among, axis=1)[:, 5]
+    inside = np.linalg.norm(drawn[:, None] - real[None], axis=-1) <= balls
+    assert density(real, drawn) == pytest.approx(inside.sum() / (5 * 50))
+    assert coverage(real, drawn) == pytest.approx(inside.any(0).mean())
+
+
+def test_density_and_coverage_on_modes_dropped_invented_and_noise():
+    modes = [normal(m, [1, 1], 300, seed=s) for s, m in enumerate([[-9, 0], [9, 0]])]
+    again = [normal(m, [1, 1], 300, seed=s + 5) for s, m in enumerate([[-9, 0], [9, 0]])]
+    both, fresh = np.concatenate(modes), np.concatenate(again)
+    assert coverage(both, fresh) == pytest.approx(1, abs=0.07)
+    assert density(both, fresh) == pytest.approx(1, abs=0.1)
+    assert coverage(both, again[0]) == pytest.approx(0.5, abs=0.05)
+    invented = np.concatenate([again[0], normal([0, 90], [1, 1], 300, seed=9)])
+    assert density(both, invented) == pytest.approx(0.5, abs=0.1)
+    noisy = fresh + normal([0, 0], [6, 6], 600, seed=10)
+    assert density(both, noisy) < 0.3
+    assert recall(noisy, both) < 0.4
+    outlier = np.concatenate([both, [[0.0, 60.0]]])
+    between = np.concatenate([again[0], normal([0, 30], [3, 3], 300, seed=11)])
+    assert recall(between, outlier) > 0.9, "one far ball takes everything in"
+    assert density(outlier, between) < 0.8
+
+
+def test_the_inception_score_is_the_number_of_modes():
+    sure = np.eye(10)[np.arange(1000) % 10]
+    assert inception_score(sure) == pytest.approx(10, rel=1e-6)
+    assert inception_score(sure[:, :] * 0 + 0.1) == pytest.approx(1)
+    assert inception_score(np.eye(10)[np.arange(1000) % 4]) == pytest.approx(4, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "real", "match"),
+    [
+        (
+            normal([0] * 8, [1] * 8, 5),
+            normal([0] * 8, [1] * 8, 50),
+            "5 drawn pictures for 8 features",
+        ),
+        (normal([0] * 8, [1] * 8, 50), normal([0] * 8, [1] * 8, 8), "8 real pictures for 8"),
+        (np.ones((50, 8)), normal([0] * 8, [1] * 8, 50), "all 50 drawn pictures are alike"),
+        (normal([0] * 4, [1] * 4, 50), normal([0] * 8, [1] * 8, 50), "4 features and real ones 8"),
+        (np.full((50, 4), np.nan), normal([0] * 4, [1] * 4, 50), "not finite"),
+        (np.zeros((0, 4)), normal([0] * 4, [1] * 4, 50), "no drawn pictures"),
+    ],
+)
+def test_bad_sets_are_refused_in_a_sentence(drawn, real, match):
+    with pytest.raises(UserError, match=match):
+        check(drawn, real)
+        check_count(drawn, real)
 
 
 def test_score_counts_what_was_asked():

@@ -11,8 +11,10 @@ from inkling import __version__
 from inkling.cli.data import judge, look
 from inkling.cli.doctor import doctor
 from inkling.cli.ema import ema
+from inkling.cli.evaluate import evaluate
 from inkling.cli.sample import sample
 from inkling.cli.train import recipes, train
+from inkling.cli.verify import verify
 from inkling.cli.watch import watch
 from inkling.errors import UserError, UserNote
 
@@ -23,7 +25,7 @@ def cli() -> None:
     """Train small text-conditioned diffusion models from scratch, and draw with them."""
 
 
-for verb in (recipes, look, doctor, train, watch, ema, sample, judge):
+for verb in (recipes, look, doctor, train, watch, ema, sample, evaluate, judge, verify):
     cli.add_command(verb)
 
 

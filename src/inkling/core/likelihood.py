@@ -45,6 +45,10 @@ def bits_per_dimension(
     """
     low, high = map(math.log, ends)
     count = len(clean)
+    # The bound holds from any level on, the grey value told from there as if all were equally
+    # likely. A denoiser that does not know that there are 256 pays below half their distance; one
+    # that does, of flat backgrounds for example, gains. The least of the bounds counts.
+    starts = [ends[0], *(start for start in (_SPACING / 2, _SPACING) if start > ends[0])]
     u = (
         torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)
     ) / count
@@ -55,17 +59,22 @@ def bits_per_dimension(
         noise = torch.randn(x0.shape, generator=generator).to(clean.device)
         estimate = denoise(x0 + sigma.view(-1, 1, 1, 1) * noise, sigma)
         error = (estimate - x0).square().flatten(1).mean(1)
-        nats.append((high - low) * error / sigma.square() + _reconstruction(x0, ends[0], generator))
-        nats[-1] += _prior(x0, ends[1], sigma_data)
+        each = [
+            (high - low) * error / sigma.square() * (sigma >= start)
+            + _reconstruction(x0, start, generator)
+            for start in starts
+        ]
+        nats.append(torch.stack(each, dim=1) + _prior(x0, ends[1], sigma_data)[:, None])
     # Levels are stratified, so what counts is how neighbours on the axis of levels differ.
-    bits = (torch.cat(nats).double() / math.log(2))[sigmas.argsort()]
+    bounds = (torch.cat(nats).double() / math.log(2))[sigmas.argsort()]  # [N, starts]
+    bits = bounds[:, bounds.mean(0).argmin()]
     pairs = bits[: count // 2 * 2].view(-1, 2)
     error = pairs.diff(dim=1).square().sum().sqrt() / count
     return Bits(bits.mean().item(), error.item())
 
 
 def _reconstruction(clean: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-    """Nats per dimension to tell the grey value behind the least noise, [B]."""
+    """Nats per dimension to tell the grey value behind noise of this level, [B]."""
     noise = sigma * torch.randn(clean.shape, generator=generator).to(clean.device)
     offsets = torch.arange(-_NEIGHBOURS, _NEIGHBOURS + 1, device=clean.device) * _SPACING
     total = torch.zeros_like(clean)

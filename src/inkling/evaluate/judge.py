@@ -35,6 +35,7 @@ class Judge(nn.Module):
 
     def __init__(self, channels: int, classes: int, size: tuple[int, int]):
         super().__init__()
+        self.size = size
         self.settings = {"channels": channels, "classes": classes, "size": list(size)}
         self.body = nn.Sequential(
             _block(channels, 16),

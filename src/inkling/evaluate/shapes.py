@@ -111,29 +111,34 @@ class Faithfulness(NamedTuple):
     """Share of pictures that do not show two things; they count as wrong in all."""
 
 
-def faithfulness(asked: Sequence[Scene], images: Tensor) -> Faithfulness:
-    """How far pictures show what was asked.
+def faithfulness_of_each(asked: Sequence[Scene], images: Tensor) -> np.ndarray:
+    """How far each picture shows what was asked: colours, shapes, sizes, relation, [N, 4] shares.
 
     Each drawn thing is taken for the asked one to which it is more alike, so that a wrong place
-    is a wrong relation and not two wrong things.
+    is a wrong relation and not two wrong things. What cannot be read is all wrong.
 
     Args:
         asked: [N] scenes.
         images: uint8 [N, 3, H, W].
     """
     rights = np.zeros((len(asked), 4))
-    lost = 0
     for row, (wanted, seen) in enumerate(zip(asked, read_scenes(images), strict=True)):
         if seen is None:
-            lost += 1
             continue
         straight = _alike(wanted, seen.first, seen.second)
         crossed = _alike(wanted, seen.second, seen.first)
         kept = straight.sum() >= crossed.sum()
-        rights[row, :3] = straight if kept else crossed
-        rights[row, 3] = kept and seen.relation == wanted.relation
-    size, colour, shape, relation = rights.mean(0).tolist()
+        size, colour, shape = straight if kept else crossed
+        rights[row] = colour, shape, size, kept and seen.relation == wanted.relation
+    return rights
+
+
+def faithfulness(asked: Sequence[Scene], images: Tensor) -> Faithfulness:
+    """The shares over all pictures; arguments as in `faithfulness_of_each`."""
+    rights = faithfulness_of_each(asked, images)
+    lost = sum(seen is None for seen in read_scenes(images))
     everything = float((rights == 1).all(1).mean())
+    colour, shape, size, relation = rights.mean(0).tolist()
     return Faithfulness(colour, shape, size, relation, everything, lost / len(asked))
 
 

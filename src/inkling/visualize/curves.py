@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from inkling.visualize.style import COLOURS, SEQUENCE, styled
+from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -16,13 +16,9 @@ def save_curves(runs: Mapping[str, Records], path: Path) -> Path:
         runs: the records of `metrics.jsonl` by the name of each run.
         path: where the figure goes.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     with styled():
-        figure = Figure(figsize=(10.5, 6))
-        FigureCanvasAgg(figure)
-        axes = figure.subplots(2, 3).ravel()
+        figure, grid = drawn(10.5, 6, 2, 3)
+        axes = grid.ravel()
         _losses(axes[0], runs)
         _levels(axes[1], runs)
         panels = (

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Told apart by colour-blind people too (Okabe & Ito 2008)."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Told apart without any colour."""
 SEQUENCE = "viridis"
 """For what has an order, such as noise levels."""
 
@@ -32,3 +35,13 @@ def styled() -> Iterator[None]:
         }
     ):
         yield
+
+
+def drawn(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
+    """(figure, its axes) in inches, needing no screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns)

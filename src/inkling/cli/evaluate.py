@@ -1,0 +1,128 @@
+"""`inkling evaluate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from inkling.cli.options import DEVICE
+from inkling.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from inkling.evaluate.evaluation import Evaluation
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--n", "count", type=click.IntRange(min=20), default=2000, show_default=True,
+              help="Pictures to draw.")  # fmt: skip
+@click.option("--features", default="judge", show_default=True,
+              help="judge[:FILE], inception, clip:FOLDER, vision:ID or pixels.")  # fmt: skip
+@click.option("--reference", default="test", show_default=True, help="The split to score against.")
+@click.option("--clip", help="A CLIP that scores how well pictures fit their prompts.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with the data set's files.")
+@click.option("--sampler", help="As in sample; the run's recommendation if left out.")
+@click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
+@click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--weights", type=click.Choice(["ema", "raw"]), default="ema", show_default=True)
+@click.option("--compare", type=click.Path(path_type=Path), help="Another run, picture by picture.")
+@click.option("--usefulness/--no-usefulness", default=True, help="Train a classifier on samples.")
+@click.option("--out", type=click.Path(path_type=Path), help="JSON; default RUN/evaluation/...")
+@DEVICE
+def evaluate(
+    run: Path,
+    count: int,
+    features: str,
+    reference: str,
+    clip: str | None,
+    data: Path | None,
+    sampler: str | None,
+    steps: int | None,
+    scale: float | None,
+    seed: int,
+    weights: str,
+    compare: Path | None,
+    usefulness: bool,
+    out: Path | None,
+    device: str,
+) -> None:
+    """Score what the model in RUN draws against real pictures that it never saw.
+
+    Every score comes with its interval and with its noise floor, what as many real training
+    pictures score. Drawn pictures are kept: the next evaluation uses them again, and one that was
+    stopped goes on.
+
+    \b
+    inkling evaluate runs/mnist
+    inkling evaluate runs/mnist --n 5000 --scale 1 --clip runs/clip-mnist
+    inkling evaluate runs/five-minutes --compare runs/one-minute
+    """
+    from inkling.clip import Clip
+    from inkling.evaluate import draws, scores
+    from inkling.evaluate.evaluation import Evaluation
+    from inkling.evaluate.features import features as see
+
+    def made(path: Path) -> Evaluation:
+        return Evaluation(
+            path,
+            count,
+            data=data,
+            device=device,
+            reference=reference,
+            weights=weights,
+            seed=seed,
+            sampling=(sampler, steps, scale),
+        )
+
+    chosen = made(run)
+    seen = see(features, chosen.data, chosen.artist.device)
+    if compare is not None:
+        other = made(compare)
+        scores.check_alike(
+            chosen.terms(seen), other.terms(see(features, other.data, other.artist.device))
+        )
+        ours, theirs = (each.measures(_drawn(each), seen) for each in (chosen, other))
+        click.echo(f"{run} minus {compare}, {count:,} pictures of the same seeds and prompts")
+        click.echo(f"against {chosen.held_against}; features {seen.name}")
+        click.echo(scores.differences(ours, theirs))
+        return
+    reader = Clip.load(clip, chosen.artist.device) if clip else None
+    images = _drawn(chosen)
+    report = chosen.report(images, seen, reader, usefulness)
+    click.echo(scores.table(report))
+    click.echo(report.details["memorised"]["says"])
+    name = f"scores-{features.split(':')[0]}-{count}.json"
+    click.echo(report.save(out or draws.home(run) / name))
+    click.echo(_neighbours(chosen, images))
+
+
+def _drawn(chosen: "Evaluation") -> "Tensor":
+    """All pictures, with a bar."""
+    import torch
+
+    from inkling.progress import bar
+
+    with bar("drawing", chosen.count) as advance:
+        parts = []
+        for images in chosen.draw():
+            parts.append(images)
+            advance(len(images))
+    drawn = torch.cat(parts)
+    if len(drawn) != chosen.count:
+        raise UserError(f"{len(drawn)} pictures were kept of {chosen.count}; remove the folder")
+    return drawn
+
+
+def _neighbours(chosen: Any, images: "Tensor") -> Path:
+    """A sheet of drawn pictures above their nearest training pictures."""
+    from inkling.evaluate import draws
+    from inkling.visualize import grids
+    from inkling.visualize.neighbours import neighbours
+
+    found = chosen.memorised(images)[1]
+    path = draws.home(chosen.run) / "nearest.png"
+    grids.save(neighbours(images, found.distance, chosen.known[found.row]), path)
+    return path

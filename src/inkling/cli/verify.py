@@ -1,0 +1,74 @@
+"""`inkling verify`."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inkling.errors import UserError
+
+
+@click.command()
+@click.option("--sampler", "samplers", multiple=True, metavar="MODULE:NAME", help="Your own, too.")
+@click.option("--schedule", "schedules", multiple=True, metavar="MODULE:NAME", help="Likewise.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/verify.png"),
+    show_default=True,
+    help="The convergence plot.",
+)
+def verify(samplers: tuple[str, ...], schedules: tuple[str, ...], out: Path) -> int:
+    """Hold predictions, samplers, guidance, likelihood and scores against exact answers.
+
+    The data are Gaussians and their mixtures, of which everything is known in closed form. Exit
+    code 1 if something is off.
+
+    \b
+    inkling verify
+    inkling verify --sampler mine:leap --schedule mine:Steep
+    """
+    from rich.console import Console
+
+    from inkling.verify import STEPS
+    from inkling.verify import verify as checks
+    from inkling.visualize.convergence import save_convergence
+
+    mine = {name: _found(name) for name in samplers}
+    laws = {name: _made(_found(name)) for name in schedules}
+    console, wrong, curves = Console(highlight=False), 0, {}
+    for check in checks(mine, laws):
+        mark = "[green]ok   [/]" if check.sound else "[bold red]WRONG[/]"
+        console.print(f"{mark} {check.name:30} {check.says}", soft_wrap=True)
+        wrong += not check.sound
+        if check.errors:
+            curves[check.name.removeprefix("sampler ")] = check.errors
+    console.print(f"{wrong} wrong" if wrong else "all as it should be")
+    click.echo(save_convergence(STEPS, curves, out))
+    return 1 if wrong else 0
+
+
+def _found(text: str) -> Any:
+    """The thing that MODULE:NAME names; modules of the working directory count.
+
+    Raises:
+        UserError: no such module, or nothing of that name in it.
+    """
+    module, _, name = text.partition(":")
+    sys.path.insert(0, "")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"{text} names nothing that can be imported ({error}); write MODULE:NAME, such as "
+            "mine:leap for leap in mine.py"
+        ) from None
+    finally:
+        sys.path.remove("")
+
+
+def _made(thing: Any) -> Any:
+    """A schedule: the thing itself, or what it makes when it is a class."""
+    return thing() if isinstance(thing, type) else thing

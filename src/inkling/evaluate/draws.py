@@ -1,0 +1,125 @@
+"""Pictures drawn for scores: batch by batch, kept on disk, gone on with, and used again.
+
+Picture i has seed `first + i` and prompt `i` of an endless round, so that 5,000 pictures begin
+with the 2,000 that were drawn before.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from inkling import checkpoint
+from inkling.data import Pictures
+from inkling.data.sets.shapes import Scene, scenes
+from inkling.errors import UserError
+from inkling.generate import TextToImage
+from inkling.recipe import Sample
+
+BATCH = 250
+_MOST_PROMPTS = 5000
+FOLDER = "evaluation"
+
+
+class Plan(NamedTuple):
+    """What is drawn for scores."""
+
+    prompts: tuple[str, ...]
+    """Taken in turn."""
+    asked: tuple[int, ...]
+    """The class of each prompt; empty where prompts name none."""
+    scenes: tuple[Scene, ...]
+    """What each prompt describes, in a set with an exact judge."""
+    settings: Sample
+    seed: int
+
+    def prompt(self, number: int) -> str:
+        """Of picture `number`."""
+        return self.prompts[number % len(self.prompts)]
+
+    def describe(self) -> str:
+        """The prompts in words."""
+        if self.prompts == ("",):
+            return "no prompt"
+        kind = "classes" if self.asked else "captions"
+        mark = hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()[:6]
+        return f"{len(self.prompts):,} {kind} in turn ({mark})"
+
+    def sampling(self) -> str:
+        """How they are drawn, in words."""
+        settings = self.settings
+        return f"{settings.sampler}, {settings.steps} steps, guidance {settings.scale:g}"
+
+
+def plan(artist: TextToImage, reference: Pictures, settings: Sample, seed: int = 0) -> Plan:
+    """Prompts for scores: classes; what an exact judge can read; else the reference's captions."""
+    data = artist.recipe.data
+    if not artist.recipe.data.captions or not reference.conditional:
+        return Plan(("",), (), (), settings, seed)
+    if data.name == "shapes":
+        asked = list(scenes(data.hold_out, held=False))
+        np.random.default_rng(0).shuffle(asked)
+        asked = asked[:_MOST_PROMPTS]
+        return Plan(tuple(s.sentences()[0] for s in asked), (), tuple(asked), settings, seed)
+    if artist.classes:
+        return Plan(artist.classes, tuple(range(len(artist.classes))), (), settings, seed)
+    said = (reference.groups[int(group)][0] for group in reference.group[:_MOST_PROMPTS])
+    return Plan(tuple(said), (), (), settings, seed)
+
+
+def draw(artist: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator[Tensor]:
+    """Batches uint8 [250 or fewer, C, H, W]; those that were drawn before are read.
+
+    Args:
+        artist: the model of the run.
+        chosen: what to draw.
+        count: pictures.
+        run: where the model was read from; drawn pictures are kept beside it.
+
+    Raises:
+        UserError: they cannot be kept there.
+    """
+    folder = home(run) / f"drawn-{_key(run, chosen)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot keep drawn pictures in {folder}: {error.strerror}") from None
+    for first in range(0, count, BATCH):
+        file = folder / f"{first:08d}.npy"
+        if not file.is_file():
+            rows = range(first, first + BATCH)  # whole batches, so that the next count can go on
+            images = artist(
+                [chosen.prompt(row) for row in rows],
+                seeds=[chosen.seed + row for row in rows],
+                sampler=chosen.settings.sampler,
+                steps=chosen.settings.steps,
+                scale=chosen.settings.scale,
+            )
+            beside = file.with_suffix(".partial.npy")
+            try:
+                np.save(beside, images.numpy())
+                beside.replace(file)
+            except OSError as error:
+                beside.unlink(missing_ok=True)
+                raise UserError(f"cannot keep drawn pictures: {file}: {error.strerror}") from None
+        yield torch.from_numpy(np.load(file))[: count - first]
+
+
+def home(run: Path) -> Path:
+    """The folder of a run's scores and of what was drawn for them."""
+    return (run if run.is_dir() else run.parent) / FOLDER
+
+
+def _key(run: Path, chosen: Plan) -> str:
+    """Another model, other settings or prompts: another folder."""
+    with safe_open(checkpoint.locate(run), framework="pt") as opened:
+        model = opened.metadata()["digest"]
+    fields = {name: str(getattr(chosen.settings, name)) for name in Sample.__struct_fields__}
+    text = json.dumps([model, fields, chosen.prompts, chosen.seed])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

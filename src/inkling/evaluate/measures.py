@@ -1,0 +1,139 @@
+"""Each score as something that can be resampled: a mean over pictures, or a function of a set.
+
+From that one form come its value, its interval, its noise floor and its difference from another.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from inkling.errors import UserError, UserNote
+from inkling.evaluate import metrics
+from inkling.evaluate.features import Seen
+from inkling.evaluate.intervals import Interval, by_jackknife, of_a_mean, of_a_share
+
+MOST_NEIGHBOURS = 2000
+"""Pictures at most whose neighbours are counted: it costs their square."""
+_SHARE = "share, Wilson"
+_MEAN = "mean, bootstrap (BCa)"
+_WHOLE = "whole set, jackknife in 20 parts"
+
+
+class Measure(NamedTuple):
+    """One score of a set of drawn pictures."""
+
+    name: str
+    better: str
+    """"lower" or "higher"."""
+    values: np.ndarray | None = None
+    """[N] one number a picture, whose mean is the score."""
+    whole: Callable[[np.ndarray], float] | None = None
+    """Or the score of the pictures at rows [M]."""
+    size: int = 0
+    """Pictures that it is of."""
+
+    @property
+    def value(self) -> float:
+        """The score."""
+        if self.values is not None:
+            return float(self.values.mean())
+        assert self.whole is not None, "a measure is a mean or a function of the set"
+        return self.whole(np.arange(self.size))
+
+    @property
+    def method(self) -> str:
+        """How its interval is found."""
+        if self.values is None:
+            return _WHOLE
+        return _SHARE if self._counts else _MEAN
+
+    @property
+    def _counts(self) -> bool:
+        return self.values is not None and bool(np.isin(self.values, (0, 1)).all())
+
+    def interval(self) -> Interval:
+        """95 % for its expectation at this sample size; what varies is what is drawn."""
+        if self.values is None:
+            assert self.whole is not None, "a measure is a mean or a function of the set"
+            return by_jackknife(self.whole, self.size)
+        if self._counts:
+            return of_a_share(int(self.values.sum()), len(self.values))
+        return of_a_mean(self.values)
+
+    def minus(self, other: "Measure") -> tuple[float, Interval]:
+        """The difference from the same measure of another set of the same seeds, paired by them."""
+        if self.values is not None and other.values is not None:
+            gaps = self.values.astype(float) - other.values
+            return float(gaps.mean()), of_a_mean(gaps)
+        mine, theirs = self.whole, other.whole
+        assert mine is not None and theirs is not None, "one measure has one form"
+        return self.value - other.value, by_jackknife(
+            lambda rows: mine(rows) - theirs(rows), self.size
+        )
+
+
+def of_features(drawn: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
+    """Distances and neighbour scores of drawn features [N, D] against real ones [M, D].
+
+    Raises:
+        UserError: sets that no score could mean anything for.
+    """
+    metrics.check(drawn, real)
+    count = len(drawn)
+    yield Measure(
+        "kernel distance", "lower", whole=metrics.kernel_distances(drawn, real), size=count
+    )
+    try:
+        metrics.check_count(drawn, real)
+        yield Measure(
+            "Frechet distance",
+            "lower",
+            whole=lambda rows: metrics.frechet(drawn[rows], real),
+            size=count,
+        )
+    except UserError as error:
+        warnings.warn(f"no Frechet distance: {error}", UserNote, stacklevel=2)
+    few, others = drawn[:MOST_NEIGHBOURS], real[:MOST_NEIGHBOURS]
+    inside = metrics.balls(few, others, 3)
+    yield Measure("precision", "higher", (inside > 0).astype(float))
+    yield Measure(
+        "recall",
+        "higher",
+        whole=lambda rows: metrics.recall(others, few[rows]),
+        size=len(few),
+    )
+    yield Measure("density", "higher", metrics.balls(few, others, 5) / 5)
+    yield Measure(
+        "coverage",
+        "higher",
+        whole=lambda rows: metrics.coverage(others, few[rows]),
+        size=len(few),
+    )
+
+
+def of_verdicts(shares: np.ndarray, asked: np.ndarray | None) -> Iterator[Measure]:
+    """What a classifier says: whether it sees what was asked, and how sure and varied it is.
+
+    Args:
+        shares: [N, classes] of the drawn pictures.
+        asked: [N] classes that were asked for, if classes were.
+    """
+    if asked is not None:
+        right = (shares.argmax(1) == asked).astype(float)
+        yield Measure("asked class drawn", "higher", right)
+    yield Measure(
+        "Inception-score form",
+        "higher",
+        whole=lambda rows: metrics.inception_score(shares[rows]),
+        size=len(shares),
+    )
+
+
+def of_seen(drawn: Seen, real: Seen, asked: np.ndarray | None = None) -> list[Measure]:
+    """All that features and verdicts say."""
+    found = list(of_features(drawn.features, real.features))
+    if drawn.shares is not None:
+        found += of_verdicts(drawn.shares, asked)
+    return found

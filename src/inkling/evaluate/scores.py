@@ -1,0 +1,151 @@
+"""Scores with all that gives them a meaning, kept as JSON and compared only with their like."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inkling.errors import UserError
+from inkling.evaluate.measures import Measure
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What two scores must share to be compared."""
+
+    n: int
+    """Pictures drawn."""
+    data: str
+    reference: str
+    """Which real pictures they are held against, and how many."""
+    features: str
+    resize: str
+    seeds: str
+    prompts: str
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """One number and how far to trust it."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    """Ends of the 95 % interval."""
+    n: int
+    better: str
+    method: str
+    """How the interval was found."""
+    floor: float | None = None
+    """The same score of real training pictures at the same n: what a perfect model would get."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All scores of a run on the same terms."""
+
+    run: str
+    sampling: str
+    terms: Terms
+    scores: list[Score]
+    details: dict[str, Any] = {}
+    """What is more than a number: confusion, memorisation, notes."""
+
+    def save(self, path: Path) -> Path:
+        """Write as JSON.
+
+        Raises:
+            UserError: it cannot be written there.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from None
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> "Report":
+        """What `save` wrote.
+
+        Raises:
+            UserError: no such file, or no scores in it.
+        """
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except (OSError, msgspec.DecodeError) as error:
+            raise UserError(
+                f"{path} holds no scores ({error}); make them with `inkling evaluate`"
+            ) from None
+
+
+def scored(measure: Measure, floor: Measure | None = None) -> Score:
+    """A measure as numbers."""
+    low, high = measure.interval()
+    return Score(
+        name=measure.name,
+        value=measure.value,
+        low=low,
+        high=high,
+        n=measure.size or len(measure.values if measure.values is not None else ()),
+        better=measure.better,
+        method=measure.method,
+        floor=None if floor is None else floor.value,
+    )
+
+
+def check_alike(one: Terms, other: Terms) -> None:
+    """Refuse to compare scores on unlike terms.
+
+    Raises:
+        UserError: it names what differs.
+    """
+    differing = [
+        f"{name} ({getattr(one, name)} against {getattr(other, name)})"
+        for name in Terms.__struct_fields__
+        if getattr(one, name) != getattr(other, name)
+    ]
+    if differing:
+        raise UserError(
+            f"these scores cannot be compared, they differ in {', '.join(differing)}; evaluate "
+            "both runs in the same way"
+        )
+
+
+def table(report: Report) -> str:
+    """The scores for a terminal, with all that they depend on."""
+    terms = report.terms
+    head = (
+        f"{report.run}: {terms.n:,} pictures, {report.sampling}; seeds {terms.seeds}; "
+        f"{terms.prompts}\n"
+        f"against {terms.reference}; features {terms.features}; resize {terms.resize}\n"
+    )
+    lines = [f"{'':24}{'score':>10}  {'95 % interval':>21}{'noise floor':>13}{'n':>8}  interval of"]
+    lines += [_line(score) for score in report.scores]
+    return head + "\n".join(lines)
+
+
+def _line(score: Score) -> str:
+    arrow = "↓" if score.better == "lower" else "↑"
+    floor = "" if score.floor is None else f"{score.floor:.4g}"
+    ends = f"{score.low:.4g} to {score.high:.4g}"
+    return (
+        f"{score.name:22}{arrow:>2}{score.value:10.4g}  {ends:>21}{floor:>13}{score.n:8,}  "
+        f"{score.method}"
+    )
+
+
+def differences(ours: Sequence[Measure], theirs: Sequence[Measure]) -> str:
+    """A table of paired differences, ours minus theirs, with their intervals."""
+    other = {measure.name: measure for measure in theirs}
+    lines = [f"{'':22}{'difference':>12}  {'95 % interval':>21}  says"]
+    for measure in ours:
+        if measure.name not in other:
+            continue
+        gap, (low, high) = measure.minus(other[measure.name])
+        says = "no difference to be seen"
+        if low > 0 or high < 0:
+            says = "the first is better" if (gap < 0) == (measure.better == "lower") else ""
+            says = says or "the second is better"
+        ends = f"{low:.4g} to {high:.4g}"
+        lines.append(f"{measure.name:22}{gap:12.4g}  {ends:>21}  {says}")
+    return "\n".join(lines)
