@@ -14,7 +14,7 @@ from inkling.clip import Guide
 from inkling.contracts import Cond, Step
 from inkling.core import guidance
 from inkling.core.noise import grid
-from inkling.core.rng import ImageNoise
+from inkling.core.rng import ImageNoise, Seed
 from inkling.core.samplers import SAMPLERS
 from inkling.device import choose
 from inkling.errors import UserError, UserNote, nearest
@@ -106,7 +106,7 @@ class TextToImage:
         self,
         captions: Sequence[Prompt],
         *,
-        seeds: Sequence[int],
+        seeds: Sequence[Seed],
         sampler: str | None = None,
         steps: int | None = None,
         scale: float | None = None,
@@ -119,7 +119,8 @@ class TextToImage:
         Args:
             captions: one for each image; "" draws without a prompt, `{"zero": 0.5, "eight": 0.5}`
                 mixes.
-            seeds: one for each image; image i depends on its own seed, not on its batch.
+            seeds: one for each image; image i depends on its own seed, not on its batch. Also
+                `(3, 4, 0.5)`: noise halfway from seed 3 to seed 4.
             sampler: a key of `SAMPLERS`; like the rest, what the checkpoint recommends if None.
             steps: solver steps.
             scale: classifier-free guidance, 1 is off.
@@ -159,7 +160,7 @@ class TextToImage:
         self,
         captions: Sequence[Prompt],
         *,
-        seeds: Sequence[int],
+        seeds: Sequence[Seed],
         sampler: str | None = None,
         steps: int | None = None,
         scale: float | None = None,
@@ -186,7 +187,7 @@ class TextToImage:
         )
 
     def batches(
-        self, captions: Sequence[Prompt], *, seeds: Sequence[int], batch: int = 250, **options: Any
+        self, captions: Sequence[Prompt], *, seeds: Sequence[Seed], batch: int = 250, **options: Any
     ) -> Iterator[Tensor]:
         """The pictures batch by batch, uint8 [batch, C, H, W]; arguments as in `steps`."""
         self.check([options.get("avoid", ""), *(() if options.get("guide") else captions)])

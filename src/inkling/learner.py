@@ -1,5 +1,8 @@
 """Everything that learns, and what it learns from: made from a recipe or a saved state."""
 
+import platform
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -300,7 +303,17 @@ def _facts(pictures: Pictures, model: TextDenoiser, accelerator: Accelerator) ->
         "precision": _WORDS[accelerator.mixed_precision],
         "processes": accelerator.num_processes,
         "torch": torch.__version__,
+        "python": platform.python_version(),
+        "command": _command(),
     }
+
+
+def _command() -> str:
+    """What was typed, as far as the interpreter knows."""
+    file, *arguments = sys.argv
+    place = Path(file)
+    program = ["python", "-m", place.parent.name] if place.stem == "__main__" else [place.name]
+    return shlex.join([*program, *arguments])
 
 
 def _start_from(model: TextDenoiser, source: checkpoint.Checkpoint, path: object) -> None:

@@ -12,6 +12,8 @@ from inkling.cli.data import judge, look
 from inkling.cli.doctor import doctor
 from inkling.cli.ema import ema
 from inkling.cli.evaluate import evaluate
+from inkling.cli.plot import plot
+from inkling.cli.report import report
 from inkling.cli.sample import sample
 from inkling.cli.train import recipes, train
 from inkling.cli.verify import verify
@@ -25,7 +27,20 @@ def cli() -> None:
     """Train small text-conditioned diffusion models from scratch, and draw with them."""
 
 
-for verb in (recipes, look, doctor, train, watch, ema, sample, evaluate, judge, verify):
+for verb in (
+    recipes,
+    look,
+    doctor,
+    train,
+    watch,
+    ema,
+    sample,
+    plot,
+    evaluate,
+    report,
+    judge,
+    verify,
+):
     cli.add_command(verb)
 
 

@@ -84,13 +84,13 @@ def evaluate(
         scores.check_alike(
             chosen.terms(seen), other.terms(see(features, other.data, other.artist.device))
         )
-        ours, theirs = (each.measures(_drawn(each), seen) for each in (chosen, other))
+        ours, theirs = (each.measures(drawn_by(each), seen) for each in (chosen, other))
         click.echo(f"{run} minus {compare}, {count:,} pictures of the same seeds and prompts")
         click.echo(f"against {chosen.held_against}; features {seen.name}")
         click.echo(scores.differences(ours, theirs))
         return
     reader = Clip.load(clip, chosen.artist.device) if clip else None
-    images = _drawn(chosen)
+    images = drawn_by(chosen)
     report = chosen.report(images, seen, reader, usefulness)
     click.echo(scores.table(report))
     click.echo(report.details["memorised"]["says"])
@@ -99,7 +99,7 @@ def evaluate(
     click.echo(_neighbours(chosen, images))
 
 
-def _drawn(chosen: "Evaluation") -> "Tensor":
+def drawn_by(chosen: "Evaluation") -> "Tensor":
     """All pictures, with a bar."""
     import torch
 

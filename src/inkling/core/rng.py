@@ -4,6 +4,7 @@ Streams are independent by hashing, so nothing depends on how many numbers anoth
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import torch
@@ -21,18 +22,36 @@ def stream(*keys: int | str, device: torch.device | str = "cpu") -> torch.Genera
     return torch.Generator(device).manual_seed(number(*keys))
 
 
+Seed = int | tuple[int, int, float]
+"""Of an image; or two seeds and how far it is from the first to the second, 0 to 1."""
+
+
 class ImageNoise:
     """Standard normal noise in which image i reads from its own seed, whatever its batch.
 
-    Called like `torch.randn_like`. Drawn on the CPU in float32, so every device gets the same.
+    Called like `torch.randn_like`. Drawn on the CPU in float32, so every device gets the same. On
+    the way between two seeds noise goes round the sphere, so that it is standard normal all along.
     """
 
-    def __init__(self, seeds: Sequence[int]):
-        self.streams = [stream("image", seed) for seed in seeds]
+    def __init__(self, seeds: Sequence[Seed]):
+        self.streams = [
+            [(stream("image", seed), 1.0)] if isinstance(seed, int) else _on_the_way(*seed)
+            for seed in seeds
+        ]
 
     def draw(self, shape: Sequence[int]) -> Tensor:
         """[len(seeds), *shape] float32, on the CPU."""
-        return torch.stack([torch.randn(tuple(shape), generator=g) for g in self.streams])
+        drawn = []
+        for parts in self.streams:
+            each = [weight * torch.randn(tuple(shape), generator=g) for g, weight in parts]
+            drawn.append(torch.stack(each).sum(0))
+        return torch.stack(drawn)
 
     def __call__(self, like: Tensor) -> Tensor:
         return self.draw(like.shape[1:]).to(like)
+
+
+def _on_the_way(first: int, last: int, share: float) -> list[tuple[torch.Generator, float]]:
+    """The streams of two seeds and their weights, whose squares add up to 1."""
+    angle = share * math.pi / 2
+    return [(stream("image", first), math.cos(angle)), (stream("image", last), math.sin(angle))]

@@ -25,7 +25,7 @@ from inkling.evaluate.features import Features
 from inkling.evaluate.intervals import of_a_share
 from inkling.evaluate.judge import train_judge
 from inkling.evaluate.measures import Measure, of_seen
-from inkling.evaluate.memory import Memory, Nearest, memory, nearest
+from inkling.evaluate.memory import Memory, Nearest, check_shapes, memory, nearest
 from inkling.evaluate.scores import Report, Score, Terms, scored
 from inkling.evaluate.shapes import faithfulness_of_each
 from inkling.generate import TextToImage
@@ -82,6 +82,8 @@ class Evaluation:
                 "like quality; use --reference test"
             )
         self.train, self.reference, self.held_against = self._pictures(reference)
+        for pictures in (self.train, self.reference):
+            check_shapes(torch.Size(self.artist.shape), torch.Size(pictures.shape))
         self._check_unseen()
         self.plan: Plan = plan(self.artist, self.reference, self.artist.settings(*sampling), seed)
 

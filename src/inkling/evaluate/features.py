@@ -224,7 +224,7 @@ def features(text: str, data: Data, device: torch.device) -> Features:
     """
     kind, _, rest = text.partition(":")
     if kind not in FEATURES:
-        raise UserError(nearest(kind, FEATURES, "features:"))
+        raise UserError(nearest(kind, FEATURES, "kind of features"))
     if kind in ("clip", "vision") and not rest:
         raise UserError(f"--features {kind} needs a model: {kind}:FOLDER or {kind}:OWNER/NAME")
     if kind == "judge" and rest and not Path(rest).is_file():

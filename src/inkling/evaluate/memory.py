@@ -5,12 +5,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from inkling.errors import UserError
 from inkling.evaluate.intervals import Interval, of_a_share
 
 _CLOSE = 0.5
 """Of the usual distance of an unseen picture to its nearest training picture: closer is a copy."""
 _EXCESS = 0.02
 """Share of copies beyond that of unseen pictures from which a model counts as memorising."""
+
+
+def check_shapes(drawn: torch.Size, real: torch.Size) -> None:
+    """Refuse to hold pictures against pictures of another shape.
+
+    Raises:
+        UserError: sizes or channels [C, H, W] differ.
+    """
+    if drawn != real:
+        each = (f"{shape[2]}x{shape[1]} with {shape[0]} channels" for shape in (drawn, real))
+        raise UserError(
+            "drawn pictures are {} and real ones {}; bring both to one form first".format(*each)
+        )
 
 
 class Nearest(NamedTuple):
@@ -31,10 +45,9 @@ def nearest(images: Tensor, train: Tensor, batch: int = 250) -> Nearest:
         batch: pictures at a time.
 
     Raises:
-        ValueError: pictures of different shapes.
+        UserError: pictures of different shapes.
     """
-    if images.shape[1:] != train.shape[1:]:
-        raise ValueError(f"{tuple(images.shape[1:])} against {tuple(train.shape[1:])}")
+    check_shapes(images.shape[1:], train.shape[1:])
     known = [part.float().flatten(1) / 127.5 for part in torch.split(train, 20_000)]
     found = []
     for part in torch.split(images, batch):

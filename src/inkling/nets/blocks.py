@@ -4,6 +4,7 @@ A residual branch ends in zeroed weights, so that a fresh network is the identit
 """
 
 import math
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -154,6 +155,9 @@ class AttentionBlock(nn.Module):
     With a feed-forward part it is a whole transformer block.
     """
 
+    watcher: Callable[[Tensor, tuple[int, int]], None] | None = None
+    """Told where positions look: [B, HW, L], their shares of the tokens, and (H, W)."""
+
     def __init__(self, channels: int, head_width: int, token_width: int = 0, feedforward: int = 0):
         super().__init__()
         self.heads = channels // min(channels, head_width)
@@ -190,6 +194,10 @@ class AttentionBlock(nn.Module):
             (q,) = self._split(self.cross_q(self.cross_norm(tokens + h)), 1)
             k, v = self._split(self.cross_kv(cond.tokens), 2)  # [B, heads, L, C / heads]
             seen = attend(q, k, v, cond.mask[:, None, None, :])  # [B, heads, HW, C / heads]
+            if self.watcher is not None:
+                scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # [B, heads, HW, L]
+                shares = scores.masked_fill(~cond.mask[:, None, None, :], -math.inf).softmax(-1)
+                self.watcher(shares.mean(1), (height, width))
             h = h + self.cross_out(seen.transpose(1, 2).reshape(batch, -1, channels))
         if self.feedforward is not None:
             h = h + self.feedforward(tokens + h)  # [B, HW, C]

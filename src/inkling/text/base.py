@@ -47,6 +47,12 @@ class TextEncoder(nn.Module, ABC):
             UserError: a caption that this encoder cannot take, with what it can.
         """
 
+    def pieces(self, caption: str) -> list[str]:
+        """The text behind each of the tokens that cross-attention reads; none where there are no
+        tokens. A piece that begins a word begins with a space.
+        """
+        return []
+
     @abstractmethod
     def unknown_words(self, caption: str) -> list[str]:
         """The words of the caption that no training sentence had, so that users can be warned."""

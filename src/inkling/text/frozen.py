@@ -19,7 +19,7 @@ from inkling.contracts import Cond
 from inkling.errors import UserError, UserNote
 from inkling.progress import bar
 from inkling.text.base import TextEncoder
-from inkling.text.pretrained import Pretrained, fingerprint, located
+from inkling.text.pretrained import Pretrained, fingerprint, located, token_pieces
 from inkling.text.store import Store
 
 _CARRIED = 1 << 24
@@ -140,6 +140,9 @@ class FrozenEncoder(TextEncoder):
                 "trained with; bring that one back, or draw the captions of its training"
             )
         return folder
+
+    def pieces(self, caption: str) -> list[str]:
+        return token_pieces(located(self.model), caption, self.max_tokens)
 
     def unknown_words(self, caption: str) -> list[str]:
         return []

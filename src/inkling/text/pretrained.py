@@ -131,3 +131,15 @@ class Pretrained:
         )["input_ids"]
         # A tokenizer that adds no marks makes nothing of the empty caption.
         return [each or [self.tokenizer.pad_token_id or 0] for each in ids]
+
+
+def token_pieces(folder: Path, caption: str, most: int) -> list[str]:
+    """The text behind each token of a caption; marks that the tokenizer adds have none."""
+    tokenizer = library().AutoTokenizer.from_pretrained(folder)
+    found = tokenizer(caption, truncation=True, max_length=most, return_offsets_mapping=True)
+    pieces = []
+    for begin, end in found["offset_mapping"]:
+        word = caption[begin:end]
+        starts = begin == 0 or word[:1].isspace() or caption[begin - 1].isspace()
+        pieces.append((" " if starts else "") + word.strip())
+    return pieces

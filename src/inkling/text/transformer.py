@@ -120,6 +120,10 @@ class TransformerEncoder(TextEncoder):
             [torch.tensor(ids[: self.max_tokens]) for ids in rows], batch_first=True
         )
 
+    def pieces(self, caption: str) -> list[str]:
+        ids = self.tokenizer.encode(caption.strip()).ids[: self.max_tokens]
+        return [self.tokenizer.decode([number]) for number in ids]
+
     def unknown_words(self, caption: str) -> list[str]:
         return sorted(words_of([caption]) - self.words)
 

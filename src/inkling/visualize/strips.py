@@ -1,4 +1,4 @@
-"""Strips: how noise becomes the picture, a row for each prompt, a column for each noise level."""
+"""Strips: how noise becomes the picture, or the picture noise; a column for each noise level."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,35 +8,68 @@ from PIL import Image
 from torch import Tensor
 
 from inkling.core.noise import Linear, sigma_from_abar
+from inkling.core.rng import stream
+from inkling.errors import UserError, nearest
 from inkling.generate import TextToImage, to_bytes
 from inkling.visualize import grids
 
 TIMES = (999, 700, 550, 400, 300, 200, 100, 50, 15, 0)
 """Of the 1000 levels of Ho et al. 2020, from noise to picture."""
+UNITS = ("t", "sigma", "logsnr")
 
 
-def sigma_of(times: Sequence[int]) -> Tensor:
-    """The noise level [len(times)] of each time of the linear schedule; 0 is the picture."""
-    sigma = sigma_from_abar((1 - Linear().betas()).cumprod(0))[torch.tensor(times)]
-    return torch.where(torch.tensor(times) == 0, 0.0, sigma)
+def sigma_of(values: Sequence[float], unit: str = "t") -> Tensor:
+    """Noise levels [len(values)] float64.
+
+    Args:
+        values: times of the linear schedule of Ho et al. 2020 (0 is the picture), sigmas, or
+            log-SNRs, which are `-2 log sigma`.
+        unit: one of `UNITS`.
+
+    Raises:
+        UserError: no such unit, or a time that is none of 0 to 999.
+    """
+    if unit not in UNITS:
+        raise UserError(nearest(unit, UNITS, "unit of noise levels"))
+    given = torch.tensor(values, dtype=torch.float64)
+    if unit == "sigma":
+        return given
+    if unit == "logsnr":
+        return (-given / 2).exp()
+    if not bool(((given >= 0) & (given < 1000) & (given == given.round())).all()):
+        raise UserError(f"times are whole numbers from 0 to 999; got {list(values)}")
+    sigma = sigma_from_abar((1 - Linear().betas()).cumprod(0))[given.long()]
+    return torch.where(given == 0, 0.0, sigma)
+
+
+def _headings(values: Sequence[float], unit: str) -> list[str]:
+    sign = {"t": "t=", "sigma": "σ ", "logsnr": "λ "}[unit]
+    return [f"{sign}{value:g}" for value in values]
+
+
+def unit_variance(x: Tensor, sigma: Tensor) -> Tensor:
+    """A noisy picture as variance-preserving diffusion has it, to be looked at."""
+    return x * (1 + sigma.square()).rsqrt()
 
 
 def strip(
     artist: TextToImage,
     prompts: Sequence[str],
-    times: Sequence[int] = TIMES,
+    values: Sequence[float] = TIMES,
+    unit: str = "t",
     *,
     seed: int = 0,
     estimate: bool = False,
     cell: int = 64,
     **options: Any,
 ) -> Image.Image:
-    """One sheet: rows are prompts, columns the noise levels of `times`.
+    """One sheet: rows are prompts, columns noise levels, each the solver state nearest to it.
 
     Args:
         artist: the model.
         prompts: one a row.
-        times: of the linear schedule of Ho et al. 2020, falling.
+        values: noise levels, falling.
+        unit: what they are: "t", "sigma" or "logsnr".
         seed: of the first row; the next ones count on.
         estimate: show the running estimate of the picture instead of the noisy picture, which is
             scaled to unit variance.
@@ -47,10 +80,38 @@ def strip(
     states = list(artist.steps(prompts, seeds=seeds, **options))
     logs = torch.stack([state.sigma.double().clamp(min=1e-3).log().cpu() for state in states])
     columns = []
-    for sigma in sigma_of(times):
+    for sigma in sigma_of(values, unit):
         state = states[int((logs - sigma.clamp(min=1e-3).log()).abs().argmin())]
-        noisy = state.x * (1 + state.sigma.square()).rsqrt()
-        columns.append(to_bytes(state.x0 if estimate else noisy))
-    pictures = torch.stack(columns, dim=1).numpy()  # [rows, times, C, H, W]
+        columns.append(to_bytes(state.x0 if estimate else unit_variance(state.x, state.sigma)))
+    pictures = torch.stack(columns, dim=1).numpy()  # [rows, levels, C, H, W]
     rows = [(prompt, pictures[row]) for row, prompt in enumerate(prompts)]
-    return grids.sheet(rows, columns=[f"t={time}" for time in times], cell=cell)
+    return grids.sheet(rows, columns=_headings(values, unit), cell=cell)
+
+
+def noising(
+    pictures: Sequence[tuple[str, Tensor]],
+    values: Sequence[float] = TIMES[::-1],
+    unit: str = "t",
+    *,
+    seed: int = 0,
+    cell: int = 64,
+) -> Image.Image:
+    """One sheet: real pictures, a row each, that turn into noise from left to right.
+
+    Args:
+        pictures: (caption, uint8 [C, H, W]).
+        values: noise levels, rising.
+        unit: what they are: "t", "sigma" or "logsnr".
+        seed: of the noise, which is the same along a row.
+        cell: least height of a picture in pixels.
+    """
+    rows = []
+    for number, (caption, picture) in enumerate(pictures):
+        clean = picture.float() / 127.5 - 1
+        noise = torch.randn(clean.shape, generator=stream("noising", seed, number))
+        noisy = [
+            to_bytes(unit_variance(clean + sigma * noise, sigma))
+            for sigma in sigma_of(values, unit).float()
+        ]
+        rows.append((caption, torch.stack(noisy).numpy()))
+    return grids.sheet(rows, columns=_headings(values, unit), cell=cell)

@@ -1,0 +1,88 @@
+"""`inkling plot`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inkling.cli.options import DEVICE
+from inkling.errors import UserError, nearest
+
+ALL = "all"
+
+
+@click.command()
+@click.argument("kind", required=False)
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--prompt", "prompts", multiple=True, help="Instead of the training set's own.")
+@click.option("--levels", help="Columns of a strip, such as 999,500,100,0.")
+@click.option("--unit", default="t", show_default=True, help="Of --levels: t, sigma or logsnr.")
+@click.option("--estimate", is_flag=True, help="Show estimates of the clean picture.")
+@click.option("--sampler", help="As in sample.")
+@click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
+@click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with the data set's files.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default RUN/plots/KIND.png.")
+@DEVICE
+def plot(
+    kind: str | None,
+    runs: tuple[Path, ...],
+    prompts: tuple[str, ...],
+    levels: str | None,
+    unit: str,
+    estimate: bool,
+    sampler: str | None,
+    steps: int | None,
+    scale: float | None,
+    seed: int,
+    data: Path | None,
+    out: Path | None,
+    device: str,
+) -> None:
+    """Draw the figure KIND of RUNS; without a kind, list them; `all` draws every one.
+
+    \b
+    inkling plot strip runs/mnist
+    inkling plot animation runs/mnist --prompt three --out three.webp
+    inkling plot curves runs/one runs/two
+    inkling plot all runs/mnist
+    """
+    from inkling.plots import PLOTS, Asked
+    from inkling.plots import plot as draw
+
+    if kind is None:
+        for name, each in PLOTS.items():
+            click.echo(f"{name:12} {each.what}")
+        return
+    if kind != ALL and kind not in PLOTS:
+        raise UserError(nearest(kind, [*PLOTS, ALL], "figure"))
+    if not runs:
+        raise UserError(f"name the run: inkling plot {kind} runs/...")
+    given: dict[str, Any] = {"sampler": sampler, "steps": steps, "scale": scale}
+    asked = Asked(
+        runs,
+        prompts,
+        seed,
+        device,
+        data,
+        {name: value for name, value in given.items() if value is not None},
+        _numbers(levels),
+        unit,
+        estimate,
+    )
+    if kind != ALL:
+        click.echo(draw(kind, asked, out))
+        return
+    for name in PLOTS:
+        try:
+            click.echo(draw(name, asked))
+        except UserError as error:
+            click.echo(f"no {name}: {error}", err=True)
+
+
+def _numbers(text: str | None) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise UserError(f"--levels takes numbers such as 999,500,100,0; got {text!r}") from None

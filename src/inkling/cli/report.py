@@ -1,0 +1,64 @@
+"""`inkling report`."""
+
+from pathlib import Path
+
+import click
+
+from inkling.cli.evaluate import drawn_by
+from inkling.cli.options import DEVICE
+from inkling.errors import UserError
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--n", "count", type=click.IntRange(min=200), default=1000, show_default=True,
+              help="Pictures to score, where there are no scores yet.")  # fmt: skip
+@click.option("--prompt", "prompts", multiple=True, help="Instead of the training set's own.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with the data set's files.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default RUN/report.html.")
+@DEVICE
+def report(
+    run: Path,
+    count: int,
+    prompts: tuple[str, ...],
+    data: Path | None,
+    out: Path | None,
+    device: str,
+) -> None:
+    """Write one HTML page about RUN that opens from disk: pictures, curves, scores, settings.
+
+    \b
+    inkling report runs/mnist
+    """
+    from inkling import report as room
+    from inkling.plots import Asked
+    from inkling.progress import bar
+
+    asked = Asked([run], prompts, device=device, data=data)
+    if asked.artist and room.scores_of(run) is None:
+        _evaluate(run, count, data, device)
+    drawn: dict[str, Path] = {}
+    with bar("drawing figures", len(room.SHOWN)) as advance:
+        for name, path in room.figures(asked):
+            advance(1)
+            if path is not None:
+                drawn[name] = path
+    folder = run if run.is_dir() else run.parent
+    click.echo(room.write(asked, drawn, out or folder / "report.html"))
+
+
+def _evaluate(run: Path, count: int, data: Path | None, device: str) -> None:
+    """Scores of the run, by a judge where there are classes, else in pixels."""
+    from inkling.evaluate import draws
+    from inkling.evaluate.evaluation import Evaluation
+    from inkling.evaluate.features import features
+
+    try:
+        chosen = Evaluation(run, count, data=data, device=device)
+    except UserError as error:
+        click.echo(f"no scores: {error}", err=True)
+        return
+    kind = "judge" if chosen.reference.classes else "pixels"
+    seen = features(kind, chosen.data, chosen.artist.device)
+    found = chosen.report(drawn_by(chosen), seen)
+    found.save(draws.home(run) / f"scores-{kind}-{count}.json")

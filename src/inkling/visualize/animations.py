@@ -1,0 +1,104 @@
+"""Animations: noise becoming pictures, as GIF, WebP or MP4."""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from inkling.errors import UserError
+from inkling.generate import TextToImage, to_bytes
+from inkling.visualize import grids
+from inkling.visualize.strips import unit_variance
+
+FORMATS = (".gif", ".webp", ".mp4")
+_HOLD = 1.5
+"""Seconds that the finished picture stays."""
+
+
+def denoising(
+    artist: TextToImage,
+    prompts: Sequence[str],
+    *,
+    count: int = 4,
+    seed: int = 0,
+    estimate: bool = False,
+    cell: int = 64,
+    **options: Any,
+) -> list[Image.Image]:
+    """A frame for every solver step: a row a prompt, `count` pictures each.
+
+    Args:
+        artist: the model.
+        prompts: one a row.
+        count: pictures a row.
+        seed: of the first picture; the next ones count on.
+        estimate: show the running estimate instead of the noisy picture.
+        cell: least height of a picture in pixels.
+        options: as in `TextToImage.steps`.
+    """
+    captions = [prompt for prompt in prompts for _ in range(count)]
+    seeds = range(seed, seed + len(captions))
+    frames = []
+    for state in artist.steps(captions, seeds=seeds, **options):
+        shown = to_bytes(state.x0 if estimate else unit_variance(state.x, state.sigma)).numpy()
+        rows = [(p, shown[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
+        frames.append(grids.sheet(rows, cell=cell))
+    return frames
+
+
+def save(frames: Sequence[Image.Image], path: Path, rate: float = 15.0) -> Path:
+    """Write the frames; the last one stays for a while, then it begins again.
+
+    Args:
+        frames: all of one size.
+        path: its ending says the format: .gif, .webp or .mp4.
+        rate: frames a second.
+
+    Raises:
+        UserError: another ending, no library for it, or it cannot be written.
+    """
+    if path.suffix not in FORMATS:
+        raise UserError(f"{path} is no animation; end it in {', '.join(FORMATS)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".mp4":
+            _film(frames, path, rate)
+        else:
+            each = round(1000 / rate)
+            times = [each] * (len(frames) - 1) + [round(1000 * _HOLD)]
+            paper = [frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
+            pages = paper if path.suffix == ".gif" else list(frames)
+            pages[0].save(path, save_all=True, append_images=pages[1:], duration=times, loop=0)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error}") from None
+    return path
+
+
+def _film(frames: Sequence[Image.Image], path: Path, rate: float) -> None:
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        raise UserError(
+            f"{path} needs the library imageio-ffmpeg; install it with "
+            "pip install 'inkling[video]', or end the name in .gif or .webp"
+        ) from None
+    # H.264 takes even sides only.
+    width, height = (side + side % 2 for side in frames[0].size)
+    raw = bytearray()
+    for frame in [*frames, *[frames[-1]] * round(_HOLD * rate)]:
+        page = Image.new("RGB", (width, height), (255, 255, 255))
+        page.paste(frame)
+        raw += page.tobytes()
+    made = subprocess.run(
+        [
+            *(imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"),
+            *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate)),
+            *("-i", "-", "-pix_fmt", "yuv420p", str(path)),
+        ],
+        input=bytes(raw),
+        capture_output=True,
+    )
+    if made.returncode:
+        raise UserError(f"cannot write {path}: {made.stderr.decode().strip()}")

@@ -1,0 +1,155 @@
+"""`inkling evaluate` on a tiny run: what it prints, keeps, reuses and refuses."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inkling import data
+from inkling.errors import UserError
+from inkling.evaluate.draws import BATCH
+from inkling.evaluate.evaluation import Evaluation
+from inkling.evaluate.features import OfPixels, features
+from inkling.evaluate.memory import memory, nearest
+from inkling.evaluate.scores import Report, check_alike
+from inkling.recipe import Data
+from tests.test_cli import SMALL, inkling, refuses
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    inkling("train", "digits", "--out", out, *SMALL, "--steps", 30)
+    return out
+
+
+@pytest.fixture(scope="module")
+def evaluated(run):
+    said, _ = inkling("evaluate", run, "--n", 300, "--no-usefulness")
+    return said
+
+
+def test_every_score_has_an_interval_a_floor_and_its_terms(run, evaluated):
+    report = Report.load(run / "evaluation" / "scores-judge-300.json")
+    names = [score.name for score in report.scores]
+    assert names == [
+        "kernel distance",
+        "Frechet distance",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "asked class drawn",
+        "Inception-score form",
+        "bits per dimension",
+    ]
+    for score in report.scores:
+        assert score.low <= score.value <= score.high
+        assert score.name in evaluated
+    floors = {score.name: score.floor for score in report.scores}
+    assert floors["asked class drawn"] > 0.9
+    assert floors["Frechet distance"] < report.scores[1].value
+    assert abs(floors["kernel distance"]) < report.scores[0].value
+    for said in ("300 pictures", "digits test", "judge digits", "resize", "seeds 0 to 299"):
+        assert said in evaluated
+    assert sum(map(sum, report.details["confusion"])) == 300
+    assert not report.details["memorised"]["memorises"]
+    assert (run / "evaluation" / "nearest.png").exists()
+
+
+def test_drawn_pictures_are_used_again_and_gone_on_with(run, evaluated):
+    (folder,) = (run / "evaluation").glob("drawn-*")
+    first, second = sorted(folder.glob("*.npy"))
+    before = first.stat().st_mtime_ns
+    content = np.load(second)
+    second.unlink()  # as if it had been stopped there
+    chosen = Evaluation(run, 2 * BATCH)
+    images = torch.cat(list(chosen.draw()))
+    assert len(images) == 2 * BATCH
+    assert first.stat().st_mtime_ns == before
+    np.testing.assert_array_equal(np.load(second), content)
+    other = Evaluation(run, 2 * BATCH, sampling=(None, 3, None))
+    next(other.draw())
+    assert len(list((run / "evaluation").glob("drawn-*"))) == 2
+
+
+def test_two_runs_are_compared_seed_by_seed(run, evaluated, tmp_path):
+    said, _ = inkling("evaluate", run, "--n", 300, "--compare", run)
+    assert "no difference to be seen" in said
+    assert "better" not in said
+    longer = tmp_path / "longer"
+    inkling("train", "digits", "--out", longer, *SMALL, "--steps", 200)
+    said, _ = inkling("evaluate", longer, "--n", 300, "--compare", run)
+    assert "the first is better" in said
+
+
+def test_scores_on_unlike_terms_are_not_compared(run):
+    chosen = Evaluation(run, 300)
+    pixels = OfPixels()
+    some = chosen.terms(pixels)
+    check_alike(some, Evaluation(run, 300).terms(pixels))
+    with pytest.raises(UserError, match=r"cannot be compared.*n \(300 against 200\)"):
+        check_alike(some, Evaluation(run, 200).terms(pixels))
+    judge = features("judge", chosen.data, torch.device("cpu"))
+    with pytest.raises(UserError, match="features"):
+        check_alike(some, chosen.terms(judge))
+
+
+def test_a_reference_that_was_trained_on_is_refused(run, tmp_path):
+    assert "trained on the split 'train'" in refuses("evaluate", run, "--reference", "train")
+    generator = np.random.default_rng(0)
+    for split in ("train", "test"):
+        (tmp_path / "set" / split).mkdir(parents=True)
+    for number in range(60):
+        pixels = generator.integers(0, 256, (8, 8), dtype=np.uint8)
+        for split in ("train", "test"):
+            Image.fromarray(pixels).save(tmp_path / "set" / split / f"{number}.png")
+    out = tmp_path / "run"
+    shape = ["--set", "data.size=8", "--set", "data.channels=1", "--set", "data.validation=10"]
+    inkling("train", tmp_path / "set", "--out", out, *SMALL, *shape, "--steps", 4)
+    said = refuses("evaluate", out, "--n", 100, "--features", "pixels")
+    assert "are training pictures, pixel by pixel" in said
+
+
+def test_mistakes_are_one_sentence(run, tmp_path):
+    assert "there is no kind of features 'jduge'" in refuses("evaluate", run, "--features", "jduge")
+    assert "needs a model" in refuses("evaluate", run, "--features", "clip")
+    assert "no checkpoint" in refuses("evaluate", tmp_path)
+    assert "inkling[inception]" in refuses("evaluate", run, "--features", "inception", "--n", 20)
+    _, warned = inkling("evaluate", run, "--n", 100, "--no-usefulness")
+    assert "no Frechet distance: 100 drawn pictures for 128 features" in warned
+    with pytest.raises(UserError, match="8x8 with 1 channels and real ones 9x8"):
+        nearest(torch.zeros(2, 1, 8, 8), torch.zeros(2, 1, 8, 9))
+
+
+def test_copies_are_caught_and_fresh_pictures_are_not():
+    train, test = (data.read("digits", split=split).pixels() for split in ("train", "test"))
+    known, fresh = train[:700], train[700:1000]
+    unseen = nearest(test, known)
+    copies = (known[:300].float() + 6 * torch.randn(300, 1, 8, 8)).clamp(0, 255).byte()
+    found = memory(nearest(copies, known), unseen)
+    assert found.memorises
+    assert found.copies > 0.95
+    assert "repeats training pictures" in found.says
+    honest = memory(nearest(fresh, known), unseen)
+    assert not honest.memorises
+    a_third = torch.cat([copies[:100], fresh[:200]])
+    assert memory(nearest(a_third, known), unseen).copies == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_a_vision_model_of_the_hub_describes_pictures(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="the extra clip is not installed")
+    config = transformers.Dinov2Config(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        mlp_ratio=2,
+        image_size=28,
+        patch_size=14,
+    )
+    transformers.Dinov2Model(config).save_pretrained(tmp_path)
+    seen = features(f"vision:{tmp_path}", Data(), torch.device("cpu"))
+    images = torch.randint(0, 256, (7, 1, 8, 8), dtype=torch.uint8)
+    found = seen(images).features
+    assert found.shape == (7, 16)
+    np.testing.assert_allclose(seen(images[3:4]).features[0], found[3], atol=1e-5)
