@@ -3,6 +3,7 @@
 python benchmarks/trust.py kills --out FOLDER     25 SIGKILLs at random moments, then compare bits
 python benchmarks/trust.py long --out FOLDER      100,000 steps: memory, step time, size of the log
 python benchmarks/trust.py cost --out FOLDER --data MNIST    with and without states and validation
+python benchmarks/trust.py eta --out FOLDER --data MNIST     the time to go, said and true
 """
 
 import random
@@ -41,7 +42,7 @@ TINY = [
 
 @click.group()
 def cli() -> None:
-    """Three trials of the trust that a run deserves."""
+    """Four trials of the trust that a run deserves."""
 
 
 @cli.command()
@@ -133,6 +134,25 @@ def cost(out: Path, data: Path, steps: int) -> None:
     print(f"one validation {held:.2f} s, one state {state:.2f} s")
     share = (6 * held + 5 * state) / 300
     print(f"six validations and five states are {share:.2%} of a run of five minutes (bar: 3 %)")
+
+
+@cli.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="MNIST's files.")
+@click.option("--steps", default=1500, show_default=True)
+def eta(out: Path, data: Path, steps: int) -> None:
+    """The time to go that a run of a step count shows after a minute, against how long it took."""
+    shutil.rmtree(out, ignore_errors=True)
+    recipe = override(MNIST, [f"train.steps={steps}", "train.budget=0", f"data.path={data}"])
+    said = None
+    for report in run(recipe, out, device_name="cpu"):
+        progress = report.progress
+        if said is None and progress.seconds > 60:
+            assert progress.eta is not None, "a step count is known from the start"
+            said, since = progress.eta, time.monotonic()
+    assert said is not None, "the run took less than a minute; give it more --steps"
+    true = time.monotonic() - since
+    print(f"after a minute {said:.1f} s to go, in truth {true:.1f} s: {said / true - 1:+.1%}")
 
 
 def _timed(recipe: Recipe, out: Path) -> float:

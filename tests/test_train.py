@@ -113,19 +113,24 @@ def test_a_budget_run_is_the_run_of_its_step_count(tiny, monkeypatch):
     assert torch.equal(weights(learner), weights(same))
 
 
-@pytest.mark.parametrize("drift", [0.8, 1.0, 1.2])
-def test_a_budget_is_kept_with_previews_on_a_machine_that_changes_its_speed(tiny, drift):
+@pytest.mark.parametrize(("since", "drift"), [(100, 0.8), (0, 1.0), (100, 1.2), (240, 2.0)])
+def test_a_budget_is_kept_with_previews_on_a_machine_that_changes_its_speed(tiny, since, drift):
     now = 0.0
     recipe = override(tiny, ["train.steps=0", "train.budget=300", "train.previews=6"])
-    pace, step, worked, totals = Pace(recipe, started=0.0), 0, 0.0, []
+    pace, step, worked, looked, totals = Pace(recipe, started=0.0), 0, 0.0, 0, []
     while pace.total is None or step < pace.total:
-        took = 0.1 * (drift if now > 100 else 1.0)
+        took = 0.1 * (drift if now > since else 1.0)
         step, worked, now = step + 1, worked + took, now + took
         if pace.measure(step, worked, now) or pace.due(step):
             pace.pause, now = 2.0, now + 2.0
             pace.fix(step, worked, now)
+            looked += 1
+        else:
+            pace.correct(step, worked, now)
+        if pace.total is not None:
             totals.append(pace.total)
     assert now == pytest.approx(300, rel=0.05)
+    assert looked in (6, 7)
     if drift == 1.0:
         assert len(set(totals)) == 1
         assert now == pytest.approx(300, rel=0.01)

@@ -57,7 +57,7 @@ class Learner:
     in_a_row: int = 0
     """Of these, how many since the last sound one."""
     worked: float = 0.0
-    """Seconds spent on steps."""
+    """Seconds spent on steps and between them, pauses for previews left out."""
     seconds: float = 0.0
     """Seconds since the run began, pauses included."""
     facts: dict[str, Any] = field(default_factory=dict)

@@ -11,6 +11,8 @@ from inkling.recipe import Recipe
 
 _MEASURED_SHARE = 0.08
 """Share of a budget after which the step count is fixed."""
+_CORRECTIONS = 40
+"""How often in a run its step count may be corrected."""
 _LOOKING_SHARE = 0.12
 """Share of a budget that previews and validations may take."""
 
@@ -35,6 +37,7 @@ class Pace:
         self.costs = relative_costs(recipe.train.sizes)
         self.pause = 0.0  # what the caller took at the last preview
         self.looked = 0  # previews since the step count is known
+        self.beat = 0  # how many moments for a correction have passed
         self._window: tuple[int, float] | None = None
 
     def state(self) -> dict[str, Any]:
@@ -54,6 +57,7 @@ class Pace:
         self.previews, self.pause = state["previews"], state["pause"]
         self.looked = state["looked"]
         self._window = None if state["window"] is None else tuple(state["window"])
+        self.beat = int(seconds / self.budget * _CORRECTIONS) if self.budget else 0
         self.started = time.monotonic() - seconds
 
     def measure(self, step: int, worked: float, seconds: float) -> bool:
@@ -75,20 +79,30 @@ class Pace:
         return enough and step >= first + 3
 
     def fix(self, step: int, worked: float, seconds: float) -> None:
-        """Set the step count so that steps, previews and all end with the budget.
-
-        Later calls correct it, where a machine that has become slower or faster would miss the
-        end by more than a fiftieth; on a steady machine the first count stands.
-        """
+        """Set the step count, after a preview, so that steps and previews end with the budget."""
         self.looked += self.total is not None
+        if self.budget and self.total is None and self.pause > 0:
+            # Looking must not eat the time for learning: fewer previews where one takes long.
+            afford = max(1, int(_LOOKING_SHARE * self.budget / self.pause))
+            self.previews = min(self.previews, afford)
+        self._count(step, worked, seconds)
+
+    def correct(self, step: int, worked: float, seconds: float) -> None:
+        """Now and then between previews, set the count anew if the machine has changed its speed.
+
+        Where the end would be missed by more than a fiftieth; on a steady machine the first count
+        stands.
+        """
+        beat = int(seconds / self.budget * _CORRECTIONS) if self.budget else 0
+        if self.total is not None and beat != self.beat:
+            self.beat = beat
+            self._count(step, worked, seconds)
+
+    def _count(self, step: int, worked: float, seconds: float) -> None:
         if not self.budget or self._window is None or step == self.total:
             return
         first, since = self._window
         unit = (worked - since) / (self._work(step) - self._work(first))
-        if self.total is None and self.pause > 0:
-            # Looking must not eat the time for learning: fewer previews where one takes long.
-            afford = max(1, int(_LOOKING_SHARE * self.budget / self.pause))
-            self.previews = min(self.previews, afford)
         pauses = self.pause * (self.previews if self.total is None else self._previews_left(step))
         left = self.budget - seconds - pauses
         mean = mean_cost(self.costs, 0.0, 1.0)

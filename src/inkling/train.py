@@ -36,7 +36,7 @@ class Progress(NamedTuple):
     lr: float
     """AdamW's learning rate at this step."""
     images_per_second: float
-    """Pictures trained on a second, without the caller's pauses."""
+    """Pictures trained on a second, without the caller's pauses where one is due."""
     seconds: float
     """Since the run began, pauses included."""
     eta: float | None
@@ -80,8 +80,8 @@ def fit(
     pace = Pace(learner.recipe, started)
     if resume is not None:
         pace.restore(resume.progress["pace"], learner.seconds)
+    begun = time.monotonic()
     while pace.total is None or learner.step < pace.total:
-        begun = time.monotonic()
         factor = learning_rate_factor(
             learner.step, pace.total, train.warmup, train.decay, train.curve
         )
@@ -93,9 +93,9 @@ def fit(
             learner.in_a_row = 0
         else:
             _count_skipped(learner)
-        learner.worked += time.monotonic() - begun
-        paused = time.monotonic()
-        learner.seconds = paused - pace.started
+        ended = time.monotonic()
+        learner.worked, begun = learner.worked + ended - begun, ended
+        learner.seconds = ended - pace.started
         if pace.budget:  # one clock says how many steps fit
             learner.worked, learner.seconds = of_the_first(
                 learner.accelerator, learner.worked, learner.seconds
@@ -117,8 +117,11 @@ def fit(
             pace=pace,
         )
         if due:
-            (pace.pause,) = of_the_first(learner.accelerator, time.monotonic() - paused)
+            begun = time.monotonic()
+            (pace.pause,) = of_the_first(learner.accelerator, begun - ended)
             pace.fix(learner.step, learner.worked, learner.seconds + pace.pause)
+        else:
+            pace.correct(learner.step, learner.worked, learner.seconds)
 
 
 def of_the_first(accelerator: Accelerator, *numbers: float) -> tuple[float, ...]:
