@@ -115,7 +115,7 @@ def page(asked: Asked, drawn: dict[str, Path]) -> str:
         files("inkling").joinpath("report.html").read_text("utf-8")
     )
     return template.render(
-        title=f"{asked.run.resolve().name}: {recipe.name}",
+        title=" / ".join(dict.fromkeys([asked.run.resolve().name, recipe.name])),
         recipe=recipe,
         facts=shown,
         command=facts.get("command", ""),

@@ -58,7 +58,11 @@ def _evaluate(run: Path, count: int, data: Path | None, device: str) -> None:
     except UserError as error:
         click.echo(f"no scores: {error}", err=True)
         return
-    kind = "judge" if chosen.reference.classes else "pixels"
-    seen = features(kind, chosen.data, chosen.artist.device)
+    kind = "judge"
+    try:
+        seen = features(kind, chosen.data, chosen.artist.device)
+    except UserError:  # without classes nothing can be judged
+        kind = "pixels"
+        seen = features(kind, chosen.data, chosen.artist.device)
     found = chosen.report(drawn_by(chosen), seen)
     found.save(draws.home(run) / f"scores-{kind}-{count}.json")

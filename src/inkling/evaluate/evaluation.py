@@ -93,7 +93,8 @@ class Evaluation:
         held = max(0, len(everything) - int(self.artist.facts["pictures"]))
         train, kept = everything.split(held, self.artist.recipe.train.seed)
         try:
-            found, name = read_pictures(self.data, split), f"{self.data.name} {split}"
+            whole = msgspec.structs.replace(self.data, limit=None)
+            found, name = read_pictures(whole, split), f"{self.data.name} {split}"
         except UserError:
             if not held or split != "test":
                 raise

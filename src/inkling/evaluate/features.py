@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ from inkling.recipe import Data
 from inkling.text.pretrained import library, located
 
 _BATCH = 250
-_FORM = ("size", "resize", "channels", "background", "classes", "limit")
+_FORM = ("size", "resize", "channels", "background", "classes")
 """Settings of a data set that a judge of it depends on."""
 
 
@@ -178,6 +179,8 @@ def judge_for(data: Data, epochs: int = 4) -> tuple[Judge, str]:
     Raises:
         UserError: the set has no classes, or no test split.
     """
+    # All of its classes' pictures, however few of them were trained on, and read or not.
+    data = msgspec.structs.replace(data, captions=True, caption="", limit=None)
     kept = {name: getattr(data, name) for name in _FORM}
     where = data.path if data.name in ("folder", "hub") else ""
     key = hashlib.sha256(repr((data.name, where, kept, epochs)).encode()).hexdigest()[:12]

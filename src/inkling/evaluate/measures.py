@@ -31,6 +31,8 @@ class Measure(NamedTuple):
     """[N] one number a picture, whose mean is the score."""
     whole: Callable[[np.ndarray], float] | None = None
     """Or the score of the pictures at rows [M]."""
+    most: float = float("inf")
+    """Its largest value."""
     size: int = 0
     """Pictures that it is of."""
 
@@ -57,7 +59,8 @@ class Measure(NamedTuple):
         """95 % for its expectation at this sample size; what varies is what is drawn."""
         if self.values is None:
             assert self.whole is not None, "a measure is a mean or a function of the set"
-            return by_jackknife(self.whole, self.size)
+            low, high = by_jackknife(self.whole, self.size)
+            return Interval(low, min(high, self.most))
         if self._counts:
             return of_a_share(int(self.values.sum()), len(self.values))
         return of_a_mean(self.values)
@@ -102,6 +105,7 @@ def of_features(drawn: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
         "recall",
         "higher",
         whole=lambda rows: metrics.recall(others, few[rows]),
+        most=1.0,
         size=len(few),
     )
     yield Measure("density", "higher", metrics.balls(few, others, 5) / 5)
@@ -109,6 +113,7 @@ def of_features(drawn: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
         "coverage",
         "higher",
         whole=lambda rows: metrics.coverage(others, few[rows]),
+        most=1.0,
         size=len(few),
     )
 

@@ -13,6 +13,8 @@ from inkling.visualize import grids
 from inkling.visualize.strips import unit_variance
 
 FORMATS = (".gif", ".webp", ".mp4")
+_COLOURS = 48
+"""Of a GIF."""
 _HOLD = 1.5
 """Seconds that the finished picture stays."""
 
@@ -68,8 +70,9 @@ def save(frames: Sequence[Image.Image], path: Path, rate: float = 15.0) -> Path:
         else:
             each = round(1000 / rate)
             times = [each] * (len(frames) - 1) + [round(1000 * _HOLD)]
-            paper = [frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
-            pages = paper if path.suffix == ".gif" else list(frames)
+            pages = list(frames)
+            if path.suffix == ".gif":  # noise does not compress: few colours do
+                pages = [frame.quantize(_COLOURS, dither=Image.Dither.NONE) for frame in frames]
             pages[0].save(path, save_all=True, append_images=pages[1:], duration=times, loop=0)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error}") from None

@@ -128,7 +128,7 @@ def save_confusion(table: Sequence[Sequence[int]], names: Sequence[str], path: P
         axis.imshow(shares, cmap=SEQUENCE, vmin=0, vmax=100)
         axis.grid(False)
         for row, column in np.ndindex(*shares.shape):
-            if shares[row, column] >= 0.5:
+            if round(shares[row, column]) >= 1:
                 ink = "black" if shares[row, column] > 60 else "white"
                 value = f"{shares[row, column]:.0f}"
                 axis.text(column, row, value, ha="center", va="center", color=ink, fontsize=8)

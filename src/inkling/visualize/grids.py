@@ -70,16 +70,16 @@ def sheet(
 
 
 def contacts(
-    pairs: Sequence[tuple[str, np.ndarray]], *, across: int = 6, cell: int = 144
+    pairs: Sequence[tuple[str, np.ndarray | None]], *, across: int = 6, cell: int = 144
 ) -> Image.Image:
     """Pictures with a caption below each.
 
     Args:
-        pairs: (caption, uint8 [C, H, W]), all of one size.
+        pairs: (caption, uint8 [C, H, W]), all of one size; None leaves a place empty.
         across: pictures in a row.
         cell: least width of a picture in pixels.
     """
-    height, width = pairs[0][1].shape[-2:]
+    height, width = next(image.shape[-2:] for _, image in pairs if image is not None)
     factor = max(1, -(-cell // max(height, width)))
     tall, wide = height * factor, width * factor
     font = ImageFont.load_default(size=12)
@@ -92,6 +92,8 @@ def contacts(
     page = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(page)
     for place, (_, image) in enumerate(pairs):
+        if image is None:
+            continue
         row, column = divmod(place, across)
         x, y = _GAP + column * (wide + 2 * _GAP), _GAP + row * (tall + below + _GAP)
         page.paste(as_picture(image).resize((wide, tall), Image.Resampling.NEAREST), (x, y))

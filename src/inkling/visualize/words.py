@@ -83,7 +83,7 @@ def attention(
     artist: TextToImage, prompts: Sequence[str], *, seed: int = 0, cell: int = 112, **options: Any
 ) -> Image.Image:
     """One sheet: each picture, then a map for each word of its prompt, bright where it is read."""
-    pairs: list[tuple[str, np.ndarray]] = []
+    pairs: list[tuple[str, np.ndarray | None]] = []
     found = [
         attention_maps(artist, prompt, seed=seed + number, **options)
         for number, prompt in enumerate(prompts)
@@ -95,8 +95,7 @@ def attention(
             shown = (places - places.min()) / (places.max() - places.min()).clamp(min=1e-6)
             heat = mpl.colormaps[SEQUENCE](shown.numpy())[..., :3]
             pairs.append((word, (255 * heat).astype(np.uint8).transpose(2, 0, 1)))
-        blank = np.full_like(_coloured(picture), 255)
-        pairs += [("", blank)] * (across - 1 - len(words))
+        pairs += [("", None)] * (across - 1 - len(words))
     return grids.contacts(pairs, across=across, cell=cell)
 
 
@@ -107,7 +106,7 @@ def ablation(
 
     The number is how far the picture moves: the root mean square change of pixels, in grey values.
     """
-    pairs: list[tuple[str, np.ndarray]] = []
+    pairs: list[tuple[str, np.ndarray | None]] = []
     most = max(len(prompt.split()) for prompt in prompts)
     for number, prompt in enumerate(prompts):
         words = prompt.split()
@@ -117,8 +116,7 @@ def ablation(
         for word, picture in zip(words, drawn[1:], strict=True):
             moved = (picture.float() - drawn[0].float()).square().mean().sqrt().item()
             pairs.append((f"without {word!r}: {moved:.0f}", _coloured(picture)))
-        blank = np.full_like(_coloured(drawn[0]), 255)
-        pairs += [("", blank)] * (most - len(words))
+        pairs += [("", None)] * (most - len(words))
     return grids.contacts(pairs, across=1 + most, cell=cell)
 
 
