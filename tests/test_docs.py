@@ -1,10 +1,13 @@
 """The pages that reason with code: every block runs, every claim in it holds."""
 
 import re
+import shlex
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
+
+from inkling.cli import cli
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -29,3 +32,15 @@ def test_links_and_pictures_exist(page):
     for target in re.findall(r"\]\(([^)#]+)\)", prose):
         if not target.startswith("http"):
             assert (DOCS / target).exists(), target
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+def test_commands_have_the_options_that_they_are_shown_with(page):
+    blocks = re.findall(r"^```sh\n(.*?)^```", (DOCS / page).read_text(), flags=re.S | re.M)
+    for line in "".join(blocks).splitlines():
+        called = re.search(r"(?:^| -m )inkling (\w+)(.*)", line)
+        if called and "..." not in line:
+            verb, rest = called.groups()
+            assert verb in cli.commands, line
+            with cli.commands[verb].make_context(verb, shlex.split(rest, comments=True)):
+                pass

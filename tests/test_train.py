@@ -225,3 +225,12 @@ def test_recomputing_activations_changes_nothing(tiny):
         for flag in ("false", "true")
     )
     torch.testing.assert_close(weights(plain), weights(again), rtol=0, atol=1e-6)
+
+
+def test_the_time_to_go_counts_previews_before_the_first_one_too(tiny):
+    pace = Pace(override(tiny, ["train.steps=100", "train.previews=2"]), started=0.0)
+    pace.look = 20.0
+    assert pace.eta(10, worked=1.0) == pytest.approx(9.0 + 2 * 2.0)
+    pace.pause = 3.0
+    assert pace.eta(10, worked=1.0) == pytest.approx(9.0 + 2 * 3.0)
+    assert pace.eta(60, worked=6.0) == pytest.approx(4.0 + 3.0)

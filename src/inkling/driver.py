@@ -70,16 +70,34 @@ def prompts_for(learner: Learner) -> list[str]:
     return said[:: max(1, len(said) // _PREVIEW_PROMPTS)][:_PREVIEW_PROMPTS] or [""]
 
 
+def cost_of_a_look(learner: Learner) -> float:
+    """What a preview and a validation take, in steps: counted in calls of the network.
+
+    A step is three calls a picture: forwards, and twice as much backwards.
+    """
+    prompts, count = _rows(learner)
+    sample = learner.recipe.sample
+    calls = 1 if sample.scale == 1 or not learner.conditional else 2
+    calls *= 2 if sample.sampler in ("heun", "dpmpp_2s") else 1
+    drawn = len(prompts) * count * sample.steps * calls
+    return (drawn + 2 * len(learner.validation)) / (3 * learner.recipe.train.batch)
+
+
+def _rows(learner: Learner) -> tuple[list[str], int]:
+    """The prompts of a preview, and how many pictures of each."""
+    prompts = prompts_for(learner)
+    if learner.conditional and learner.recipe.train.caption_drop:
+        prompts = [*prompts, ""]  # what it draws unasked
+    count = _PREVIEW_COUNT if learner.facts["classes"] else _PREVIEW_COUNT // 2
+    return prompts, max(count, _PREVIEW_ALONE // len(prompts))
+
+
 def preview(learner: Learner, path: Path | None, brake: Brake) -> Path | None:
     """Draw the sample grid of this moment: averaged weights, recommended settings.
 
     None if the brake was pulled before it was done. A process without a path only helps others.
     """
-    prompts = prompts_for(learner)
-    if learner.conditional and learner.recipe.train.caption_drop:
-        prompts = [*prompts, ""]  # what it draws unasked
-    count = _PREVIEW_COUNT if learner.facts["classes"] else _PREVIEW_COUNT // 2
-    count = max(count, _PREVIEW_ALONE // len(prompts))
+    prompts, count = _rows(learner)
     captions = [prompt for prompt in prompts for _ in range(count)]
     parts = []
     with learner.averaged() as model, torch.no_grad():
@@ -126,6 +144,7 @@ def run(
         started=started,
     )
     first = next(training)  # what is wrong with data or recipe shows before the folder is made
+    first.pace.look = cost_of_a_look(first.learner)
     accelerator, sharded = first.learner.accelerator, first.learner.work.sharded
     folder = Folder(out, first, resume) if accelerator.is_main_process else None
     losses: list[torch.Tensor] = []

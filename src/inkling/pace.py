@@ -36,6 +36,7 @@ class Pace:
         self.started = started
         self.costs = relative_costs(recipe.train.sizes)
         self.pause = 0.0  # what the caller took at the last preview
+        self.look = 0.0  # the same in steps, as the caller expects it before the first one
         self.looked = 0  # previews since the step count is known
         self.beat = 0  # how many moments for a correction have passed
         self._window: tuple[int, float] | None = None
@@ -115,8 +116,8 @@ class Pace:
         if self.total is None:
             return None
         rest = (self.total - step) * mean_cost(self.costs, self.share(step), 1.0)
-        ahead = rest * worked / self._work(step)
-        return ahead + self._previews_left(step) * self.pause
+        unit = worked / self._work(step)
+        return rest * unit + self._previews_left(step) * (self.pause or self.look * unit)
 
     def share(self, step: int) -> float:
         """Of the run that lies before a step, 0 to 1; 0 while its length is not known."""

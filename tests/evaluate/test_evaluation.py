@@ -153,3 +153,20 @@ def test_a_vision_model_of_the_hub_describes_pictures(tmp_path):
     found = seen(images).features
     assert found.shape == (7, 16)
     np.testing.assert_allclose(seen(images[3:4]).features[0], found[3], atol=1e-5)
+
+
+def test_shapes_are_judged_exactly(tmp_path):
+    out = tmp_path / "run"
+    inkling("train", "shapes", "--out", out, *SMALL, "--set", "data.size=16", "--steps", 4)
+    said, _ = inkling("evaluate", out, "--n", 60, "--features", "pixels", "--steps", 2)
+    scores = Report.load(out / "evaluation" / "scores-pixels-60.json").scores
+    faithful = [score for score in scores if score.name.startswith("faithful")]
+    assert [score.name.split(": ")[1] for score in faithful] == [
+        "colour",
+        "shape",
+        "size",
+        "relation",
+        "all",
+    ]
+    assert faithful[-1].value < 0.1, "four steps teach nothing"
+    assert "captions in turn" in said
