@@ -12,13 +12,13 @@ import inkling
 HOUSE = Path(inkling.__file__).parent
 LAYERS = [
     {"errors", "contracts"},
-    {"cache", "progress"},
+    {"cache", "progress", "disk"},
     {"core", "nets", "text", "data", "device"},
     {"recipe"},
     {"clip_recipe"},
     {"overrides"},
     {"recipes", "assemble", "pace"},
-    {"checkpoint", "work", "suit", "clip"},
+    {"checkpoint", "work", "suit", "clip", "facts"},
     {"learner"},
     {"train", "generate", "validate", "contrast"},
     {"evaluate", "visualize"},

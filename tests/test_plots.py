@@ -11,7 +11,7 @@ from PIL import Image
 from inkling.core.rng import ImageNoise
 from inkling.generate import TextToImage
 from inkling.plots import PLOTS, Asked, plot
-from inkling.visualize.strips import TIMES, sigma_of
+from inkling.visualize.strips import TIMES, sigma_of, strip
 from inkling.visualize.words import attention_maps, words_in
 from tests.test_cli import SMALL, inkling, refuses
 
@@ -107,10 +107,31 @@ def test_several_runs_share_their_curves_and_mistakes_are_one_sentence(run, tmp_
     assert "no animation" in refuses("plot", "animation", run, "--out", tmp_path / "x.avi")
 
 
-def test_all_of_them_at_once_pass_over_what_cannot_be(tmp_path):
+def test_a_strip_may_be_long(run):
+    levels = [80 * 0.8**step for step in range(20)]
+    page = strip(TextToImage.load(run), ["three"], levels, "sigma")
+    assert page.size[0] > 20 * 64
+    assert page.size[1] < 2 * 80, "one row"
+
+
+def test_a_figure_that_cannot_be_written_is_one_sentence(run, tmp_path):
+    assert "cannot write" in refuses("plot", "curves", run, "--out", tmp_path / "x.foo")
+    (tmp_path / "file").write_text("")
+    assert "cannot write" in refuses("plot", "path", run, "--out", tmp_path / "file" / "x.png")
+
+
+@pytest.mark.parametrize("captions", ["true", "false"])
+def test_all_of_them_at_once_pass_over_what_cannot_be(tmp_path, captions):
     out = tmp_path / "run"
-    bare = ["--set", "data.captions=false", "--set", "text.encoder=label"]
-    inkling("train", "digits", "--out", out, *SMALL, *bare, "--steps", 4)
+    (tmp_path / "bare").mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(40):
+        pixels = generator.integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "bare" / f"{number}.png")
+    name = tmp_path / "bare" if captions == "true" else "digits"
+    bare = ["--set", f"data.captions={captions}", "--set", "text.encoder=label"]
+    bare += ["--set", "data.validation=10"]
+    inkling("train", name, "--out", out, *SMALL, *bare, "--steps", 4)
     said, warned = inkling("plot", "all", out, "--steps", 2)
     assert len(said.splitlines()) >= 10
     assert "no attention" in warned

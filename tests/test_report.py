@@ -35,6 +35,7 @@ def test_the_page_is_whole(page):
         assert said in text
     assert "tiny &lt;b&gt;&amp;" in text
     assert text.count("<img") >= 8
+    assert "95 % interval" in text
 
 
 @pytest.mark.parametrize("width", [390, 1280])

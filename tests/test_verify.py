@@ -8,6 +8,7 @@ import torch
 from inkling import verify as room
 from inkling.contracts import Step
 from inkling.core import denoiser, samplers
+from inkling.core.noise import SCHEDULES, Karras, grid
 from inkling.verify import ORDERS, verify
 from tests.test_cli import inkling, refuses
 
@@ -83,6 +84,21 @@ def test_a_likelihood_that_is_off_is_found(monkeypatch, scale):
 
 
 def test_all_of_it_is_checked():
-    names = " ".join(check.name for check in verify())
-    for wanted in (*denoiser.PREDICTIONS, *samplers.SAMPLERS, "cfg", "likelihood", "Frechet"):
-        assert wanted in names
+    names = {check.name for check in verify()}
+    assert {f"prediction {name}" for name in denoiser.PREDICTIONS} <= names
+    assert {f"sampler {name}" for name in samplers.SAMPLERS} <= names
+    assert {f"schedule {name}" for name in SCHEDULES} <= names
+    assert {"guidance cfg 2.5", "likelihood of a mixture", "Frechet distance"} <= names
+
+
+def test_a_sampler_that_does_nothing_is_wrong_and_one_that_is_exact_is_not():
+    def idle(denoise, x, sigmas, *, randn_like=torch.randn_like):
+        yield from ()
+
+    def exact(denoise, x, sigmas, *, randn_like=torch.randn_like):
+        levels = grid(Karras(0.2, 20.0), 3000)[:-1]
+        yield from samplers.heun(denoise, x, levels)
+
+    found = {c.name: c.sound for c in room.samplers(room.Mixture(), {"idle": idle, "exact": exact})}
+    assert not found["sampler idle"]
+    assert found["sampler exact"]

@@ -18,6 +18,9 @@ from inkling.nets.unet import Level, UNet
 from inkling.recipe import Data, Net, Recipe, Schedule
 from inkling.text import ENCODERS, TextEncoder
 
+_VALIDATION = 500
+"""Pictures held out where the recipe does not say."""
+
 
 class TextDenoiser(nn.Module):
     """All that learns: the text encoder and the denoiser that reads what it says."""
@@ -63,6 +66,13 @@ def read_pictures(settings: Data, split: str = "train") -> Pictures:
     if settings.caption:
         found = _captioned(found, settings)
     return found if settings.mirror is None else replace(found, mirror=settings.mirror)
+
+
+def held_count(settings: Data, total: int) -> int:
+    """How many of so many pictures are held out of training."""
+    if settings.validation is not None:
+        return settings.validation
+    return min(_VALIDATION, total // 10)
 
 
 def _captioned(pictures: Pictures, settings: Data) -> Pictures:

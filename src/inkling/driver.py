@@ -67,7 +67,8 @@ def prompts_for(learner: Learner) -> list[str]:
     if learner.facts["classes"]:
         return list(learner.facts["classes"][:_PREVIEW_PROMPTS])
     said = [group[0] for group in learner.pictures.groups if group[0]]
-    return said[:: max(1, len(said) // _PREVIEW_PROMPTS)][:_PREVIEW_PROMPTS] or [""]
+    some = said[:: max(1, len(said) // (2 * _PREVIEW_PROMPTS))]
+    return [each for each in some if learner.model.text.takes(each)][:_PREVIEW_PROMPTS] or [""]
 
 
 def cost_of_a_look(learner: Learner) -> float:

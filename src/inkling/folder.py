@@ -11,7 +11,6 @@ RUN/model.safetensors     at the end: all that sampling needs
 """
 
 import json
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from inkling import checkpoint, posthoc
 from inkling.checkpoint import STATES, Stored
+from inkling.disk import write_whole
 from inkling.errors import UserError, UserNote
 from inkling.overrides import override, to_json
 from inkling.pace import Cadence
@@ -156,7 +156,8 @@ class Folder:
             self.best = min(
                 (r["validation"] for r in records if "validation" in r), default=self.best
             )
-            _rewrite(out / "metrics.jsonl", "".join(json.dumps(r) + "\n" for r in records))
+            text = "".join(json.dumps(r) + "\n" for r in records)
+            write_whole(out / "metrics.jsonl", text.encode())
 
     def wanted(self, progress: Progress, validation: Validation | None, now: bool) -> Wanted:
         """What is to be written after a step; the state at the latest `now`."""
@@ -229,9 +230,3 @@ def read_metrics(out: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return records
-
-
-def _rewrite(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.partial")
-    beside.write_text(text)
-    os.replace(beside, path)

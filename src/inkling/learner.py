@@ -1,8 +1,5 @@
 """Everything that learns, and what it learns from: made from a recipe or a saved state."""
 
-import platform
-import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,21 +13,19 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from inkling import checkpoint, device
-from inkling.assemble import TextDenoiser, assemble, read_pictures, text_encoder
+from inkling.assemble import TextDenoiser, assemble, held_count, read_pictures, text_encoder
 from inkling.checkpoint import Stored
 from inkling.core.ema import Ema
 from inkling.core.shards import collected, like, shard, whole
 from inkling.data import Pictures
 from inkling.errors import UserError
+from inkling.facts import facts_of
 from inkling.nets.unet import Level
 from inkling.recipe import Recipe
 from inkling.work import Optimisation, Work
 
-_VALIDATION = 500
-"""Pictures held out where the recipe does not say."""
 SHORT = (0.05, 0.1)
 """Widths of the averages from which any longer one can be made."""
-_WORDS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _PROGRESS = ("step", "skipped", "in_a_row", "worked", "seconds")
 """The counters of a learner that a training state keeps."""
 
@@ -219,7 +214,7 @@ def prepare(
         Work(recipe, pictures, model, accelerator),
         Optimisation(recipe, model, accelerator),
         [Ema(model.parameters(), width=width) for width in SHORT if train.snapshots],
-        facts=_facts(pictures, model, accelerator),
+        facts=facts_of(pictures, model, accelerator),
     )
     if resume is not None:
         if resume.facts["pictures"] != len(pictures):
@@ -259,7 +254,8 @@ def _accelerator(recipe: Recipe, device_name: str) -> Accelerator:
         cpu=place.type == "cpu",
         mixed_precision=device.precision(recipe.train.precision, place),
     )
-    if recipe.train.shard and accelerator.mixed_precision == "fp16":
+    shared = recipe.train.shard and accelerator.num_processes > 1
+    if shared and accelerator.mixed_precision == "fp16":
         raise UserError(
             "train.shard=true cannot scale the losses of float16; set train.precision=bfloat16 or "
             "float32"
@@ -279,41 +275,12 @@ def _split(recipe: Recipe, accelerator: Accelerator) -> tuple[Pictures, Pictures
     with accelerator.main_process_first():  # one process prepares, the others find it prepared
         everything = read_pictures(recipe.data)
     everything = everything.to(accelerator.device, device.room(accelerator.device))
-    held = recipe.data.validation
-    if held is None:
-        held = min(_VALIDATION, len(everything) // 10)
+    held = held_count(recipe.data, len(everything))
     if held >= len(everything):
         raise UserError(
             f"data.validation {held} would leave nothing of {len(everything)} pictures to train on"
         )
     return everything.split(held, recipe.train.seed)
-
-
-def _facts(pictures: Pictures, model: TextDenoiser, accelerator: Accelerator) -> dict[str, Any]:
-    """What is known of a run before its first step."""
-    return {
-        "channels": pictures.shape[0],
-        "size": list(pictures.shape[1:]),
-        "classes": list(pictures.classes),
-        "pictures": len(pictures),
-        "data": pictures.describe(),
-        "problems": list(pictures.problems),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "device": device.describe(accelerator.device),
-        "precision": _WORDS[accelerator.mixed_precision],
-        "processes": accelerator.num_processes,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "command": _command(),
-    }
-
-
-def _command() -> str:
-    """What was typed, as far as the interpreter knows."""
-    file, *arguments = sys.argv
-    place = Path(file)
-    program = ["python", "-m", place.parent.name] if place.stem == "__main__" else [place.name]
-    return shlex.join([*program, *arguments])
 
 
 def _start_from(model: TextDenoiser, source: checkpoint.Checkpoint, path: object) -> None:

@@ -4,7 +4,7 @@ A figure is a function from what was asked to a file. A new one is one function 
 `PLOTS`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from inkling.assemble import read_pictures
 from inkling.core.noise import SCHEDULES
 from inkling.data import Pictures
 from inkling.errors import UserError
-from inkling.evaluate.draws import home
+from inkling.evaluate.draws import home, model_of
 from inkling.evaluate.memory import nearest
 from inkling.evaluate.scores import Report
 from inkling.folder import BEST, read_metrics
@@ -65,7 +65,7 @@ class Asked:
 
     @cached_property
     def pictures(self) -> Pictures:
-        """What it was trained on."""
+        """The split that it was trained on, pictures held out of it included."""
         settings = self.artist.recipe.data
         if self.data is not None:
             settings = msgspec.structs.replace(settings, path=str(self.data))
@@ -79,7 +79,10 @@ class Asked:
         said = [group[0] for group in self.pictures.groups if group[0]]
         if not said or not self.artist.recipe.data.captions:
             return [""]
-        return said[:: max(1, len(said) // (_PROMPTS // 2))][: _PROMPTS // 2]
+        some = said[:: max(1, len(said) // _PROMPTS)]
+        return [each for each in some if self.artist.model.text.takes(each)][: _PROMPTS // 2] or [
+            ""
+        ]
 
     @property
     def many(self) -> dict[str, Any]:
@@ -174,9 +177,11 @@ def _progression(asked: Asked, out: Path) -> Path:
 def _sweep(asked: Asked, out: Path) -> Path:
     conditional = any(asked.prompts)
     scales: tuple[float, ...] = (1.0, 1.5, 2.5, 5.0) if conditional else (1.0,)
-    return _saved(
-        sweeps.sweep(asked.artist, asked.prompts[:_FEW], seed=asked.seed, scales=scales), out
-    )
+    given: dict[str, Any] = {"scales": scales}
+    for name, plural in (("sampler", "samplers"), ("steps", "steps"), ("scale", "scales")):
+        if name in asked.options:
+            given[plural] = (asked.options[name],)
+    return _saved(sweeps.sweep(asked.artist, asked.prompts[:_FEW], seed=asked.seed, **given), out)
 
 
 def _between(asked: Asked, out: Path) -> Path:
@@ -216,12 +221,13 @@ def _sentences(asked: Asked, count: int) -> list[str]:
     """Prompts of several words: given ones, else the longest that training had for some groups."""
     if asked.given:
         return [*asked.given][:count]
-    if not asked.artist.recipe.data.captions:
+    groups = [group for group in asked.pictures.groups if any(group)]
+    takes = asked.artist.model.text.takes
+    some = [max(group, key=len) for group in groups[:: max(1, len(groups) // (2 * count))]]
+    found = [each for each in some if takes(each)][:count]
+    if not found or not asked.artist.recipe.data.captions:
         raise UserError("this model reads no captions, so no word of them does anything")
-    groups = asked.pictures.groups
-    return [max(group, key=len) for group in groups[:: max(1, len(groups) // count)] if group[0]][
-        :count
-    ]
+    return found
 
 
 def _nearest(asked: Asked, out: Path) -> Path:
@@ -236,12 +242,24 @@ def _nearest(asked: Asked, out: Path) -> Path:
 
 
 def _confusion(asked: Asked, out: Path) -> Path:
-    files = sorted(home(asked.run).glob("scores-*.json"), key=lambda file: file.stat().st_mtime)
-    for file in reversed(files):
-        details = Report.load(file).details
+    for report in reports_of(asked.run):
+        details = report.details
         if "confusion" in details:
             return figures.save_confusion(details["confusion"], details["classes"], out)
     raise UserError(f"no scores by class in {home(asked.run)}; make them: inkling evaluate RUN")
+
+
+def reports_of(run: Path) -> Iterator[Report]:
+    """The scores of a run's model as it is now, the latest first; torn ones are passed over."""
+    files = sorted(home(run).glob("scores-*.json"), key=lambda file: file.stat().st_mtime)
+    model = model_of(run)
+    for file in reversed(files):
+        try:
+            report = Report.load(file)
+        except UserError:
+            continue
+        if report.model == model:
+            yield report
 
 
 def _saved(page: Any, out: Path) -> Path:

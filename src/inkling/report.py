@@ -12,11 +12,11 @@ from jinja2 import Environment
 from PIL import Image
 
 from inkling import __version__
+from inkling.disk import write_whole
 from inkling.errors import UserError
-from inkling.evaluate.draws import home
 from inkling.evaluate.scores import Report
 from inkling.overrides import to_json
-from inkling.plots import Asked, plot
+from inkling.plots import Asked, plot, reports_of
 
 SHOWN = {
     "grid": ("What it draws", "Ten pictures of each prompt; none was chosen."),
@@ -79,19 +79,18 @@ def figure(name: str, path: Path) -> Figure:
     return Figure(name, *SHOWN[name], data, width, height)
 
 
-def figures(asked: Asked) -> Iterator[tuple[str, Path | None]]:
-    """Draws the figures one after the other; what the run has nothing for comes as None."""
+def figures(asked: Asked) -> Iterator[tuple[str, Path | UserError]]:
+    """Draws the figures one after the other; where the run has nothing for one, why."""
     for name in SHOWN:
         try:
             yield name, plot(name, asked)
-        except UserError:
-            yield name, None
+        except UserError as error:
+            yield name, error
 
 
 def scores_of(run: Path) -> Report | None:
-    """The newest scores of a run, if it has any."""
-    found = sorted(home(run).glob("scores-*.json"), key=lambda file: file.stat().st_mtime)
-    return Report.load(found[-1]) if found else None
+    """The newest scores of a run's model, if it has any."""
+    return next(reports_of(run), None)
 
 
 def page(asked: Asked, drawn: dict[str, Path]) -> str:
@@ -117,6 +116,7 @@ def page(asked: Asked, drawn: dict[str, Path]) -> str:
     return template.render(
         title=" / ".join(dict.fromkeys([asked.run.resolve().name, recipe.name])),
         recipe=recipe,
+        steps=facts["steps"],
         facts=shown,
         command=facts.get("command", ""),
         figures=[figure(name, path) for name, path in drawn.items()],
@@ -132,10 +132,4 @@ def write(asked: Asked, drawn: dict[str, Path], out: Path) -> Path:
     Raises:
         UserError: it cannot be written there.
     """
-    text = page(asked, drawn)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, "utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}") from None
-    return out
+    return write_whole(out, page(asked, drawn).encode())

@@ -125,10 +125,12 @@ def fit(
 
 
 def of_the_first(accelerator: Accelerator, *numbers: float) -> tuple[float, ...]:
-    """Numbers of the first process on every process, in float32: they must agree on what to do."""
+    """Numbers of the first process on every process: they must agree on what to do."""
     if accelerator.num_processes == 1:
         return numbers
-    return tuple(broadcast(torch.tensor(numbers, device=accelerator.device)).tolist())
+    place = accelerator.device
+    kind = torch.float32 if place.type == "mps" else torch.float64
+    return tuple(broadcast(torch.tensor(numbers, dtype=kind, device=place)).tolist())
 
 
 def _count_skipped(learner: Learner) -> None:

@@ -23,6 +23,12 @@ def run(tmp_path_factory):
     return out
 
 
+def scores_of(run, features, count):
+    """The one file of scores of this kind."""
+    (file,) = (run / "evaluation").glob(f"scores-{features}-{count}-*.json")
+    return file
+
+
 @pytest.fixture(scope="module")
 def evaluated(run):
     said, _ = inkling("evaluate", run, "--n", 300, "--no-usefulness")
@@ -30,7 +36,7 @@ def evaluated(run):
 
 
 def test_every_score_has_an_interval_a_floor_and_its_terms(run, evaluated):
-    report = Report.load(run / "evaluation" / "scores-judge-300.json")
+    report = Report.load(scores_of(run, "judge", 300))
     names = [score.name for score in report.scores]
     assert names == [
         "kernel distance",
@@ -155,11 +161,60 @@ def test_a_vision_model_of_the_hub_describes_pictures(tmp_path):
     np.testing.assert_allclose(seen(images[3:4]).features[0], found[3], atol=1e-5)
 
 
+def test_last_weights_are_drawn_apart_from_averaged_ones(run):
+    averaged, last = (
+        torch.cat(list(Evaluation(run, 20, weights=weights).draw())) for weights in ("ema", "raw")
+    )
+    assert not torch.equal(averaged, last)
+
+
+def test_the_reference_is_no_class_after_the_other(run):
+    labels = Evaluation(run, 20).reference.labels[:100]
+    assert len(labels.unique()) == 10
+
+
+def test_only_a_judge_of_these_classes_says_what_was_drawn(run, evaluated):
+    chosen = Evaluation(run, 300)
+    images = torch.cat(list(chosen.draw()))
+
+    class Stranger(OfPixels):
+        name, classes = "a classifier of other things", 1008
+
+        def __call__(self, images):
+            seen = super().__call__(images)
+            return seen._replace(shares=np.full((len(images), 1008), 1 / 1008))
+
+    names = [measure.name for measure in chosen.measures(images, Stranger())]
+    assert "asked class drawn" not in names
+    assert "Inception-score form" in names
+    assert chosen.confusion(images, Stranger()) is None
+
+
+def test_pictures_that_changed_since_training_are_refused(tmp_path):
+    generator = np.random.default_rng(0)
+    (tmp_path / "set").mkdir()
+
+    def add(first, last):
+        for number in range(first, last):
+            pixels = generator.integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "set" / f"{number:03}.png")
+
+    add(0, 80)
+    out = tmp_path / "run"
+    shape = ["--set", "data.size=8", "--set", "data.channels=1", "--set", "data.validation=30"]
+    inkling("train", tmp_path / "set", "--out", out, *SMALL, *shape, "--steps", 4)
+    said, _ = inkling("evaluate", out, "--n", 40, "--features", "pixels", "--steps", 2)
+    assert "held out of training, 30 pictures" in said
+    add(80, 90)
+    said = refuses("evaluate", out, "--n", 40, "--features", "pixels", "--steps", 2)
+    assert "50 pictures were trained on, and now there are 60" in said
+
+
 def test_shapes_are_judged_exactly(tmp_path):
     out = tmp_path / "run"
     inkling("train", "shapes", "--out", out, *SMALL, "--set", "data.size=16", "--steps", 4)
     said, _ = inkling("evaluate", out, "--n", 60, "--features", "pixels", "--steps", 2)
-    scores = Report.load(out / "evaluation" / "scores-pixels-60.json").scores
+    scores = Report.load(scores_of(out, "pixels", 60)).scores
     faithful = [score for score in scores if score.name.startswith("faithful")]
     assert [score.name.split(": ")[1] for score in faithful] == [
         "colour",

@@ -77,6 +77,8 @@ def evaluate(
             sampling=(sampler, steps, scale),
         )
 
+    if compare is not None and (clip or out):
+        raise UserError("--compare prints differences of features only; leave --clip and --out out")
     chosen = made(run)
     seen = see(features, chosen.data, chosen.artist.device)
     if compare is not None:
@@ -94,7 +96,8 @@ def evaluate(
     report = chosen.report(images, seen, reader, usefulness)
     click.echo(scores.table(report))
     click.echo(report.details["memorised"]["says"])
-    name = f"scores-{features.split(':')[0]}-{count}.json"
+    mark = draws.key(run, chosen.plan)
+    name = f"scores-{features.split(':')[0]}-{count}-{mark}.json"
     click.echo(report.save(out or draws.home(run) / name))
     click.echo(_neighbours(chosen, images))
 

@@ -41,7 +41,9 @@ def report(
     with bar("drawing figures", len(room.SHOWN)) as advance:
         for name, path in room.figures(asked):
             advance(1)
-            if path is not None:
+            if isinstance(path, UserError):
+                click.echo(f"no {name}: {path}", err=True)
+            else:
                 drawn[name] = path
     folder = run if run.is_dir() else run.parent
     click.echo(room.write(asked, drawn, out or folder / "report.html"))
@@ -55,14 +57,10 @@ def _evaluate(run: Path, count: int, data: Path | None, device: str) -> None:
 
     try:
         chosen = Evaluation(run, count, data=data, device=device)
+        kind = "judge" if chosen.artist.classes else "pixels"
+        seen = features(kind, chosen.data, chosen.artist.device)
+        found = chosen.report(drawn_by(chosen), seen)
+        name = f"scores-{kind}-{count}-{draws.key(run, chosen.plan)}.json"
+        found.save(draws.home(run) / name)
     except UserError as error:
         click.echo(f"no scores: {error}", err=True)
-        return
-    kind = "judge"
-    try:
-        seen = features(kind, chosen.data, chosen.artist.device)
-    except UserError:  # without classes nothing can be judged
-        kind = "pixels"
-        seen = features(kind, chosen.data, chosen.artist.device)
-    found = chosen.report(drawn_by(chosen), seen)
-    found.save(draws.home(run) / f"scores-{kind}-{count}.json")

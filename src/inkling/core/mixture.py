@@ -21,7 +21,7 @@ class Mixture:
         return (self.means[which] + self.sd * noise)[:, :, None, None]
 
     def _logs(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """(log weight times density of each mode [B, 3], variance [])."""
+        """(log weight times density of each mode [B, 3], variance [B or 1, 1])."""
         variance = self.sd**2 + sigma.double().flatten()[:, None].square()
         gaps = (x.flatten(1)[:, None] - self.means).square().sum(2)
         return self.weights.log() - gaps / (2 * variance) - variance.log(), variance

@@ -35,7 +35,7 @@ class ImageNoise:
 
     def __init__(self, seeds: Sequence[Seed]):
         self.streams = [
-            [(stream("image", seed), 1.0)] if isinstance(seed, int) else _on_the_way(*seed)
+            _on_the_way(*seed) if isinstance(seed, tuple) else [(stream("image", int(seed)), 1.0)]
             for seed in seeds
         ]
 
@@ -53,5 +53,7 @@ class ImageNoise:
 
 def _on_the_way(first: int, last: int, share: float) -> list[tuple[torch.Generator, float]]:
     """The streams of two seeds and their weights, whose squares add up to 1."""
+    if first == last:
+        return [(stream("image", first), 1.0)]
     angle = share * math.pi / 2
     return [(stream("image", first), math.cos(angle)), (stream("image", last), math.sin(angle))]

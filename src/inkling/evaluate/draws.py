@@ -38,6 +38,8 @@ class Plan(NamedTuple):
     """What each prompt describes, in a set with an exact judge."""
     settings: Sample
     seed: int
+    weights: str
+    """"ema" or "raw"."""
 
     def prompt(self, number: int) -> str:
         """Of picture `number`."""
@@ -54,23 +56,33 @@ class Plan(NamedTuple):
     def sampling(self) -> str:
         """How they are drawn, in words."""
         settings = self.settings
-        return f"{settings.sampler}, {settings.steps} steps, guidance {settings.scale:g}"
+        said = f"{settings.sampler}, {settings.steps} steps, guidance {settings.scale:g}"
+        return said if self.weights == "ema" else f"{said}, last weights"
 
 
-def plan(artist: TextToImage, reference: Pictures, settings: Sample, seed: int = 0) -> Plan:
+def plan(
+    artist: TextToImage,
+    reference: Pictures,
+    settings: Sample,
+    seed: int = 0,
+    weights: str = "ema",
+) -> Plan:
     """Prompts for scores: classes; what an exact judge can read; else the reference's captions."""
     data = artist.recipe.data
     if not artist.recipe.data.captions or not reference.conditional:
-        return Plan(("",), (), (), settings, seed)
+        return Plan(("",), (), (), settings, seed, weights)
     if data.name == "shapes":
         asked = list(scenes(data.hold_out, held=False))
         np.random.default_rng(0).shuffle(asked)
         asked = asked[:_MOST_PROMPTS]
-        return Plan(tuple(s.sentences()[0] for s in asked), (), tuple(asked), settings, seed)
+        said = tuple(s.sentences()[0] for s in asked)
+        return Plan(said, (), tuple(asked), settings, seed, weights)
     if artist.classes:
-        return Plan(artist.classes, tuple(range(len(artist.classes))), (), settings, seed)
-    said = (reference.groups[int(group)][0] for group in reference.group[:_MOST_PROMPTS])
-    return Plan(tuple(said), (), (), settings, seed)
+        numbers = tuple(range(len(artist.classes)))
+        return Plan(artist.classes, numbers, (), settings, seed, weights)
+    captions = (reference.groups[int(group)][0] for group in reference.group[:_MOST_PROMPTS])
+    said = tuple(caption for caption in captions if artist.model.text.takes(caption))
+    return Plan(said or ("",), (), (), settings, seed, weights)
 
 
 def draw(artist: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator[Tensor]:
@@ -85,7 +97,7 @@ def draw(artist: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator[T
     Raises:
         UserError: they cannot be kept there.
     """
-    folder = home(run) / f"drawn-{_key(run, chosen)}"
+    folder = home(run) / f"drawn-{key(run, chosen)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -116,10 +128,15 @@ def home(run: Path) -> Path:
     return (run if run.is_dir() else run.parent) / FOLDER
 
 
-def _key(run: Path, chosen: Plan) -> str:
-    """Another model, other settings or prompts: another folder."""
+def model_of(run: Path) -> str:
+    """The digest of a run's model."""
     with safe_open(checkpoint.locate(run), framework="pt") as opened:
-        model = opened.metadata()["digest"]
+        found: str = opened.metadata()["digest"]
+    return found
+
+
+def key(run: Path, chosen: Plan) -> str:
+    """Another model, other settings or prompts: another name."""
     fields = {name: str(getattr(chosen.settings, name)) for name in Sample.__struct_fields__}
-    text = json.dumps([model, fields, chosen.prompts, chosen.seed])
+    text = json.dumps([model_of(run), fields, chosen.prompts, chosen.seed, chosen.weights])
     return hashlib.sha256(text.encode()).hexdigest()[:12]

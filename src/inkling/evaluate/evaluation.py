@@ -1,10 +1,8 @@
 """A run made ready for scores: its model, what it was trained on, what it is held against."""
 
-import hashlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +12,27 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
-from inkling.assemble import read_pictures, schedule
+from inkling.assemble import schedule
 from inkling.clip import Clip
 from inkling.core.likelihood import bits_per_dimension
 from inkling.core.rng import stream
 from inkling.data import Pictures
-from inkling.errors import UserError, UserNote
-from inkling.evaluate.draws import Plan, draw, plan
+from inkling.errors import UserNote
+from inkling.evaluate.draws import Plan, draw, model_of, plan
 from inkling.evaluate.features import Features
 from inkling.evaluate.intervals import of_a_share
 from inkling.evaluate.judge import train_judge
 from inkling.evaluate.measures import Measure, of_seen
-from inkling.evaluate.memory import Memory, Nearest, check_shapes, memory, nearest
+from inkling.evaluate.memory import Memory, Nearest, memory, nearest
+from inkling.evaluate.reference import held
 from inkling.evaluate.scores import Report, Score, Terms, scored
 from inkling.evaluate.shapes import faithfulness_of_each
 from inkling.generate import TextToImage
 
-_REFERENCE = 10_000
-"""Reference pictures at most."""
-_TRAIN = 60_000
-"""Training pictures at most among which neighbours are sought."""
 _UNSEEN = 2000
 """Real pictures whose nearest training picture is sought for comparison."""
 _BITS = 500
 """Reference pictures whose bits are counted."""
-_SEEN_BEFORE = 0.01
-"""Share of reference pictures that may be training pictures too, pixel by pixel."""
 
 
 class Evaluation:
@@ -76,51 +69,11 @@ class Evaluation:
         self.data = self.artist.recipe.data
         if data is not None:
             self.data = msgspec.structs.replace(self.data, path=str(data))
-        if reference == "train":
-            raise UserError(
-                "the model was trained on the split 'train': against it, learning by heart looks "
-                "like quality; use --reference test"
-            )
-        self.train, self.reference, self.held_against = self._pictures(reference)
-        for pictures in (self.train, self.reference):
-            check_shapes(torch.Size(self.artist.shape), torch.Size(pictures.shape))
-        self._check_unseen()
-        self.plan: Plan = plan(self.artist, self.reference, self.artist.settings(*sampling), seed)
-
-    def _pictures(self, split: str) -> tuple[Pictures, Pictures, str]:
-        """(training pictures, reference, what the reference is)."""
-        everything = read_pictures(self.data)
-        held = max(0, len(everything) - int(self.artist.facts["pictures"]))
-        train, kept = everything.split(held, self.artist.recipe.train.seed)
-        try:
-            whole = msgspec.structs.replace(self.data, limit=None)
-            found, name = read_pictures(whole, split), f"{self.data.name} {split}"
-        except UserError:
-            if not held or split != "test":
-                raise
-            found, name = kept, f"{self.data.name}, held out of training"
-        found = found.take(torch.arange(min(len(found), _REFERENCE)))
-        if len(found) < 2:
-            raise UserError(f"there are {len(found)} reference pictures; scores need many")
-        return train, found, f"{name}, {len(found):,} pictures"
-
-    def _check_unseen(self) -> None:
-        """Refuse a reference that holds training pictures."""
-        known = {_mark(image) for image in self.known}
-        asked = [_mark(image) for image in self.reference.pixels()[:_UNSEEN]]
-        share = sum(mark in known for mark in asked) / len(asked)
-        if share > _SEEN_BEFORE:
-            raise UserError(
-                f"{share:.1%} of the reference ({self.held_against}) are training pictures, pixel "
-                "by pixel: against them, learning by heart looks like quality; name data whose "
-                "splits share no picture"
-            )
-
-    @cached_property
-    def known(self) -> Tensor:
-        """Training pictures for neighbours, uint8 [60,000 or fewer, C, H, W]."""
-        rows = torch.linspace(0, len(self.train) - 1, min(len(self.train), _TRAIN)).long()
-        return self.train.at(rows).cpu()
+        self.train, self.known, self.reference, self.held_against = held(
+            self.artist, self.data, reference
+        )
+        settings = self.artist.settings(*sampling)
+        self.plan: Plan = plan(self.artist, self.reference, settings, seed, weights)
 
     def draw(self) -> Iterator[Tensor]:
         """Batches of pictures; drawn ones are kept and read again."""
@@ -148,17 +101,22 @@ class Evaluation:
 
     def measures(self, images: Tensor, features: Features) -> list[Measure]:
         """Everything that can be resampled, of drawn pictures."""
-        found = of_seen(features(images), features(self.reference.pixels()), self.asked)
+        asked = self.asked if self._judged(features) else None
+        found = of_seen(features(images), features(self.reference.pixels()), asked)
         if self.plan.scenes:
-            asked = [self.plan.scenes[i % len(self.plan.scenes)] for i in range(self.count)]
+            scenes = [self.plan.scenes[i % len(self.plan.scenes)] for i in range(self.count)]
             names = ("colour", "shape", "size", "relation")
-            rights = faithfulness_of_each(asked, images)
+            rights = faithfulness_of_each(scenes, images)
             found += [
                 Measure(f"faithful: {name}", "higher", rights[:, column])
                 for column, name in enumerate(names)
             ]
             found.append(Measure("faithful: all", "higher", (rights == 1).all(1).astype(float)))
         return found
+
+    def _judged(self, features: Features) -> bool:
+        """Whether these features know the classes that were asked for."""
+        return bool(self.plan.asked) and features.classes == len(self.artist.classes)
 
     def floors(self, features: Features) -> dict[str, Measure]:
         """The same measures of as many real training pictures: what a perfect model would get."""
@@ -172,7 +130,7 @@ class Evaluation:
                 stacklevel=2,
             )
             return {}
-        labels = some.labels.numpy() if self.plan.asked else None
+        labels = some.labels.numpy() if self._judged(features) else None
         seen = of_seen(features(some.pixels()), features(self.reference.pixels()), labels)
         return {measure.name: measure for measure in seen}
 
@@ -187,7 +145,8 @@ class Evaluation:
         with torch.no_grad():
             distinct = list(dict.fromkeys(captions))
             place = torch.tensor([distinct.index(caption) for caption in captions])
-            conds = model.condition(distinct).take(place.to(self.artist.device))
+            ids = model.text.tokenize(distinct, cut=True).to(self.artist.device)
+            conds = model.text(ids).take(place.to(self.artist.device))
             served = iter(torch.split(torch.arange(len(some), device=self.artist.device), 250))
             found = bits_per_dimension(
                 lambda x, sigma: model.denoiser(x, sigma, conds.take(next(served))),
@@ -214,8 +173,8 @@ class Evaluation:
         drawn = replace(
             self.train, images=images, rows=None, labels=torch.from_numpy(asked), group=self._none()
         )
-        real = self.train.take(torch.arange(min(self.count, len(self.train))))
-        test = self.reference
+        rows = torch.randperm(len(self.train), generator=stream(self.plan.seed, "floor"))
+        real, test = self.train.take(rows[: self.count]), self.reference
         found, floor = (self._taught(each, test, epochs) for each in (drawn, real))
         ends = of_a_share(round(found * len(test)), len(test))
         return Score(
@@ -226,7 +185,7 @@ class Evaluation:
             n=self.count,
             better="higher",
             method=f"share of {len(test):,} real pictures, Wilson",
-            floor=floor,
+            floor=floor if len(real) == self.count else None,
         )
 
     def _none(self) -> Tensor:
@@ -267,7 +226,7 @@ class Evaluation:
     def confusion(self, images: Tensor, features: Features) -> list[list[int]] | None:
         """How often each asked class [row] was seen as each [column]."""
         shares, asked = features(images).shares, self.asked
-        if shares is None or asked is None:
+        if shares is None or asked is None or not self._judged(features):
             return None
         names = range(shares.shape[1])
         table: list[list[int]] = confusion_matrix(asked, shares.argmax(1), labels=names).tolist()
@@ -288,6 +247,7 @@ class Evaluation:
         memory, _ = self.memorised(images)
         return Report(
             run=str(self.run),
+            model=model_of(self.run),
             sampling=self.plan.sampling(),
             terms=self.terms(features),
             scores=scores,
@@ -304,7 +264,3 @@ def _details(
         "classes": list(facts["classes"]),
     }
     return found | ({"confusion": confusion} if confusion else {})
-
-
-def _mark(image: Tensor) -> bytes:
-    return hashlib.blake2b(image.cpu().contiguous().numpy().tobytes(), digest_size=12).digest()

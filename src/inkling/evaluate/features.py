@@ -43,6 +43,8 @@ class Features(Protocol):
     """What scores name beside themselves; unlike names are not compared."""
     resize: str
     """How pictures are brought to the size that it takes."""
+    classes: int
+    """Classes of the data set that it knows; 0 where it knows none of them."""
 
     def __call__(self, images: Tensor) -> Seen:
         """Of uint8 pictures [N, C, H, W]."""
@@ -54,7 +56,7 @@ class OfJudge:
 
     def __init__(self, judge: Judge, name: str):
         self.judge, self.name = judge, f"judge {name}"
-        self.side = judge.size
+        self.side, self.classes = judge.size, int(judge.decide.out_features)
         self.resize = f"area to {self.side[1]}x{self.side[0]}, if another"
 
     def __call__(self, images: Tensor) -> Seen:
@@ -65,6 +67,12 @@ class OfJudge:
         return Seen(features.double().numpy(), logits.double().softmax(1).numpy())
 
     def _part(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        channels = self.judge.settings["channels"]
+        if images.shape[1] != channels:
+            raise UserError(
+                f"the {self.name} knows pictures of {channels} channels, these have "
+                f"{images.shape[1]}; train one of this set with `inkling judge`"
+            )
         x = images.float()
         if tuple(x.shape[-2:]) != self.side:
             x = F.interpolate(x, self.side, mode="area")
@@ -76,7 +84,7 @@ class OfClip:
     """A CLIP's picture tower: ours or a downloaded one."""
 
     def __init__(self, clip: Clip, name: str):
-        self.clip, self.name = clip, f"clip {name}"
+        self.clip, self.name, self.classes = clip, f"clip {name}", 0
         self.resize = f"bicubic with antialiasing to {clip.side}x{clip.side}, if another"
 
     def __call__(self, images: Tensor) -> Seen:
@@ -90,22 +98,23 @@ class OfClip:
 
 
 class OfVision:
-    """A vision model of the hub, such as DINOv2 (Oquab et al. 2023), by id or folder."""
+    """A vision transformer of the hub, such as DINOv2 (Oquab et al. 2023), by id or folder."""
 
     def __init__(self, where: str, device: torch.device):
         models = library()
         folder = located(where)
         try:
             model = models.AutoModel.from_pretrained(folder, dtype=torch.float32)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            model = getattr(model, "vision_model", model)
+            side = model.config.image_size
+        except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
             raise UserError(
-                f"{where} holds no vision model that transformers can read "
+                f"{where} holds no vision transformer that transformers can read "
                 f"({' '.join(str(error).split())[:160]})"
             ) from None
         self.model: Any = model.to(device).eval()
-        self.device = device
-        config = getattr(model.config, "vision_config", model.config)
-        self.side = int(config.image_size)
+        self.device, self.classes = device, 0
+        self.side = int(side)
         self.name = f"vision {where}"
         self.resize = f"bicubic with antialiasing to {self.side}x{self.side}, ImageNet's colours"
 
@@ -130,6 +139,7 @@ class OfInception:
 
     name = "inception-v3-compat, 2048"
     resize = "bilinear to 299x299 as in TensorFlow 1"
+    classes = 0
 
     def __init__(self, device: torch.device):
         try:
@@ -166,6 +176,7 @@ class OfPixels:
 
     name = "pixels 8x8"
     resize = "area to 8x8"
+    classes = 0
 
     def __call__(self, images: Tensor) -> Seen:
         """64 numbers a channel in [-1, 1]."""
@@ -185,27 +196,38 @@ def judge_for(data: Data, epochs: int = 4) -> tuple[Judge, str]:
     where = data.path if data.name in ("folder", "hub") else ""
     key = hashlib.sha256(repr((data.name, where, kept, epochs)).encode()).hexdigest()[:12]
     file = cache_folder() / "judges" / f"{data.name}-{key}.safetensors"
-    if not file.is_file():
+    if not file.is_file() or not _sound(file):
         train, test = (read_pictures(data, split) for split in ("train", "test"))
         if not train.classes:
             raise UserError(
                 f"{data.name} has no classes for a judge to learn; use --features pixels, "
                 "clip:FOLDER or inception"
             )
+        verdicts = []
         with bar(f"training a judge of {data.name}", epochs) as advance:
-            verdicts = []
             for verdict in train_judge(train, test, epochs):
                 verdicts = [verdict]
                 advance(1)
         verdicts[0].judge.save(file, verdicts[0].accuracy)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
-    return Judge.load(file), f"{data.name} {digest}"
+    return Judge.load(file), f"{data.name} {_mark(file)}"
+
+
+def _sound(file: Path) -> bool:
+    """Whether a judge can be read back: one that was torn is made again."""
+    try:
+        Judge.load(file)
+    except UserError:
+        return False
+    return True
+
+
+def _mark(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:8]
 
 
 def _judged(rest: str, data: Data, device: torch.device) -> Features:
     if rest:
-        digest = hashlib.sha256(Path(rest).read_bytes()).hexdigest()[:8] if rest else ""
-        return OfJudge(Judge.load(Path(rest)), f"{data.name} {digest}")
+        return OfJudge(Judge.load(Path(rest)), f"{data.name} {_mark(Path(rest))}")
     return OfJudge(*judge_for(data))
 
 

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from inkling.core.jitter import jittered
 from inkling.core.rng import stream
 from inkling.data.pictures import Feed, Pictures
+from inkling.disk import write_whole
 from inkling.errors import UserError
 
 FEATURES = 128
@@ -73,9 +74,9 @@ class Judge(nn.Module):
 
     def save(self, path: Path, accuracy: float) -> None:
         """Write weights, settings and test accuracy into one safetensors file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         metadata = {"judge": json.dumps(self.settings), "accuracy": f"{accuracy:.5f}"}
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, path, metadata)
+        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        write_whole(path, save(tensors, metadata))
 
     @classmethod
     def load(cls, path: Path) -> Self:

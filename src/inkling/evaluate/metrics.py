@@ -63,8 +63,9 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     # The trace of a matrix root is the sum of the roots of the eigenvalues, which are real and
     # not negative for a product of covariances; rounding may say otherwise by a hair.
-    roots = np.sqrt(np.linalg.eigvals(np.atleast_2d(cov_a @ cov_b)).real.clip(min=0))
-    return float(gap @ gap + np.trace(np.atleast_2d(cov_a + cov_b)) - 2 * roots.sum())
+    cov_a, cov_b = np.atleast_2d(cov_a), np.atleast_2d(cov_b)
+    roots = np.sqrt(np.linalg.eigvals(cov_a @ cov_b).real.clip(min=0))
+    return float(gap @ gap + np.trace(cov_a + cov_b) - 2 * roots.sum())
 
 
 def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from inkling.disk import write_whole
 from inkling.errors import UserError
 from inkling.evaluate.measures import Measure
 
@@ -44,6 +45,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """All scores of a run on the same terms."""
 
     run: str
+    model: str
+    """Digest of the model that they are of."""
     sampling: str
     terms: Terms
     scores: list[Score]
@@ -56,12 +59,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             UserError: it cannot be written there.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror}") from None
-        return path
+        return write_whole(path, msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
 
     @classmethod
     def load(cls, path: Path) -> "Report":
@@ -125,7 +123,7 @@ def table(report: Report) -> str:
 
 
 def _line(score: Score) -> str:
-    arrow = "↓" if score.better == "lower" else "↑"
+    arrow = "\u2193" if score.better == "lower" else "\u2191"
     floor = "" if score.floor is None else f"{score.floor:.4g}"
     ends = f"{score.low:.4g} to {score.high:.4g}"
     return (

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from inkling.contracts import Cond
+from inkling.errors import UserError
 
 
 class TextEncoder(nn.Module, ABC):
@@ -46,6 +47,14 @@ class TextEncoder(nn.Module, ABC):
         Raises:
             UserError: a caption that this encoder cannot take, with what it can.
         """
+
+    def takes(self, caption: str) -> bool:
+        """Whether it can read the caption whole."""
+        try:
+            self.tokenize([caption])
+        except UserError:
+            return False
+        return True
 
     def pieces(self, caption: str) -> list[str]:
         """The text behind each of the tokens that cross-attention reads; none where there are no

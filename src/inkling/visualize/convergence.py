@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inkling.visualize.style import MARKERS, drawn, styled
+from inkling.visualize.style import MARKERS, drawn, styled, written
 
 
 def save_convergence(
@@ -33,6 +33,4 @@ def save_convergence(
         axis.set_xlabel("solver steps")
         axis.set_ylabel("distance from the exact solution")
         axis.legend()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    return path
+        return written(figure, path)

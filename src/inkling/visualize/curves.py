@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled
+from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled, written
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -36,9 +36,7 @@ def save_curves(runs: Mapping[str, Records], path: Path) -> Path:
             axis.set_xlabel("step")
         if len(runs) > 1:
             axes[2].legend()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    return path
+        return written(figure, path)
 
 
 def _marks(points: Sequence[Any]) -> dict[str, Any]:

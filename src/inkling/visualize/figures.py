@@ -12,14 +12,7 @@ from torch import Tensor
 from inkling.core.noise import Schedule, abar_from_sigma
 from inkling.generate import TextToImage
 from inkling.visualize.strips import unit_variance
-from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled
-
-
-def written(figure: Any, path: Path) -> Path:
-    """Save a figure, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    return path
+from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled, written
 
 
 def save_schedules(schedules: Mapping[str, Schedule], path: Path) -> Path:
@@ -103,8 +96,7 @@ def save_path(
             ends = paths[-1, [i for i, caption in enumerate(captions) if caption == name]]
             label = name or "no prompt"
             axis.scatter(*ends.T, s=28, color=colour, edgecolors="white", label=label, zorder=3)
-        if not names:
-            axis.scatter(*behind.T, s=4, color="#bbbbbb", alpha=0.5, linewidths=0, zorder=0)
+        axis.scatter(*behind.T, s=4, color="#bbbbbb", alpha=0.4, linewidths=0, zorder=0)
         axis.scatter(*paths[0].T, s=10, color="#555555", marker="x", label="noise", zorder=3)
         axis.set_xlabel("first principal axis of the data")
         axis.set_ylabel("second principal axis")

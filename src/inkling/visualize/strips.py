@@ -43,7 +43,7 @@ def sigma_of(values: Sequence[float], unit: str = "t") -> Tensor:
 
 
 def _headings(values: Sequence[float], unit: str) -> list[str]:
-    sign = {"t": "t=", "sigma": "σ ", "logsnr": "λ "}[unit]
+    sign = {"t": "t=", "sigma": "\u03c3 ", "logsnr": "\u03bb "}[unit]
     return [f"{sign}{value:g}" for value in values]
 
 
@@ -85,7 +85,7 @@ def strip(
         columns.append(to_bytes(state.x0 if estimate else unit_variance(state.x, state.sigma)))
     pictures = torch.stack(columns, dim=1).numpy()  # [rows, levels, C, H, W]
     rows = [(prompt, pictures[row]) for row, prompt in enumerate(prompts)]
-    return grids.sheet(rows, columns=_headings(values, unit), cell=cell)
+    return grids.sheet(rows, columns=_headings(values, unit), cell=cell, most_columns=len(values))
 
 
 def noising(
@@ -114,4 +114,4 @@ def noising(
             for sigma in sigma_of(values, unit).float()
         ]
         rows.append((caption, torch.stack(noisy).numpy()))
-    return grids.sheet(rows, columns=_headings(values, unit), cell=cell)
+    return grids.sheet(rows, columns=_headings(values, unit), cell=cell, most_columns=len(values))
