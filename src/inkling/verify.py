@@ -20,7 +20,7 @@ from inkling.core.mixture import Mixture
 from inkling.core.noise import SCHEDULES, Karras, Schedule, grid
 from inkling.core.samplers import SAMPLERS, Sampler, heun
 from inkling.evaluate import metrics
-from inkling.evaluate.intervals import by_jackknife
+from inkling.evaluate.intervals import by_halves
 
 ORDERS = {"ddim": 1, "heun": 2, "dpmpp_2m": 2, "dpmpp_2s": 2, "unipc": 3}
 """The order of convergence that each deterministic sampler promises."""
@@ -253,7 +253,7 @@ def scores() -> Iterator[Check]:
     yield near("Frechet distance", metrics.frechet(a, b), 3.0, 0.06)
     a, b = normal([0], [1], 2000), normal([1], [0.5], 2000)
     distance = metrics.kernel_distances(a, b)
-    low, high = by_jackknife(distance, 2000)
+    low, high = by_halves(distance, 2000)
     yield near("kernel distance", distance(np.arange(2000)), _kernel_truth(), high - low)
     left, right = normal([-9, 0], [1, 1], 400), normal([9, 0], [1, 1], 400)
     both, again = np.concatenate([left, right]), normal([-9, 0], [1, 1], 400)

@@ -12,7 +12,7 @@ import numpy as np
 from inkling.errors import UserError, UserNote
 from inkling.evaluate import metrics
 from inkling.evaluate.features import Seen
-from inkling.evaluate.intervals import Interval, by_jackknife, of_a_mean, of_a_share
+from inkling.evaluate.intervals import Interval, by_halves, of_a_mean, of_a_share
 
 MOST_NEIGHBOURS = 2000
 """Pictures at most whose neighbours are counted: it costs their square."""
@@ -20,7 +20,7 @@ MOST_KERNEL = 10_000
 """Pictures at most between which kernels are counted, for the same reason."""
 _SHARE = "share, Wilson"
 _MEAN = "mean, bootstrap (BCa)"
-_WHOLE = "whole set, jackknife in 20 parts"
+_WHOLE = "whole set, 20 halves"
 
 
 class Measure(NamedTuple):
@@ -61,7 +61,7 @@ class Measure(NamedTuple):
         """95 % for its expectation at this sample size; what varies is what is drawn."""
         if self.values is None:
             assert self.whole is not None, "a measure is a mean or a function of the set"
-            low, high = by_jackknife(self.whole, self.size)
+            low, high = by_halves(self.whole, self.size)
             return Interval(low, min(high, self.most))
         if self._counts:
             return of_a_share(int(self.values.sum()), len(self.values))
@@ -74,7 +74,7 @@ class Measure(NamedTuple):
             return float(gaps.mean()), of_a_mean(gaps)
         mine, theirs = self.whole, other.whole
         assert mine is not None and theirs is not None, "one measure has one form"
-        return self.value - other.value, by_jackknife(
+        return self.value - other.value, by_halves(
             lambda rows: mine(rows) - theirs(rows), self.size
         )
 
