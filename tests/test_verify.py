@@ -5,11 +5,11 @@ from itertools import pairwise
 import pytest
 import torch
 
-from inkling import verify as room
 from inkling.contracts import Step
 from inkling.core import denoiser, samplers
+from inkling.core.mixture import Mixture
 from inkling.core.noise import SCHEDULES, Karras, grid
-from inkling.verify import ORDERS, verify
+from inkling.verify import ORDERS, measured, processes, verify
 from tests.test_cli import inkling, refuses
 
 
@@ -58,29 +58,33 @@ def test_planted_faults_are_found(monkeypatch):
             yield Step(index, nxt, x, x0)
 
     monkeypatch.setitem(samplers.SAMPLERS, "heun", early)
-    assert wrong(room.samplers(room.Mixture(), {})) == {"sampler heun"}
+    assert wrong(processes.samplers(Mixture(), {})) == {"sampler heun"}
     monkeypatch.setitem(
         denoiser.PREDICTIONS, "v", lambda s, d: denoiser.v(s, d)._replace(out=s.square())
     )
-    assert wrong(room.predictions()) == {"prediction v"}
+    assert wrong(processes.predictions()) == {"prediction v"}
     monkeypatch.setattr(
-        room.guidance, "cfg", lambda model, cond, null, scale, *rest: lambda x, s: model(x, s, null)
+        processes.guidance,
+        "cfg",
+        lambda model, cond, null, scale, *rest: lambda x, s: model(x, s, null),
     )
-    assert {"guidance cfg 1", "guidance cfg 2.5"} <= wrong(room.guidances())
-    monkeypatch.setattr(room.metrics, "frechet", lambda a, b: ((a.mean(0) - b.mean(0)) ** 2).sum())
-    assert wrong(room.scores()) == {"Frechet distance"}
+    assert {"guidance cfg 1", "guidance cfg 2.5"} <= wrong(processes.guidances())
+    monkeypatch.setattr(
+        measured.metrics, "frechet", lambda a, b: ((a.mean(0) - b.mean(0)) ** 2).sum()
+    )
+    assert wrong(measured.scores()) == {"Frechet distance"}
 
 
 @pytest.mark.parametrize("scale", [0.9, 1.1])
 def test_a_likelihood_that_is_off_is_found(monkeypatch, scale):
-    honest = room.bits_per_dimension
+    honest = measured.bits_per_dimension
 
     def off(*arguments):
         found = honest(*arguments)
         return found._replace(mean=scale * found.mean)
 
-    monkeypatch.setattr(room, "bits_per_dimension", off)
-    assert wrong(room.likelihood()) == {"likelihood of a Gaussian", "likelihood of a mixture"}
+    monkeypatch.setattr(measured, "bits_per_dimension", off)
+    assert wrong(measured.likelihood()) == {"likelihood of a Gaussian", "likelihood of a mixture"}
 
 
 def test_all_of_it_is_checked():
@@ -99,6 +103,6 @@ def test_a_sampler_that_does_nothing_is_wrong_and_one_that_is_exact_is_not():
         levels = grid(Karras(0.2, 20.0), 3000)[:-1]
         yield from samplers.heun(denoise, x, levels)
 
-    found = {c.name: c.sound for c in room.samplers(room.Mixture(), {"idle": idle, "exact": exact})}
+    found = {c.name: c.sound for c in processes.samplers(Mixture(), {"idle": idle, "exact": exact})}
     assert not found["sampler idle"]
     assert found["sampler exact"]

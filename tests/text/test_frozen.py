@@ -171,3 +171,14 @@ def test_the_real_thing_knows_what_words_mean():
     alike = vectors @ vectors.T
     assert alike[0, 1] > alike[0, 2] + 0.3
     torch.testing.assert_close(alike.diag(), torch.ones(3), rtol=0, atol=1e-3)
+
+
+def test_its_tokens_become_words_again(tmp_path):
+    from inkling.visualize.words import words_in
+
+    folder = family("bert", tmp_path)
+    encoder = fresh(folder, ["a big cat"])
+    pieces = encoder.pieces("a big cat")
+    assert [word for word, _ in words_in(pieces)] == ["a", "big", "cat"]
+    cond = encoder(encoder.tokenize(["a big cat"]))
+    assert len(pieces) == cond.tokens.shape[1]

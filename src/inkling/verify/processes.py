@@ -1,26 +1,20 @@
-"""The truth as a command: a Gaussian mixture of which all is known exactly.
-
-Every prediction, sampler, schedule, guidance, the likelihood and every score is held against it; a
-user's own sampler or schedule joins in. Checks are generators, so that each shows as it is done.
-"""
+"""Predictions, schedules, samplers and guidance, on Gaussians and a mixture of them."""
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from inkling.contracts import Cond, Denoise
 from inkling.core import guidance
 from inkling.core.denoiser import PREDICTIONS, target_of
-from inkling.core.likelihood import bits_per_dimension
 from inkling.core.mixture import Mixture
 from inkling.core.noise import SCHEDULES, Karras, Schedule, grid
 from inkling.core.samplers import SAMPLERS, Sampler, heun
-from inkling.evaluate import metrics
-from inkling.evaluate.intervals import by_halves
+from inkling.verify.check import Check
 
 ORDERS = {"ddim": 1, "heun": 2, "dpmpp_2m": 2, "dpmpp_2s": 2, "unipc": 3}
 """The order of convergence that each deterministic sampler promises."""
@@ -28,16 +22,6 @@ STEPS = (16, 32, 64, 128, 256)
 _STOP = 0.2
 """The noise level at which convergence is measured: the way down to 0 is first order for some."""
 _SLACK = 0.25
-
-
-class Check(NamedTuple):
-    """One thing that was held against the truth."""
-
-    name: str
-    says: str
-    sound: bool
-    errors: tuple[float, ...] = ()
-    """Of a sampler, its distance from the exact solution at each of `STEPS`."""
 
 
 def predictions() -> Iterator[Check]:
@@ -140,8 +124,25 @@ def ancestral_sampling() -> Iterator[Check]:
     yield Check("sampler ddpm", says, abs(found - variance) < 4 * error)
 
 
+def _in_the_middle() -> dict[str, tuple[float, float]]:
+    """(u, the exact sigma there) of each schedule, by its paper's own formula."""
+    u, betas = 500 / 999, 1e-4 + (0.02 - 1e-4) * np.arange(1000) / 999
+    signal = math.exp(np.log1p(-betas[:501]).sum())
+    cosine = [math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2 for t in (0.501, 0.0)]
+    ends = [math.log(sigma) / 1.2 + 1 for sigma in (0.002, 80.0)]
+    share = sum(stats.norm.cdf(ends)) / 2
+    return {
+        "linear": (u, math.sqrt((1 - signal) / signal)),
+        "cosine": (u, math.sqrt(cosine[1] / cosine[0] - 1)),
+        "karras": (0.5, ((0.002 ** (1 / 7) + 80 ** (1 / 7)) / 2) ** 7),
+        "lognormal": (0.5, math.exp(1.2 * (float(stats.norm.ppf(share)) - 1))),
+        "flow": (0.5, 1.0),
+    }
+
+
 def schedules(more: Mapping[str, Schedule]) -> Iterator[Check]:
-    """Every schedule rises, ends finitely, and gives a strictly falling grid that ends in 0."""
+    """Every schedule is what its paper says, rises, ends finitely, and gives a falling grid."""
+    middle = _in_the_middle()
     known: dict[str, Schedule] = {name: kind() for name, kind in SCHEDULES.items()}
     for name, schedule in {**known, **more}.items():
         u = torch.linspace(0, 1, 1001, dtype=torch.float64)
@@ -151,7 +152,13 @@ def schedules(more: Mapping[str, Schedule]) -> Iterator[Check]:
         falls = finite and bool((grid(schedule, 50).diff() < 0).all())
         says = f"{sigma[0].item():.4g} to {sigma[-1].item():.4g}"
         says += "" if rises and finite and falls else ", not rising, not finite, or not positive"
-        yield Check(f"schedule {name}", says, rises and finite and falls)
+        near = True
+        if name in middle:
+            place, exact = middle[name]
+            off = schedule.sigma(torch.tensor(place, dtype=torch.float64)).item() / exact - 1
+            near = abs(off) < 1e-6
+            says += f", off by {abs(off):.0e} of its formula in the middle"
+        yield Check(f"schedule {name}", says, rises and finite and falls and near)
 
 
 def _cond(mean: float) -> Cond:
@@ -179,6 +186,14 @@ def guidances() -> Iterator[Check]:
     off = (guidance.cfg(model, asked, null, 2.5, 1.0, 2.0)(x, sigma) - model(x, sigma, asked)).abs()
     yield Check("guidance interval", f"off by {off.max().item():.0e} outside", not off.any())
 
+    far: Denoise = lambda x, sigma: 3 * x  # noqa: E731
+    cut = guidance.clamp(far)(x, sigma) - (3 * x).clamp(-1, 1)
+    yield Check("guidance clamp", f"off by {cut.abs().max().item():.0e}", not cut.any())
+    four = torch.tensor([0.5, -1.0, 2.0, -4.0], dtype=torch.float64).view(1, 1, 2, 2)
+    bent = guidance.dynamic_threshold(lambda x, sigma: x, 1.0)(four, sigma) - four / 4
+    yield Check("guidance dynamic threshold", f"off by {bent.abs().max().item():.0e}",
+                bent.abs().max().item() < 1e-6)  # fmt: skip
+
     # A reader that sees the picture through noise of spread r, and its posterior by Bayes.
     reach, seen = 0.6, 0.4
     plain: Denoise = guidance.bind(model, null)
@@ -203,96 +218,3 @@ def guidances() -> Iterator[Check]:
     expected = plain(x, sigma) + 1e-6 * open_share * sd**2 * slope
     error = (many(x, sigma) - expected).abs().max().item()
     yield Check("guidance inside", f"one step off by {error:.0e}", error < 1e-9)
-
-
-def likelihood() -> Iterator[Check]:
-    """Bits per dimension of a Gaussian and of two far modes on 256 grey values."""
-    for name, sd, far in (("Gaussian", 0.2, 0.0), ("mixture", 0.1, 0.5)):
-        generator = torch.Generator().manual_seed(4)
-        side = (torch.arange(4000) % 2 * 2 - 1).view(-1, 1, 1, 1) * far
-        clean = side + sd * torch.randn(4000, 1, 2, 2, generator=generator)
-        clean = ((clean.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
-
-        def denoise(x: Tensor, sigma: Tensor, sd: float = sd, far: float = far) -> Tensor:
-            level = sd**2 + sigma.view(-1, 1, 1, 1).square()
-            lean = far * torch.tanh(far * x.sum((1, 2, 3), keepdim=True) / level)
-            return lean + (x - lean) * sd**2 / level
-
-        spread = math.hypot(sd, far)
-        found = bits_per_dimension(denoise, clean, (0.002, 80.0), spread, generator)
-        exact = _bits(clean, sd, far)
-        reach = 2 * found.error
-        says = f"{found.mean:.3f} \u00b1 {reach:.3f} bits, exactly {exact:.3f}"
-        yield Check(f"likelihood of a {name}", says, abs(found.mean - exact) < reach)
-
-
-def _bits(clean: Tensor, sd: float, far: float) -> float:
-    """Bits per dimension of pictures under two Gaussians, cut into grey values."""
-    x, half = clean.double().flatten(1), 1 / 255
-    modes = []
-    for mean in (-far, far):
-        ends = [(x + side * half - mean) / sd for side in (1, -1)]
-        inside = torch.special.ndtr(ends[0]) - torch.special.ndtr(ends[1])
-        modes.append(inside.clamp(min=1e-30).log2().sum(1))
-    both = torch.stack(modes) * math.log(2)
-    return float(-(both.logsumexp(0) - math.log(2)).mean() / math.log(2) / x.shape[1])
-
-
-def scores() -> Iterator[Check]:
-    """Scores on sets whose truth is known: closed forms, and modes dropped or invented."""
-    rng = np.random.default_rng(5)
-
-    def normal(mean: list[float], sd: list[float], count: int) -> np.ndarray:
-        drawn: np.ndarray = rng.standard_normal((count, len(mean))) * sd + mean
-        return drawn
-
-    def near(name: str, found: float, truth: float, reach: float) -> Check:
-        return Check(name, f"{found:.4f}, truth {truth:.4f}", abs(found - truth) <= reach)
-
-    a, b = normal([0, 0], [1, 2], 100_000), normal([1, 0], [2, 1], 100_000)
-    yield near("Frechet distance", metrics.frechet(a, b), 3.0, 0.06)
-    a, b = normal([0], [1], 2000), normal([1], [0.5], 2000)
-    distance = metrics.kernel_distances(a, b)
-    low, high = by_halves(distance, 2000)
-    yield near("kernel distance", distance(np.arange(2000)), _kernel_truth(), high - low)
-    left, right = normal([-9, 0], [1, 1], 400), normal([9, 0], [1, 1], 400)
-    both, again = np.concatenate([left, right]), normal([-9, 0], [1, 1], 400)
-    invented = np.concatenate([again, normal([0, 90], [1, 1], 400)])
-    yield near("recall, a mode dropped", metrics.recall(both, again), 0.5, 0.08)
-    yield near("coverage, a mode dropped", metrics.coverage(both, again), 0.5, 0.05)
-    yield near("precision, a mode invented", metrics.recall(invented, both), 0.5, 0.08)
-    yield near("density, a mode invented", metrics.density(both, invented), 0.5, 0.08)
-    sure = np.eye(10)[np.arange(1000) % 4]
-    yield near("Inception-score form, 4 modes", metrics.inception_score(sure), 4.0, 1e-6)
-
-
-def _kernel_truth() -> float:
-    """The squared MMD of N(0, 1) and N(1, 0.5^2) under (xy + 1)^3, from moments."""
-
-    def mean(m: float, s: float, u: float, v: float) -> float:
-        second = (m**2 + s**2) * (u**2 + v**2)
-        third = (m**3 + 3 * m * s**2) * (u**3 + 3 * u * v**2)
-        return 1 + 3 * m * u + 3 * second + third
-
-    return mean(0, 1, 0, 1) + mean(1, 0.5, 1, 0.5) - 2 * mean(0, 1, 1, 0.5)
-
-
-def verify(
-    more_samplers: Mapping[str, Sampler] | None = None,
-    more_schedules: Mapping[str, Schedule] | None = None,
-) -> Iterator[Check]:
-    """Every check, one after the other.
-
-    Args:
-        more_samplers: the user's own by name, held to the first order.
-        more_schedules: the user's own by name.
-    """
-    mixture = Mixture()
-    yield from predictions()
-    yield from score_of_the_mixture(mixture)
-    yield from schedules(more_schedules or {})
-    yield from samplers(mixture, more_samplers or {})
-    yield from ancestral_sampling()
-    yield from guidances()
-    yield from likelihood()
-    yield from scores()
