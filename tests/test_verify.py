@@ -8,8 +8,8 @@ import torch
 from inkling.contracts import Step
 from inkling.core import denoiser, samplers
 from inkling.core.mixture import Mixture
-from inkling.core.noise import SCHEDULES, Karras, grid
-from inkling.verify import ORDERS, measured, processes, verify
+from inkling.core.noise import SCHEDULES
+from inkling.verify import measured, processes
 from tests.test_cli import inkling, refuses
 
 
@@ -21,8 +21,11 @@ def test_everything_is_as_it_should_be_and_the_plot_shows_it(tmp_path):
     said, _ = inkling("verify", "--out", tmp_path / "order.png")
     assert "WRONG" not in said
     assert said.count("ok ") >= 30
-    for name in ORDERS:
-        assert f"sampler {name}" in said
+    names = {line[5:].split("  ")[0].strip() for line in said.splitlines()}
+    assert {f"prediction {name}" for name in denoiser.PREDICTIONS} <= names
+    assert {f"sampler {name}" for name in samplers.SAMPLERS} <= names
+    assert {f"schedule {name}" for name in SCHEDULES} <= names
+    assert {"guidance cfg 2.5", "likelihood of a mixture", "Frechet distance"} <= names
     assert (tmp_path / "order.png").stat().st_size > 10_000
 
 
@@ -87,22 +90,11 @@ def test_a_likelihood_that_is_off_is_found(monkeypatch, scale):
     assert wrong(measured.likelihood()) == {"likelihood of a Gaussian", "likelihood of a mixture"}
 
 
-def test_all_of_it_is_checked():
-    names = {check.name for check in verify()}
-    assert {f"prediction {name}" for name in denoiser.PREDICTIONS} <= names
-    assert {f"sampler {name}" for name in samplers.SAMPLERS} <= names
-    assert {f"schedule {name}" for name in SCHEDULES} <= names
-    assert {"guidance cfg 2.5", "likelihood of a mixture", "Frechet distance"} <= names
-
-
-def test_a_sampler_that_does_nothing_is_wrong_and_one_that_is_exact_is_not():
+def test_a_sampler_that_does_nothing_is_wrong_and_no_error_at_all_is_an_order():
     def idle(denoise, x, sigmas, *, randn_like=torch.randn_like):
         yield from ()
 
-    def exact(denoise, x, sigmas, *, randn_like=torch.randn_like):
-        levels = grid(Karras(0.2, 20.0), 3000)[:-1]
-        yield from samplers.heun(denoise, x, levels)
-
-    found = {c.name: c.sound for c in processes.samplers(Mixture(), {"idle": idle, "exact": exact})}
+    found = {check.name: check.sound for check in processes.samplers(Mixture(), {"idle": idle})}
     assert not found["sampler idle"]
-    assert found["sampler exact"]
+    assert processes.order([1e-3, 1e-5, 1e-7, 0.0, 0.0]) > 3
+    assert processes.order([1.0, float("nan"), 1.0, 1.0, 1.0]) == 0

@@ -212,7 +212,19 @@ def test_pictures_that_changed_since_training_are_refused(tmp_path):
 
 def test_shapes_are_judged_exactly(tmp_path):
     out = tmp_path / "run"
-    inkling("train", "shapes", "--out", out, *SMALL, "--set", "data.size=16", "--steps", 4)
+    inkling(
+        "train",
+        "shapes",
+        "--out",
+        out,
+        *SMALL,
+        "--set",
+        "data.size=16",
+        "--set",
+        "data.limit=500",
+        "--steps",
+        4,
+    )
     said, _ = inkling("evaluate", out, "--n", 60, "--features", "pixels", "--steps", 2)
     scores = Report.load(scores_of(out, "pixels", 60)).scores
     faithful = [score for score in scores if score.name.startswith("faithful")]

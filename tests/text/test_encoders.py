@@ -127,3 +127,10 @@ def test_a_model_without_captions_says_so():
     assert encoder.tokenize(["", ""]).tolist() == [[0], [0]]
     with pytest.raises(UserError, match="trained without captions and cannot read 'seven'"):
         encoder.tokenize(["seven"])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_it_says_which_captions_it_takes(name):
+    encoder = make(name)
+    assert encoder.takes("seven")
+    assert encoder.takes("seven " * 100) == (name == "frozen")

@@ -141,6 +141,9 @@ class FrozenEncoder(TextEncoder):
             )
         return folder
 
+    def takes(self, caption: str) -> bool:
+        return True  # what is too long is cut, and nothing need be encoded to know it
+
     def pieces(self, caption: str) -> list[str]:
         return token_pieces(located(self.model), caption, self.max_tokens)
 
