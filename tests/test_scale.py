@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from inkling import checkpoint, folder
 from inkling.checkpoint import states
-from tests.test_cli import SMALL
+from tests.test_cli import SMALL, inkling
 
 SETTINGS = [*SMALL, "--set", "train.batch=16", "--set", "train.checkpoint_every=20"]
 
@@ -118,7 +118,7 @@ def test_weights_that_are_shared_out_learn_what_whole_ones_do(tmp_path):
         for name in weights[0]:
             torch.testing.assert_close(weights[0][name], weights[1][name], rtol=0, atol=2e-3)
     assert (tmp_path / "two" / "samples" / "step-000050.png").exists()
-    finish(start(1, "sample", tmp_path / "two", "seven", "--count", 1, "--out", tmp_path / "7.png"))
+    inkling("sample", tmp_path / "two", "seven", "--count", 1, "--out", tmp_path / "7.png")
 
 
 @pytest.mark.slow
