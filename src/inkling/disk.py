@@ -1,9 +1,24 @@
 """Files that are whole or not there."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from inkling.errors import UserError
+
+
+def saved(write: Callable[[Path], object], path: Path) -> Path:
+    """Let something write itself to a path, making the folder.
+
+    Raises:
+        UserError: it cannot be written there, or not in that format.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write {path}: {error}") from None
+    return path
 
 
 def write_whole(path: Path, data: bytes) -> Path:

@@ -184,10 +184,12 @@ def test_only_a_judge_of_these_classes_says_what_was_drawn(run, evaluated):
             seen = super().__call__(images)
             return seen._replace(shares=np.full((len(images), 1008), 1 / 1008))
 
-    names = [measure.name for measure in chosen.measures(images, Stranger())]
+    stranger = Stranger()
+    seen = stranger(images)
+    names = [measure.name for measure in chosen.measures(images, seen, stranger)]
     assert "asked class drawn" not in names
     assert "Inception-score form" in names
-    assert chosen.confusion(images, Stranger()) is None
+    assert chosen.confusion(seen, stranger) is None
 
 
 def test_pictures_that_changed_since_training_are_refused(tmp_path):

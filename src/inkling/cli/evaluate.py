@@ -1,7 +1,7 @@
 """`inkling evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -64,6 +64,8 @@ def evaluate(
     from inkling.evaluate import draws, scores
     from inkling.evaluate.evaluation import Evaluation
     from inkling.evaluate.features import features as see
+    from inkling.visualize import grids
+    from inkling.visualize.neighbours import neighbours
 
     def made(path: Path) -> Evaluation:
         return Evaluation(
@@ -86,20 +88,22 @@ def evaluate(
         scores.check_alike(
             chosen.terms(seen), other.terms(see(features, other.data, other.artist.device))
         )
-        ours, theirs = (each.measures(drawn_by(each), seen) for each in (chosen, other))
+        pairs = ((each, drawn_by(each)) for each in (chosen, other))
+        ours, theirs = (each.measures(images, seen(images), seen) for each, images in pairs)
         click.echo(f"{run} minus {compare}, {count:,} pictures of the same seeds and prompts")
         click.echo(f"against {chosen.held_against}; features {seen.name}")
         click.echo(scores.differences(ours, theirs))
         return
     reader = Clip.load(clip, chosen.artist.device) if clip else None
     images = drawn_by(chosen)
-    report = chosen.report(images, seen, reader, usefulness)
+    memory, near = chosen.memorised(images)
+    report = chosen.report(images, seen, memory, reader, usefulness)
     click.echo(scores.table(report))
-    click.echo(report.details["memorised"]["says"])
-    mark = draws.key(run, chosen.plan)
-    name = f"scores-{features.split(':')[0]}-{count}-{mark}.json"
-    click.echo(report.save(out or draws.home(run) / name))
-    click.echo(_neighbours(chosen, images))
+    click.echo(memory.says)
+    click.echo(report.save(out or chosen.file(features.split(":")[0])))
+    page = draws.home(run) / "nearest.png"
+    grids.save(neighbours(images, near.distance, chosen.known[near.row]), page)
+    click.echo(page)
 
 
 def drawn_by(chosen: "Evaluation") -> "Tensor":
@@ -117,15 +121,3 @@ def drawn_by(chosen: "Evaluation") -> "Tensor":
     if len(drawn) != chosen.count:
         raise UserError(f"{len(drawn)} pictures were kept of {chosen.count}; remove the folder")
     return drawn
-
-
-def _neighbours(chosen: Any, images: "Tensor") -> Path:
-    """A sheet of drawn pictures above their nearest training pictures."""
-    from inkling.evaluate import draws
-    from inkling.visualize import grids
-    from inkling.visualize.neighbours import neighbours
-
-    found = chosen.memorised(images)[1]
-    path = draws.home(chosen.run) / "nearest.png"
-    grids.save(neighbours(images, found.distance, chosen.known[found.row]), path)
-    return path

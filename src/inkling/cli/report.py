@@ -51,7 +51,6 @@ def report(
 
 def _evaluate(run: Path, count: int, data: Path | None, device: str) -> None:
     """Scores of the run, by a judge where there are classes, else in pixels."""
-    from inkling.evaluate import draws
     from inkling.evaluate.evaluation import Evaluation
     from inkling.evaluate.features import features
 
@@ -59,8 +58,8 @@ def _evaluate(run: Path, count: int, data: Path | None, device: str) -> None:
         chosen = Evaluation(run, count, data=data, device=device)
         kind = "judge" if chosen.artist.classes else "pixels"
         seen = features(kind, chosen.data, chosen.artist.device)
-        found = chosen.report(drawn_by(chosen), seen)
-        name = f"scores-{kind}-{count}-{draws.key(run, chosen.plan)}.json"
-        found.save(draws.home(run) / name)
+        images = drawn_by(chosen)
+        memory, _ = chosen.memorised(images)
+        chosen.report(images, seen, memory).save(chosen.file(kind))
     except UserError as error:
         click.echo(f"no scores: {error}", err=True)

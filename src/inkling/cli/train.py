@@ -16,6 +16,7 @@ from inkling.errors import UserError, nearest
 from inkling.overrides import to_json
 
 if TYPE_CHECKING:
+    from inkling.checkpoint import Stored
     from inkling.driver import Brake, Report
     from inkling.recipe import Recipe
 
@@ -94,19 +95,11 @@ def train(
     from inkling.recipes import RECIPES
 
     name, _ = suit.located(recipe)
-    stored = None
-    if resume:
-        out = out or Path("runs", name)
-        if folder.finished(out):
-            click.echo(f"the run in {out} is finished; draw with it: inkling sample {out}")
-            return 0
-        stored = folder.to_resume(out, [*assignments, *given])
-        said = f"step {stored.progress['step']}" if stored else "no saved state: starting afresh"
-        console.say(f"{out}: {said}")
-    elif console.speaks():
-        out = out or _free_folder(Path("runs"), name)
-        folder.check_free(out)
-    out = out or Path("runs", name)
+    usual = out or Path("runs", name)
+    if resume and folder.finished(usual):
+        click.echo(f"the run in {usual} is finished; draw with it: inkling sample {usual}")
+        return 0
+    out, stored = _place(out, name, [*assignments, *given], resume)
     chosen = stored.recipe if stored else suit.resolve(recipe, [*assignments, *given], small)
     if recipe not in RECIPES and not stored:
         console.say(f"chosen from the pictures: {_choices_of(chosen)}")
@@ -133,6 +126,24 @@ def train(
         return 0
     click.echo(_ending(last, out))
     return 0
+
+
+def _place(
+    out: Path | None, name: str, settings: list[str], resume: bool
+) -> "tuple[Path, Stored | None]":
+    """(the run folder, the state to go on from): a free folder for a new run."""
+    from inkling import console, folder
+
+    if resume:
+        out = out or Path("runs", name)
+        stored = folder.to_resume(out, settings)
+        said = f"step {stored.progress['step']}" if stored else "no saved state: starting afresh"
+        console.say(f"{out}: {said}")
+        return out, stored
+    if console.speaks():
+        out = out or _free_folder(Path("runs"), name)
+        folder.check_free(out)
+    return out or Path("runs", name), None
 
 
 @contextmanager

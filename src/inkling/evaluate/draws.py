@@ -5,6 +5,7 @@ with the 2,000 that were drawn before.
 """
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 from inkling import checkpoint
 from inkling.data import Pictures
 from inkling.data.sets.shapes import Scene, scenes
-from inkling.errors import UserError
+from inkling.disk import write_whole
 from inkling.generate import TextToImage
 from inkling.recipe import Sample
 
@@ -98,10 +99,6 @@ def draw(artist: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator[T
         UserError: they cannot be kept there.
     """
     folder = home(run) / f"drawn-{key(run, chosen)}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot keep drawn pictures in {folder}: {error.strerror}") from None
     for first in range(0, count, BATCH):
         file = folder / f"{first:08d}.npy"
         if not file.is_file():
@@ -113,13 +110,9 @@ def draw(artist: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator[T
                 steps=chosen.settings.steps,
                 scale=chosen.settings.scale,
             )
-            beside = file.with_suffix(".partial.npy")
-            try:
-                np.save(beside, images.numpy())
-                beside.replace(file)
-            except OSError as error:
-                beside.unlink(missing_ok=True)
-                raise UserError(f"cannot keep drawn pictures: {file}: {error.strerror}") from None
+            raw = io.BytesIO()
+            np.save(raw, images.numpy())
+            write_whole(file, raw.getvalue())
         yield torch.from_numpy(np.load(file))[: count - first]
 
 

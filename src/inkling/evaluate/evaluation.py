@@ -18,8 +18,8 @@ from inkling.core.likelihood import bits_per_dimension
 from inkling.core.rng import stream
 from inkling.data import Pictures
 from inkling.errors import UserNote
-from inkling.evaluate.draws import Plan, draw, model_of, plan
-from inkling.evaluate.features import Features
+from inkling.evaluate.draws import Plan, draw, home, key, model_of, plan
+from inkling.evaluate.features import Features, Seen
 from inkling.evaluate.intervals import of_a_share
 from inkling.evaluate.judge import train_judge
 from inkling.evaluate.measures import Measure, of_seen
@@ -74,6 +74,7 @@ class Evaluation:
         )
         settings = self.artist.settings(*sampling)
         self.plan: Plan = plan(self.artist, self.reference, settings, seed, weights)
+        self._seen: dict[str, Seen] = {}
 
     def draw(self) -> Iterator[Tensor]:
         """Batches of pictures; drawn ones are kept and read again."""
@@ -87,6 +88,10 @@ class Evaluation:
         rows = np.arange(self.count) % len(self.plan.asked)
         return np.array(self.plan.asked)[rows]
 
+    def file(self, kind: str) -> Path:
+        """Where its scores by a kind of features are kept."""
+        return home(self.run) / f"scores-{kind}-{self.count}-{key(self.run, self.plan)}.json"
+
     def terms(self, features: Features) -> Terms:
         """What scores of this kind depend on."""
         return Terms(
@@ -99,10 +104,22 @@ class Evaluation:
             prompts=self.plan.describe(),
         )
 
-    def measures(self, images: Tensor, features: Features) -> list[Measure]:
-        """Everything that can be resampled, of drawn pictures."""
+    def _real(self, features: Features) -> Seen:
+        """What features make of the reference, worked out once."""
+        if features.name not in self._seen:
+            self._seen[features.name] = features(self.reference.pixels())
+        return self._seen[features.name]
+
+    def measures(self, images: Tensor, drawn: Seen, features: Features) -> list[Measure]:
+        """Everything that can be resampled.
+
+        Args:
+            images: the drawn pictures.
+            drawn: what the features make of them.
+            features: the features.
+        """
         asked = self.asked if self._judged(features) else None
-        found = of_seen(features(images), features(self.reference.pixels()), asked)
+        found = of_seen(drawn, self._real(features), asked)
         if self.plan.scenes:
             scenes = [self.plan.scenes[i % len(self.plan.scenes)] for i in range(self.count)]
             names = ("colour", "shape", "size", "relation")
@@ -131,7 +148,7 @@ class Evaluation:
             )
             return {}
         labels = some.labels.numpy() if self._judged(features) else None
-        seen = of_seen(features(some.pixels()), features(self.reference.pixels()), labels)
+        seen = of_seen(features(some.pixels()), self._real(features), labels)
         return {measure.name: measure for measure in seen}
 
     def bits(self) -> Score:
@@ -223,9 +240,9 @@ class Evaluation:
         unseen = nearest(self.reference.pixels()[:_UNSEEN].cpu(), self.known)
         return memory(drawn, unseen), drawn
 
-    def confusion(self, images: Tensor, features: Features) -> list[list[int]] | None:
+    def confusion(self, drawn: Seen, features: Features) -> list[list[int]] | None:
         """How often each asked class [row] was seen as each [column]."""
-        shares, asked = features(images).shares, self.asked
+        shares, asked = drawn.shares, self.asked
         if shares is None or asked is None or not self._judged(features):
             return None
         names = range(shares.shape[1])
@@ -233,25 +250,37 @@ class Evaluation:
         return table
 
     def report(
-        self, images: Tensor, features: Features, clip: Clip | None = None, useful: bool = True
+        self,
+        images: Tensor,
+        features: Features,
+        found: Memory,
+        clip: Clip | None = None,
+        useful: bool = True,
     ) -> Report:
-        """Every score of the drawn pictures."""
-        floors = self.floors(features)
-        measures = self.measures(images, features)
+        """Every score of the drawn pictures.
+
+        Args:
+            images: the drawn pictures.
+            features: the features to see them by.
+            found: what `memorised` says of them.
+            clip: a CLIP for the CLIP score.
+            useful: train a classifier on them, where classes were asked for.
+        """
+        drawn, floors = features(images), self.floors(features)
+        measures = self.measures(images, drawn, features)
         if clip is not None:
             measures += self.clip_scores(images, clip)
         scores = [scored(measure, floors.get(measure.name)) for measure in measures]
         if useful and self.asked is not None:
             scores.append(self.usefulness(images))
         scores.append(self.bits())
-        memory, _ = self.memorised(images)
         return Report(
             run=str(self.run),
             model=model_of(self.run),
             sampling=self.plan.sampling(),
             terms=self.terms(features),
             scores=scores,
-            details=_details(memory, self.confusion(images, features), self.artist.facts),
+            details=_details(found, self.confusion(drawn, features), self.artist.facts),
         )
 
 

@@ -5,6 +5,7 @@ which schedule trained it.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -107,21 +108,16 @@ class UNet(nn.Module):
         super().__init__()
         self.patch = patch
         self.stride = patch * 2 ** (len(widths) - 1)
-        token_width = cond_width if cross_attention else 0
-
-        def level(pairs: Sequence[tuple[int, int]], attends: bool) -> Level:
-            return Level(
-                pairs,
-                attention=attends,
-                embedding=embedding,
-                head_width=head_width,
-                token_width=token_width,
-                condition=condition,
-                dropout=dropout,
-                standardised=standardised,
-                feedforward=feedforward,
-            )
-
+        level = partial(
+            Level,
+            embedding=embedding,
+            head_width=head_width,
+            token_width=cond_width if cross_attention else 0,
+            condition=condition,
+            dropout=dropout,
+            standardised=standardised,
+            feedforward=feedforward,
+        )
         self.noise = NoiseEmbedding(embedding, activation)
         self.caption = nn.Linear(cond_width, embedding)
         self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
@@ -137,18 +133,19 @@ class UNet(nn.Module):
         self.spread = nn.ModuleList(nn.Conv2d(template, width, 1) for width in widths if template)
 
         self.down = nn.ModuleList(
-            level([(width, width)] * count, attends)
+            level([(width, width)] * count, attention=attends)
             for width, count, attends in zip(widths, blocks, attention, strict=True)
         )
         self.shrink = nn.ModuleList(
             shrinking(down, fine, coarse) for fine, coarse in pairwise(widths)
         )
         last = widths[-1]
-        self.middle = level([(last, last)] * min(middle, 1), middle > 0 and middle_attention)
-        self.after_middle = level([(last, last)] * max(middle - 1, 0), False)
+        attends = middle > 0 and middle_attention
+        self.middle = level([(last, last)] * min(middle, 1), attention=attends)
+        self.after_middle = level([(last, last)] * max(middle - 1, 0), attention=False)
         self.concat = skips == "concat"
         self.up = nn.ModuleList(
-            level([(2 * width if self.concat else width, width)] * count, attends)
+            level([(2 * width if self.concat else width, width)] * count, attention=attends)
             for width, count, attends in zip(widths, blocks, attention, strict=True)
         )
         self.join = nn.ModuleList(

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inkling.visualize.style import MARKERS, drawn, styled, written
+from inkling.disk import saved
+from inkling.visualize.style import MARKERS, drawn, styled
 
 
 def save_convergence(
@@ -33,4 +34,4 @@ def save_convergence(
         axis.set_xlabel("solver steps")
         axis.set_ylabel("distance from the exact solution")
         axis.legend()
-        return written(figure, path)
+        return saved(figure.savefig, path)

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled, written
+from inkling.disk import saved
+from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -36,7 +37,7 @@ def save_curves(runs: Mapping[str, Records], path: Path) -> Path:
             axis.set_xlabel("step")
         if len(runs) > 1:
             axes[2].legend()
-        return written(figure, path)
+        return saved(figure.savefig, path)
 
 
 def _marks(points: Sequence[Any]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from inkling.core.noise import Schedule, abar_from_sigma
+from inkling.disk import saved
 from inkling.generate import TextToImage
 from inkling.visualize.strips import unit_variance
-from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled, written
+from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled
 
 
 def save_schedules(schedules: Mapping[str, Schedule], path: Path) -> Path:
@@ -46,7 +47,7 @@ def save_schedules(schedules: Mapping[str, Schedule], path: Path) -> Path:
         axes[0].set_yscale("log")
         axes[2].set_yscale("log")
         axes[3].legend()
-        return written(figure, path)
+        return saved(figure.savefig, path)
 
 
 def save_path(
@@ -101,7 +102,7 @@ def save_path(
         axis.set_xlabel("first principal axis of the data")
         axis.set_ylabel("second principal axis")
         axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
-        return written(figure, path)
+        return saved(figure.savefig, path)
 
 
 def save_confusion(table: Sequence[Sequence[int]], names: Sequence[str], path: Path) -> Path:
@@ -128,4 +129,4 @@ def save_confusion(table: Sequence[Sequence[int]], names: Sequence[str], path: P
         axis.set_yticks(range(len(names)), names)
         axis.set_xlabel("seen by the judge, %")
         axis.set_ylabel("asked for")
-        return written(figure, path)
+        return saved(figure.savefig, path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from inkling.errors import UserError
+from inkling.disk import saved
 
 _GAP = 4
 _TINY = 16
@@ -116,8 +116,4 @@ def save(page: Image.Image, path: Path) -> None:
     Raises:
         UserError: it cannot be written there, or not in that format.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        page.save(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot write {path}: {error}") from None
+    saved(page.save, path)

@@ -2,10 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-
-from inkling.errors import UserError
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Told apart by colour-blind people too (Okabe & Ito 2008)."""
@@ -48,17 +45,3 @@ def drawn(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns)
-
-
-def written(figure: Any, path: Path) -> Path:
-    """Save a figure, making its folder.
-
-    Raises:
-        UserError: it cannot be written there, or not in that format.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot write {path}: {error}") from None
-    return path
