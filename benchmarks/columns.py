@@ -23,22 +23,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inkling import TextToImage, checkpoint
-from inkling.assemble import read_pictures
-from inkling.clip import Clip, Guide
-from inkling.console import watch
-from inkling.contrast import fit_clip, recipe_for_clip, retrieval
+from inkling import TextToImage
+from inkling.config.overrides import override
+from inkling.config.recipe import Clip as ClipSettings
+from inkling.config.recipe import Data
+from inkling.config.recipes import RECIPES, small
 from inkling.data import Pictures
 from inkling.data.captions import NUMBERS
 from inkling.data.sets.shapes import scenes
-from inkling.driver import run
 from inkling.evaluate.judge import Judge, train_judge
 from inkling.evaluate.metrics import frechet
 from inkling.evaluate.shapes import faithfulness
-from inkling.overrides import override
-from inkling.recipe import Clip as ClipSettings
-from inkling.recipe import Data
-from inkling.recipes import RECIPES, small
+from inkling.models import checkpoint
+from inkling.models.build import read_pictures
+from inkling.models.clip import Clip, Guide
+from inkling.runs.console import watch
+from inkling.runs.session import run
+from inkling.training.contrastive import fit_clip, recipe_for_clip, retrieval
 from inkling.visualize import grids
 from inkling.visualize.strips import strip
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from inkling import RECIPES, TextToImage, fit
-from inkling.overrides import override
+from inkling.config.overrides import override
 
 _SETTINGS = ["train.steps=50", "train.budget=0", "train.precision=float32", "train.previews=0"]
 _RUNS = {
@@ -29,7 +29,7 @@ def main() -> None:
     for name, settings in _RUNS.items():
         recipe = RECIPES[name.split()[0]]
         if "small" in name:
-            from inkling.recipes import small
+            from inkling.config.recipes import small
 
             recipe = small(recipe)
         losses = []

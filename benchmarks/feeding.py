@@ -13,11 +13,11 @@ import click
 import numpy as np
 import torch
 
+from inkling.config.overrides import override
+from inkling.config.recipes import MNIST
 from inkling.data import Pictures, read
 from inkling.data.pictures import Feed
-from inkling.overrides import override
-from inkling.recipes import MNIST
-from inkling.train import fit
+from inkling.training.loop import fit
 
 
 def seconds(work: Callable[[int], object], times: int) -> float:

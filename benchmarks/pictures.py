@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 from PIL import Image
 
-from inkling.checkpoint import FILE
-from inkling.plots import PLOTS, Asked, plot
+from inkling.inspect.plots import PLOTS, Asked, plot
+from inkling.models.checkpoint import FILE
 
 _CROSS = ("net.cross_attention=true", "net.attention=false,true")
 _WORDS = ("a handwritten three", "an image of the digit 7", "the number zero")

@@ -9,9 +9,9 @@ import torch.utils.flop_counter
 from rich.console import Console
 from rich.table import Table
 
-from inkling.assemble import network
+from inkling.config.recipe import Net
 from inkling.contracts import Cond
-from inkling.recipe import Net
+from inkling.models.build import network
 
 SIZES = {
     "mnist recipe, 28": (

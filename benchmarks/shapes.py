@@ -13,13 +13,13 @@ import click
 import torch
 
 from inkling import TextToImage
-from inkling.console import watch
+from inkling.config.overrides import override
+from inkling.config.recipes import RECIPES
 from inkling.data import Options, read
 from inkling.data.sets.shapes import Scene, held_out_pairs, scenes
-from inkling.driver import run
 from inkling.evaluate.shapes import Faithfulness, faithfulness
-from inkling.overrides import override
-from inkling.recipes import RECIPES
+from inkling.runs.console import watch
+from inkling.runs.session import run
 
 HOLD_OUT = 0.1
 FRESH = 10_000

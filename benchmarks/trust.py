@@ -19,14 +19,14 @@ import psutil
 import torch
 from safetensors.torch import load_file
 
-from inkling import checkpoint
-from inkling.checkpoint import FILE, states
-from inkling.driver import run
-from inkling.overrides import override
-from inkling.recipe import Recipe
-from inkling.recipes import DIGITS, MNIST
-from inkling.train import fit
-from inkling.validate import validate
+from inkling.config.overrides import override
+from inkling.config.recipe import Recipe
+from inkling.config.recipes import DIGITS, MNIST
+from inkling.models import checkpoint
+from inkling.models.checkpoint import FILE, states
+from inkling.runs.session import run
+from inkling.training.loop import fit
+from inkling.training.validation import validate
 
 TINY = [
     "net.widths=16,16",

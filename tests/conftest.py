@@ -8,11 +8,11 @@ import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's library is imported
 
+from inkling.config.overrides import override
+from inkling.config.recipe import Recipe
+from inkling.config.recipes import DIGITS
 from inkling.data import Pictures
 from inkling.data.captions import NUMBERS, digit_groups, digit_sentences
-from inkling.overrides import override
-from inkling.recipe import Recipe
-from inkling.recipes import DIGITS
 from inkling.text.transformer import byte_level_bpe
 
 TINY = [

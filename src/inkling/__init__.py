@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from inkling.generate import TextToImage
-    from inkling.recipe import Recipe
-    from inkling.recipes import RECIPES
-    from inkling.train import Progress, fit
+    from inkling.config.recipe import Recipe
+    from inkling.config.recipes import RECIPES
+    from inkling.sampling.pipeline import TextToImage
+    from inkling.training.loop import Progress, fit
 
 _HOMES = {
-    "Progress": "inkling.train",
-    "RECIPES": "inkling.recipes",
-    "Recipe": "inkling.recipe",
-    "TextToImage": "inkling.generate",
-    "fit": "inkling.train",
+    "Progress": "inkling.training.loop",
+    "RECIPES": "inkling.config.recipes",
+    "Recipe": "inkling.config.recipe",
+    "TextToImage": "inkling.sampling.pipeline",
+    "fit": "inkling.training.loop",
 }
 
 __all__ = ["RECIPES", "Progress", "Recipe", "TextToImage", "__version__", "fit"]

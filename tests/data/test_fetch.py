@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from inkling.cache import cache_folder
 from inkling.data import Options, read
 from inkling.data.fetch import fetch
 from inkling.data.sets import quickdraw
 from inkling.errors import UserError
+from inkling.system.cache import cache_folder
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from inkling.cache import cache_folder
 from inkling.data import Options, read
 from inkling.errors import UserError
+from inkling.system.cache import cache_folder
 
 
 @pytest.fixture(autouse=True)

@@ -6,14 +6,14 @@ import torch
 from PIL import Image
 
 from inkling import data
+from inkling.config.recipe import Data
 from inkling.errors import UserError
 from inkling.evaluate.draws import BATCH
 from inkling.evaluate.evaluation import Evaluation
 from inkling.evaluate.features import OfPixels, features
 from inkling.evaluate.memory import memory, nearest
 from inkling.evaluate.scores import Report, check_alike
-from inkling.recipe import Data
-from tests.test_cli import SMALL, inkling, refuses
+from tests.cli.test_cli import SMALL, inkling, refuses
 
 
 @pytest.fixture(scope="module")

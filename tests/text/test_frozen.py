@@ -174,7 +174,7 @@ def test_the_real_thing_knows_what_words_mean():
 
 
 def test_its_tokens_become_words_again(tmp_path):
-    from inkling.visualize.words import words_in
+    from inkling.visualize.prompt_figures import words_in
 
     folder = family("bert", tmp_path)
     encoder = fresh(folder, ["a big cat"])

@@ -10,8 +10,8 @@ import click
 from inkling.errors import UserError, UserNote
 
 if TYPE_CHECKING:
-    from inkling.clip import Guide
-    from inkling.generate import TextToImage
+    from inkling.models.clip import Guide
+    from inkling.sampling.pipeline import TextToImage
 
 PREFIX = "clip-"
 """What comes before the name of a set trains a CLIP on it."""
@@ -27,10 +27,10 @@ def train_clip(
     Raises:
         UserError: the folder is taken, no such set, or no captions in it.
     """
-    from inkling import console
-    from inkling.contrast import fit_clip, recipe_for_clip, retrieval
-    from inkling.overrides import override
-    from inkling.suit import located
+    from inkling.config.overrides import override
+    from inkling.runs import console
+    from inkling.runs.auto_recipe import located
+    from inkling.training.contrastive import fit_clip, recipe_for_clip, retrieval
 
     short, data = located(name.removeprefix(PREFIX))
     recipe = override(recipe_for_clip(f"{PREFIX}{short}", data), assignments)
@@ -62,8 +62,8 @@ def train_clip(
 
 def _to_test(recipe: Any) -> tuple[str, Any]:
     """("test" or "training", pictures) to measure retrieval on: the test split if there is one."""
-    from inkling.assemble import read_pictures
     from inkling.data import DATASETS
+    from inkling.models.build import read_pictures
 
     if "test" not in DATASETS[recipe.data.name].splits:
         return "training", read_pictures(recipe.data)
@@ -102,8 +102,8 @@ def guide_for(
 
     from msgspec.structs import replace
 
-    from inkling.clip import Clip, Guide
-    from inkling.recipe import Clip as Settings
+    from inkling.config.recipe import Clip as Settings
+    from inkling.models.clip import Clip, Guide
 
     settings = artist.recipe.sample.clip
     where = where or settings.model
@@ -132,8 +132,8 @@ def guide_for(
 def _forms() -> tuple[str, ...]:
     from typing import get_type_hints
 
-    from inkling.overrides import choices
-    from inkling.recipe import Clip
+    from inkling.config.overrides import choices
+    from inkling.config.recipe import Clip
 
     return choices(get_type_hints(Clip)["form"])
 

@@ -30,7 +30,8 @@ def look(
     inkling data mnist
     inkling data ./photographs --set data.size=64 --set data.resize=fit
     """
-    from inkling import suit, survey
+    from inkling.inspect import survey
+    from inkling.runs import auto_recipe as suit
     from inkling.visualize import grids
 
     given = [*assignments, *([f"data.path={folder}"] if folder else [])]

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from inkling.cli.options import DEVICE
-from inkling.overrides import from_json, override
-from inkling.recipe import Recipe
+from inkling.config.overrides import from_json, override
+from inkling.config.recipe import Recipe
 
 
 @click.command()
@@ -26,7 +26,7 @@ def doctor(target: str, folder: Path | None, assignments: tuple[str, ...], devic
     """
     from rich.console import Console
 
-    from inkling.doctor import examine
+    from inkling.inspect.doctor import examine
 
     given = [*assignments, *([f"data.path={folder}"] if folder else [])]
     wrong = 0
@@ -46,6 +46,6 @@ def _recipe(target: str, given: list[str]) -> Recipe:
     stored = Path(target) / "recipe.json"
     if stored.is_file():
         return override(from_json(stored.read_text()), given)
-    from inkling import suit
+    from inkling.runs import auto_recipe as suit
 
     return suit.resolve(target, given)

@@ -21,7 +21,8 @@ def ema(run: Path, length: float | None, sweep: bool, out: Path | None, device: 
     inkling ema runs/mnist --length 0.1
     inkling sample runs/mnist/ema-0.100.safetensors seven
     """
-    from inkling import checkpoint, posthoc
+    from inkling.models import checkpoint
+    from inkling.training import posthoc_ema as posthoc
 
     if length is None or sweep:
         found = []

@@ -60,10 +60,10 @@ def evaluate(
     inkling evaluate runs/mnist --n 5000 --scale 1 --clip runs/clip-mnist
     inkling evaluate runs/five-minutes --compare runs/one-minute
     """
-    from inkling.clip import Clip
     from inkling.evaluate import draws, scores
     from inkling.evaluate.evaluation import Evaluation
     from inkling.evaluate.features import features as see
+    from inkling.models.clip import Clip
     from inkling.visualize import grids
     from inkling.visualize.neighbours import neighbours
 
@@ -110,7 +110,7 @@ def drawn_by(chosen: "Evaluation") -> "Tensor":
     """All pictures, with a bar."""
     import torch
 
-    from inkling.progress import bar
+    from inkling.system.progress import bar
 
     with bar("drawing", chosen.count) as advance:
         parts = []

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from inkling.pace import seconds_of
+from inkling.training.budget import seconds_of
 
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 

@@ -48,8 +48,8 @@ def plot(
     inkling plot curves runs/one runs/two
     inkling plot all runs/mnist
     """
-    from inkling.plots import PLOTS, Asked
-    from inkling.plots import plot as draw
+    from inkling.inspect.plots import PLOTS, Asked
+    from inkling.inspect.plots import plot as draw
 
     if kind is None:
         for name, each in PLOTS.items():

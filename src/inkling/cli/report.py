@@ -30,9 +30,9 @@ def report(
     \b
     inkling report runs/mnist
     """
-    from inkling import report as room
-    from inkling.plots import Asked
-    from inkling.progress import bar
+    from inkling.inspect import report as room
+    from inkling.inspect.plots import Asked
+    from inkling.system.progress import bar
 
     asked = Asked([run], prompts, device=device, data=data)
     if asked.artist and room.scores_of(run) is None:

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from inkling.cli.options import DEVICE
+from inkling.config.overrides import choices
+from inkling.config.recipe import SamplerName
 from inkling.errors import UserError
-from inkling.overrides import choices
-from inkling.recipe import SamplerName
 
 
 @click.command()
@@ -86,9 +86,9 @@ def sample(
         raise UserError(f"--out {out} should end in .png (a sheet) or .npz (arrays)")
     plain = [*prompts, *(_lines(prompts_file) if prompts_file else ())]
 
-    from inkling import console
     from inkling.cli.clip import guide_asked, guide_for, reader_for, shares
-    from inkling.generate import TextToImage
+    from inkling.runs import console
+    from inkling.sampling.pipeline import TextToImage
 
     artist = TextToImage.load(run, device, weights)
     wanted = _wishes(plain, mixes, between)
@@ -126,7 +126,7 @@ def _wishes(plain: list[str], mixes: tuple[str, ...], between: int | None) -> li
         return [*plain, *map(_mixture, mixes)] or [""]
     if len(plain) != 2 or mixes:
         raise UserError(f"--between {between} takes exactly two prompts, from and to")
-    from inkling.generate import between as on_the_way
+    from inkling.sampling.pipeline import between as on_the_way
 
     return on_the_way(plain[0], plain[1], between)
 
@@ -163,7 +163,7 @@ def _drawn(
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    from inkling import console
+    from inkling.runs import console
 
     several = console.processes() > 1
     state = PartialState(cpu=artist.device.type == "cpu") if several else None

@@ -12,13 +12,13 @@ import click
 
 from inkling.cli.clip import PREFIX, train_clip
 from inkling.cli.options import DEVICE, Duration
+from inkling.config.overrides import to_json
 from inkling.errors import UserError, nearest
-from inkling.overrides import to_json
 
 if TYPE_CHECKING:
-    from inkling.checkpoint import Stored
-    from inkling.driver import Brake, Report
-    from inkling.recipe import Recipe
+    from inkling.config.recipe import Recipe
+    from inkling.models.checkpoint import Stored
+    from inkling.runs.session import Brake, Report
 
 
 @click.command()
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 @click.option("--small", is_flag=True, help="As a two-minute trial.")
 def recipes(name: str | None, as_json: bool, small: bool) -> None:
     """List the recipes, or print one whole, with where each value comes from."""
-    from inkling.recipes import RECIPES, explained
-    from inkling.recipes import small as shrunk
+    from inkling.config.recipes import RECIPES, explained
+    from inkling.config.recipes import small as shrunk
 
     if name is None:
         for recipe in RECIPES.values():
@@ -91,8 +91,11 @@ def train(
             raise UserError("a CLIP trains in minutes and is not resumed; leave that option out")
         trial = ["train.budget=120"] if small else []
         return train_clip(recipe, out, [*trial, *assignments, *given], device, started)
-    from inkling import console, driver, folder, suit
-    from inkling.recipes import RECIPES
+    from inkling.config.recipes import RECIPES
+    from inkling.runs import auto_recipe as suit
+    from inkling.runs import console
+    from inkling.runs import run_folder as folder
+    from inkling.runs import session as driver
 
     name, _ = suit.located(recipe)
     usual = out or Path("runs", name)
@@ -132,7 +135,8 @@ def _place(
     out: Path | None, name: str, settings: list[str], resume: bool
 ) -> "tuple[Path, Stored | None]":
     """(the run folder, the state to go on from): a free folder for a new run."""
-    from inkling import console, folder
+    from inkling.runs import console
+    from inkling.runs import run_folder as folder
 
     if resume:
         out = out or Path("runs", name)
@@ -200,7 +204,7 @@ def _choices_of(recipe: "Recipe") -> str:
 
 def _ending(last: "Report", out: Path) -> str:
     """What a finished run has to say."""
-    from inkling.driver import prompts_for
+    from inkling.runs.session import prompts_for
 
     learner = last.progress.learner
     return (

@@ -32,8 +32,8 @@ def verify(samplers: tuple[str, ...], schedules: tuple[str, ...], out: Path) -> 
     """
     from rich.console import Console
 
-    from inkling.verify import STEPS
-    from inkling.verify import verify as checks
+    from inkling.inspect.verify import STEPS
+    from inkling.inspect.verify import verify as checks
     from inkling.visualize.convergence import save_convergence
 
     mine = {name: _found(name) for name in samplers}

@@ -20,7 +20,7 @@ def watch(run: Path, once: bool) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from inkling.watch import frames
+    from inkling.inspect.watch import frames
 
     size = shutil.get_terminal_size()
     shown = frames(run, (size.columns, size.lines))

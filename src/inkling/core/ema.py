@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from inkling.core.shards import local
+from inkling.system.distributed import local
 
 
 def power_from_width(width: float) -> float:

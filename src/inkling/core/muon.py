@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inkling.core.shards import like, whole
+from inkling.system.distributed import like, whole
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic iteration: it lifts small singular values fast and leaves all in 0.7 .. 1.2."""

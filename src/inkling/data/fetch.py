@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from inkling.errors import UserError
-from inkling.progress import bar
+from inkling.system.progress import bar
 
 _CHUNK = 1 << 14
 """Bytes at a time; what is lost when the line breaks."""

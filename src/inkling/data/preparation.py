@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from inkling.cache import cache_folder
 from inkling.data.decode import Look, decode, look
 from inkling.data.parallel import in_parallel, workers
 from inkling.data.pictures import Dataset, Pictures
 from inkling.data.source import Item, Options, Source
 from inkling.errors import UserError
-from inkling.progress import bar
+from inkling.system.cache import cache_folder
+from inkling.system.progress import bar
 
 _FORMAT = "2"
 """Raised when the same files and settings would give other bytes or captions."""

@@ -16,12 +16,12 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from inkling import checkpoint
+from inkling.config.recipe import Sample
 from inkling.data import Pictures
 from inkling.data.sets.shapes import Scene, scenes
-from inkling.disk import write_whole
-from inkling.generate import TextToImage
-from inkling.recipe import Sample
+from inkling.models import checkpoint
+from inkling.sampling.pipeline import TextToImage
+from inkling.system.disk import write_whole
 
 BATCH = 250
 _MOST_PROMPTS = 5000

@@ -12,8 +12,6 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
-from inkling.assemble import schedule
-from inkling.clip import Clip
 from inkling.core.likelihood import bits_per_dimension
 from inkling.core.rng import stream
 from inkling.data import Pictures
@@ -27,7 +25,9 @@ from inkling.evaluate.memory import Memory, Nearest, memory, nearest
 from inkling.evaluate.reference import held
 from inkling.evaluate.scores import Report, Score, Terms, scored
 from inkling.evaluate.shapes import faithfulness_of_each
-from inkling.generate import TextToImage
+from inkling.models.build import schedule
+from inkling.models.clip import Clip
+from inkling.sampling.pipeline import TextToImage
 
 _UNSEEN = 2000
 """Real pictures whose nearest training picture is sought for comparison."""

@@ -13,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inkling.assemble import read_pictures
-from inkling.cache import cache_folder
-from inkling.clip import Clip
+from inkling.config.recipe import Data
 from inkling.errors import UserError, nearest
 from inkling.evaluate.judge import Judge, train_judge
-from inkling.progress import bar
-from inkling.recipe import Data
+from inkling.models.build import read_pictures
+from inkling.models.clip import Clip
+from inkling.system.cache import cache_folder
+from inkling.system.progress import bar
 from inkling.text.pretrained import library, located
 
 _BATCH = 250

@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from inkling.core.jitter import jittered
+from inkling.core.augment import jittered
 from inkling.core.rng import stream
 from inkling.data.pictures import Feed, Pictures
-from inkling.disk import write_whole
 from inkling.errors import UserError
+from inkling.system.disk import write_whole
 
 FEATURES = 128
 _BATCH = 128

@@ -8,13 +8,13 @@ import msgspec
 import torch
 from torch import Tensor
 
-from inkling.assemble import held_count, read_pictures
+from inkling.config.recipe import Data
 from inkling.core.rng import stream
 from inkling.data import Pictures
 from inkling.errors import UserError
 from inkling.evaluate.memory import check_shapes
-from inkling.generate import TextToImage
-from inkling.recipe import Data
+from inkling.models.build import held_count, read_pictures
+from inkling.sampling.pipeline import TextToImage
 
 _MOST = 10_000
 """Reference pictures at most."""

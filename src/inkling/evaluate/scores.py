@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from inkling.disk import write_whole
 from inkling.errors import UserError
 from inkling.evaluate.measures import Measure
+from inkling.system.disk import write_whole
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):

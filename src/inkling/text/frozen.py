@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from inkling.contracts import Cond
 from inkling.errors import UserError, UserNote
-from inkling.progress import bar
+from inkling.system.progress import bar
 from inkling.text.base import TextEncoder
 from inkling.text.pretrained import Pretrained, fingerprint, located, token_pieces
 from inkling.text.store import Store

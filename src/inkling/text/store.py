@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inkling.cache import cache_folder
 from inkling.errors import UserError
+from inkling.system.cache import cache_folder
 
 _MANY = 500
 """Keys asked for at once."""

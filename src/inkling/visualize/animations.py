@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from inkling.errors import UserError
-from inkling.generate import TextToImage, to_bytes
+from inkling.sampling.pipeline import TextToImage, to_bytes
 from inkling.visualize import grids
 from inkling.visualize.strips import unit_variance
 

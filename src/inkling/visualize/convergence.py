@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from inkling.disk import saved
+from inkling.system.disk import saved
 from inkling.visualize.style import MARKERS, drawn, styled
 
 

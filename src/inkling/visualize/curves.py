@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from inkling.disk import saved
+from inkling.system.disk import saved
 from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled
 
 Records = Sequence[Mapping[str, Any]]

@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from inkling.core.noise import Schedule, abar_from_sigma
-from inkling.disk import saved
-from inkling.generate import TextToImage
+from inkling.sampling.pipeline import TextToImage
+from inkling.system.disk import saved
 from inkling.visualize.strips import unit_variance
 from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled
 

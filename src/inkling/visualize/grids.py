@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from inkling.disk import saved
+from inkling.system.disk import saved
 
 _GAP = 4
 _TINY = 16

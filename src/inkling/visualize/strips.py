@@ -10,7 +10,7 @@ from torch import Tensor
 from inkling.core.noise import Linear, sigma_from_abar
 from inkling.core.rng import stream
 from inkling.errors import UserError, nearest
-from inkling.generate import TextToImage, to_bytes
+from inkling.sampling.pipeline import TextToImage, to_bytes
 from inkling.visualize import grids
 
 TIMES = (999, 700, 550, 400, 300, 200, 100, 50, 15, 0)

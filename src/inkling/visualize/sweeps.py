@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from inkling.generate import TextToImage, between
+from inkling.sampling.pipeline import TextToImage, between
 from inkling.visualize import grids
 
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from inkling.cache import cache_folder
 from inkling.data.captions import FACE_GRAMMAR, face_sentences
 from inkling.data.pictures import Dataset
 from inkling.data.source import Options, Source
 from inkling.data.sources.attributes import attributes
 from inkling.errors import UserError
+from inkling.system.cache import cache_folder
 
 _TABLE = "list_attr_celeba.txt"
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from inkling.cache import cache_folder
 from inkling.data.captions import class_groups
 from inkling.data.fetch import fetch
 from inkling.data.pictures import Dataset
@@ -11,6 +10,7 @@ from inkling.data.source import Options, Source, of_arrays
 from inkling.data.sources.cifar import read_cifar
 from inkling.data.sources.parquet import parquet
 from inkling.errors import UserError
+from inkling.system.cache import cache_folder
 
 _ARCHIVE = "cifar-10-python.tar.gz"
 _URL = f"https://www.cs.toronto.edu/~kriz/{_ARCHIVE}"

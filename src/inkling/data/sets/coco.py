@@ -3,12 +3,12 @@
 from pathlib import Path
 from zipfile import ZipFile
 
-from inkling.cache import cache_folder
 from inkling.data.fetch import fetch
 from inkling.data.pictures import Dataset
 from inkling.data.source import Options, Source
 from inkling.data.sources.coco import coco
 from inkling.errors import UserError
+from inkling.system.cache import cache_folder
 
 _PICTURES = "http://images.cocodataset.org/zips/"
 _ANNOTATIONS = "http://images.cocodataset.org/annotations/annotations_trainval2017.zip"

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from inkling.cache import cache_folder
 from inkling.data.captions import NUMBERS, digit_groups
 from inkling.data.fetch import fetch
 from inkling.data.pictures import Dataset
 from inkling.data.source import Options, Source, of_arrays
 from inkling.data.sources.idx import read_idx
 from inkling.errors import UserError
+from inkling.system.cache import cache_folder
 
 MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 MD5 = {

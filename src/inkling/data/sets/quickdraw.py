@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from inkling.cache import cache_folder
 from inkling.data.captions import drawing_groups
 from inkling.data.fetch import fetch
 from inkling.data.pictures import Dataset
 from inkling.data.source import Item, Options, Source
 from inkling.data.sources.strokes import SIDE, read_bitmaps, read_strokes
 from inkling.errors import UserError, nearest
+from inkling.system.cache import cache_folder
 
 _URL = "https://storage.googleapis.com/quickdraw_dataset/full/numpy_bitmap/"
 FRUITS = (

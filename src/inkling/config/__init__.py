@@ -1,0 +1,1 @@
+"""Every setting there is, as values; no torch."""

@@ -1,0 +1,91 @@
+"""Our own recipes: minutes on a laptop, whatever makes small models learn fast."""
+
+from msgspec.structs import replace
+
+from inkling.config.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text, Train
+
+MNIST = Recipe(
+    name="mnist",
+    source="inkling's own: EDM preconditioning (Karras et al. 2022) and Muon (Jordan et al. 2024)",
+    expected="5 minutes on two CPU cores: 95.7 % of digits right in 10 calls, 99.5 % guided in 20",
+    data=Data(name="mnist"),
+    net=Net(
+        widths=(32, 64),
+        blocks=(1, 1),
+        attention=(False, False),
+        middle=1,
+        patch=2,
+        positions=14,
+        template=8,
+        embedding=128,
+    ),
+    text=Text(encoder="transformer", width=128, layers=1),
+    diffusion=Diffusion(
+        prediction="edm",
+        noise=Schedule(
+            name="lognormal",
+            options={"mean": 0.3, "std": 1.0, "sigma_min": 0.005, "sigma_max": 80.0},
+        ),
+    ),
+    train=Train(budget=300, batch=64, optimiser="muon", lr=5e-3, muon_lr=0.008),
+    sample=Sample(
+        sampler="dpmpp_2m",
+        steps=10,
+        grid=Schedule(name="karras", options={"sigma_min": 0.03, "sigma_max": 80.0}),
+        scale=1.6,
+    ),
+)
+
+DIGITS = Recipe(
+    name="digits",
+    source="inkling's own, on the drawings inside scikit-learn: needs no network",
+    expected="90 seconds on two CPU cores: 97.7 % of digits right in 10 calls, 100 % guided in 20",
+    data=Data(name="digits", validation=100),
+    net=Net(
+        widths=(48, 96),
+        blocks=(1, 1),
+        attention=(False, False),
+        middle=1,
+        patch=1,
+        positions=8,
+        template=8,
+        embedding=128,
+        dropout=0.1,
+    ),
+    text=MNIST.text,
+    diffusion=MNIST.diffusion,
+    train=Train(budget=90, batch=64, optimiser="muon", lr=5e-3, muon_lr=0.008),
+    sample=MNIST.sample,
+)
+
+SHAPES = Recipe(
+    name="shapes",
+    source="inkling's own, on pictures that it draws itself: do sentences compose?",
+    expected="5 minutes on two CPU cores, guided: 90 % of colours, 77 % of shapes, 92 % of sizes "
+    "right; which thing stands where is not learnt yet",
+    data=Data(name="shapes"),
+    net=replace(MNIST.net, positions=16, cross_attention=True),
+    text=replace(MNIST.text, layers=2),
+    diffusion=MNIST.diffusion,
+    train=MNIST.train,
+    sample=replace(MNIST.sample, scale=1.6),
+)
+
+SHAPES64 = Recipe(
+    name="shapes64",
+    source="inkling's own: the recipe shapes at twice the height and width, sizes growing",
+    expected="2.4 minutes on one CPU core: 41 % of colours right; 15 minutes not measured",
+    data=Data(name="shapes", size=64),
+    net=replace(
+        SHAPES.net, widths=(32, 64, 64), blocks=(1, 1, 1), attention=(False,) * 3, positions=32
+    ),
+    text=SHAPES.text,
+    diffusion=replace(
+        SHAPES.diffusion,
+        noise=replace(
+            SHAPES.diffusion.noise, options=SHAPES.diffusion.noise.options | {"mean": 1.0}
+        ),
+    ),
+    train=replace(SHAPES.train, budget=900, sizes=(16, 32, 64)),
+    sample=SHAPES.sample,
+)

@@ -1,0 +1,135 @@
+"""One page about a run that opens from disk: what was trained on what, pictures, curves, scores."""
+
+import base64
+import io
+from collections.abc import Iterator
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment
+from PIL import Image
+
+from inkling import __version__
+from inkling.config.overrides import to_json
+from inkling.errors import UserError
+from inkling.evaluate.scores import Report
+from inkling.inspect.plots import Asked, plot, reports_of
+from inkling.system.disk import write_whole
+
+SHOWN = {
+    "grid": ("What it draws", "Ten pictures of each prompt; none was chosen."),
+    "strip": (
+        "Noise becoming pictures",
+        "From left to right less noise: t of the 1000 levels of Ho et al. 2020. Rows are prompts.",
+    ),
+    "animation": ("The same, moving", "Four pictures of each prompt, step by step."),
+    "curves": (
+        "Curves",
+        "Training and held-out loss, held-out loss by noise level, bits per dimension, by how much "
+        "a wrong prompt costs, gradient norm, speed.",
+    ),
+    "progression": ("As training went on", "The same seeds at every checkpoint that was kept."),
+    "between": ("In between", "From prompt to prompt under one noise, and from noise to noise."),
+    "path": (
+        "The path of sampling",
+        "Noisy states of samples on the two principal axes of the training pictures, which lie "
+        "behind.",
+    ),
+    "confusion": ("Asked and drawn", "Which class the judge sees where which was asked for, in %."),
+    "nearest": (
+        "Nearest training pictures",
+        "Drawn pictures above the training pictures nearest to them, pixel by pixel: a model that "
+        "learnt by heart shows equal pairs.",
+    ),
+}
+"""Figures in the order of the page, with a heading and a sentence."""
+_FACTS = {
+    "data": "trained on",
+    "steps": "steps",
+    "seconds": "seconds",
+    "parameters": "parameters",
+    "device": "device",
+    "precision": "precision",
+    "processes": "processes",
+}
+_LIBRARIES = ("torch", "numpy", "accelerate", "scikit-learn", "scipy")
+
+
+class Figure(NamedTuple):
+    """A picture on the page."""
+
+    name: str
+    title: str
+    text: str
+    data: str
+    """As a data URI."""
+    width: int
+    height: int
+
+
+def figure(name: str, path: Path) -> Figure:
+    """A picture file with what the page says of it."""
+    raw = path.read_bytes()
+    with Image.open(io.BytesIO(raw)) as opened:
+        width, height = opened.size
+    kind = "gif" if path.suffix == ".gif" else "png"
+    data = f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"
+    return Figure(name, *SHOWN[name], data, width, height)
+
+
+def figures(asked: Asked) -> Iterator[tuple[str, Path | UserError]]:
+    """Draws the figures one after the other; where the run has nothing for one, why."""
+    for name in SHOWN:
+        try:
+            yield name, plot(name, asked)
+        except UserError as error:
+            yield name, error
+
+
+def scores_of(run: Path) -> Report | None:
+    """The newest scores of a run's model, if it has any."""
+    return next(reports_of(run), None)
+
+
+def page(asked: Asked, drawn: dict[str, Path]) -> str:
+    """The page as HTML, with everything inside.
+
+    Args:
+        asked: the run.
+        drawn: its figures by name.
+    """
+    artist = asked.artist
+    facts, recipe = artist.facts, artist.recipe
+    shown: list[tuple[str, Any]] = [
+        (label, f"{facts[name]:,}" if isinstance(facts[name], int) else facts[name])
+        for name, label in _FACTS.items()
+        if name in facts
+    ]
+    versions = [("inkling", __version__), ("python", facts.get("python", "not recorded"))]
+    versions += [(f"{name}, now", version(name)) for name in _LIBRARIES]
+    versions.insert(2, ("torch, in training", facts["torch"]))
+    template = Environment(autoescape=True).from_string(
+        files("inkling.inspect").joinpath("report.html").read_text("utf-8")
+    )
+    return template.render(
+        title=" / ".join(dict.fromkeys([asked.run.resolve().name, recipe.name])),
+        recipe=recipe,
+        steps=facts["steps"],
+        facts=shown,
+        command=facts.get("command", ""),
+        figures=[figure(name, path) for name, path in drawn.items()],
+        scores=scores_of(asked.run),
+        versions=versions,
+        settings=to_json(recipe),
+    )
+
+
+def write(asked: Asked, drawn: dict[str, Path], out: Path) -> Path:
+    """Write the page.
+
+    Raises:
+        UserError: it cannot be written there.
+    """
+    return write_whole(out, page(asked, drawn).encode())

@@ -1,0 +1,1 @@
+"""A recipe becomes modules, modules a file, and a file modules again."""

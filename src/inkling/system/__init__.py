@@ -1,0 +1,1 @@
+"""The machine: devices, files, caches, progress, several processes."""

@@ -1,0 +1,113 @@
+"""Every named recipe: its size, its JSON, three steps of it made small, a picture from it."""
+
+import numpy as np
+import pytest
+import torch
+from msgspec.structs import replace
+from PIL import Image
+
+from inkling.config.overrides import from_json, override, to_json
+from inkling.config.recipe import Data
+from inkling.config.recipes import ORIGINS, RECIPES, explained, small
+from inkling.config.recipes.reproductions import COLUMNS
+from inkling.models.build import network
+from inkling.runs.auto_recipe import resolve
+from inkling.sampling.pipeline import TextToImage
+from inkling.training.loop import fit
+
+STATED = {"coco-text": 114e6, "mnist-class-l1": 50e6}
+"""Parameters, where the source says how many."""
+COLOUR = ("cifar10", "celeba", "coco-text", "shapes", "shapes64")
+
+
+def parameters(recipe, text_width):
+    channels = 3 if recipe.name in COLOUR else 1
+    with torch.device("meta"):
+        built = network(recipe.net, channels, text_width)
+    return sum(p.numel() for p in built.parameters())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_builds_at_full_size_and_much_smaller(name):
+    recipe = RECIPES[name]
+    width = 512 if recipe.text.encoder == "frozen" else recipe.text.width
+    full = parameters(recipe, width)
+    assert full > 3e5
+    assert parameters(small(recipe), width) <= min(full, 2e6)
+    if name in STATED:
+        assert abs(full / STATED[name] - 1) < 0.05
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_small_recipes_are_recipes(name):
+    assert from_json(to_json(small(RECIPES[name]))) == small(RECIPES[name])
+    assert small(small(RECIPES[name])) == small(RECIPES[name])
+    assert small(RECIPES[name]).diffusion == RECIPES[name].diffusion
+
+
+def stand_in(recipe, folder):
+    """The recipe's data settings with pictures of the same form: digits, or a folder of noise."""
+    if recipe.data.name in ("mnist", "digits", "shapes"):
+        name = "shapes" if recipe.data.name == "shapes" else "digits"
+        return replace(recipe.data, name=name, validation=8)
+    rng = np.random.default_rng(0)
+    captioned = recipe.data.name == "coco"
+    grey = recipe.data.name == "quickdraw"
+    for row in range(12):
+        place = folder / ("." if captioned else ("zero", "one")[row % 2])
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (40, 40) if grey else (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{row}.png")
+        if captioned:
+            (place / f"{row}.txt").write_text(f"noise number {row}")
+    return replace(recipe.data, name="folder", path=str(folder), validation=2)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_takes_three_steps_when_small_and_draws(name, tmp_path, encoder):
+    trial = small(RECIPES[name])
+    trial = replace(trial, data=stand_in(trial, tmp_path / "data"))
+    settings = ["train.steps=3", "train.budget=0", "train.batch=8", "train.precision=float32"]
+    if trial.text.encoder == "frozen":
+        settings.append(f"text.model={encoder}")
+    *_, last = fit(override(trial, settings), device_name="cpu")
+    assert torch.isfinite(last.loss)
+    assert last.learner.skipped == 0
+    last.learner.save(tmp_path)
+    artist = TextToImage.load(tmp_path)
+    prompt = artist.classes[0] if artist.classes else ""
+    drawn = artist([prompt, ""], seeds=[0, 1], steps=2)
+    assert drawn.shape == (2, *artist.shape)
+
+
+def test_every_value_of_a_column_says_where_it_comes_from():
+    assert set(ORIGINS) == {recipe.name for recipe in COLUMNS}
+    for recipe in COLUMNS:
+        said = {setting: origin for setting, _, origin in explained(recipe)}
+        assert all(said.values())
+        assert said["train.steps"] != "inkling's default"
+        assert set(ORIGINS[recipe.name]) <= set(said), "an origin of a setting that does not exist"
+
+
+def test_a_trial_says_what_it_changed():
+    recipe = RECIPES["coco-text"]
+    said = {setting: origin for setting, _, origin in explained(small(recipe), recipe)}
+    assert said["net.widths"] == "changed for the trial"
+    assert said["diffusion.prediction"] == "as the source states"
+
+
+def test_the_column_recipes_are_what_their_names_resolve_to():
+    assert resolve("cifar10", []).train.steps == 350_000
+    assert resolve("cifar10", ["train.lr=0.5"], trial=True).train.lr == 0.5
+
+
+def test_one_sentence_a_class(tmp_path):
+    from inkling.models.build import read_pictures
+
+    pictures = read_pictures(Data(name="digits", caption="Drawing of {}"))
+    assert pictures.classes[3] == "Drawing of three"
+    assert len(pictures.sentences) == 11
+    assert all(
+        pictures.groups[group] == (pictures.classes[label],)
+        for group, label in zip(pictures.group[:50], pictures.labels[:50], strict=True)
+    )

@@ -1,0 +1,156 @@
+"""The doctor finds each planted fault, and nothing in a sound run."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from inkling.config.overrides import override
+from inkling.core.ema import Ema
+from inkling.inspect import doctor
+from inkling.inspect.doctor import examine
+from inkling.nets.unet import UNet
+from inkling.text.transformer import TransformerEncoder
+from inkling.training import state as learner
+from tests.cli.test_cli import SMALL, inkling
+
+SOUND = ["data.limit=40", "train.batch=8", "train.lr=3e-3"]
+
+
+def wrong(recipe):
+    return {finding.check for finding in examine(recipe, "cpu") if not finding.sound}
+
+
+@pytest.fixture
+def sound(tiny, monkeypatch):
+    monkeypatch.setattr(doctor, "_OVERFIT_STEPS", 60)
+    return override(tiny, SOUND)
+
+
+def with_pictures(monkeypatch, change):
+    """Let the pictures that are read be changed ones."""
+    honest = learner.read_pictures
+
+    def read(settings):
+        found = honest(settings)
+        return change(found)
+
+    monkeypatch.setattr(learner, "read_pictures", read)
+
+
+def test_a_sound_recipe_has_nothing_wrong(sound):
+    findings = list(examine(sound, "cpu"))
+    assert [finding.check for finding in findings if not finding.sound] == []
+    assert len(findings) == 13
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_sound_recipe_with_a_frozen_encoder_has_nothing_wrong(sound, encoder, pooled):
+    settings = [
+        "text.encoder=frozen",
+        f"text.model={encoder}",
+        f"text.pooled={pooled}",
+        "net.cross_attention=true",
+        "net.template=0",
+        "data.caption=Drawing of {}",
+        "train.lr=1e-2",
+    ]
+    assert wrong(override(sound, settings)) == set()
+
+
+def test_values_that_were_scaled_twice(sound, monkeypatch):
+    with_pictures(monkeypatch, lambda p: replace(p, images=p.images // 255))
+    assert "value range" in wrong(sound)
+
+
+def test_a_sigma_data_of_something_else(sound):
+    assert wrong(override(sound, ["diffusion.sigma_data=5"])) >= {"sigma_data"}
+
+
+def test_grey_pictures_as_colour(sound, monkeypatch):
+    with_pictures(monkeypatch, lambda p: replace(p, images=p.images.repeat(1, 3, 1, 1)))
+    assert wrong(sound) == {"channels"}
+
+
+def test_mirrored_digits(sound):
+    assert wrong(override(sound, ["data.mirror=true"])) == {"mirroring"}
+
+
+def test_a_noisiest_level_that_is_not_noise(sound):
+    short = ["diffusion.noise.options.sigma_max=2", "sample.grid.options.sigma_max=2"]
+    assert wrong(override(sound, short)) == {"noisiest level"}
+
+
+def test_a_drop_that_drops_more_than_it_says(sound, monkeypatch):
+    honest = doctor.draw
+
+    def draw(recipe, law, step, shape, place):
+        drawn = honest(recipe, law, step, shape, place)
+        dropped = torch.randn(recipe.train.batch) < recipe.train.caption_drop  # drops 54 %
+        return drawn._replace(dropped=dropped)
+
+    monkeypatch.setattr(doctor, "draw", draw)
+    assert wrong(sound) == {"caption drop"}
+
+
+def test_captions_that_all_read_like_none(sound, monkeypatch):
+    honest = TransformerEncoder.tokenize
+
+    def tokenize(self, captions, *, cut=False):
+        return honest(self, ["" for _ in captions], cut=cut)
+
+    monkeypatch.setattr(TransformerEncoder, "tokenize", tokenize)
+    assert wrong(sound) >= {"null condition", "prompt"}
+
+
+def test_an_average_that_takes_buffers_along(sound, monkeypatch):
+    class Greedy(Ema):
+        def __init__(self, parameters, **settings):
+            super().__init__([*parameters, torch.zeros(3)], **settings)
+
+    monkeypatch.setattr(learner, "Ema", Greedy)
+    assert wrong(sound) == {"weight average"}
+
+
+def test_a_text_encoder_that_gets_no_gradient(sound, monkeypatch):
+    honest = TransformerEncoder.forward
+
+    def forward(self, ids):
+        return type(honest(self, ids))(*(part.detach() for part in honest(self, ids)))
+
+    monkeypatch.setattr(TransformerEncoder, "forward", forward)
+    assert wrong(sound) == {"gradient to the text"}
+
+
+def test_a_network_that_ignores_the_prompt(sound, monkeypatch):
+    honest = UNet.forward
+
+    def forward(self, x, coordinate, cond):
+        return honest(self, x, coordinate, cond._replace(vector=0 * cond.vector))
+
+    monkeypatch.setattr(UNet, "forward", forward)
+    assert wrong(sound) >= {"prompt"}
+
+
+def test_a_learning_rate_with_which_nothing_is_learnt(sound):
+    slow = override(sound, ["train.lr=1e-9", "train.muon_lr=1e-9"])
+    assert wrong(slow) >= {"overfitting eight"}
+
+
+def test_a_disk_without_room(sound, monkeypatch):
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: usage)
+    assert wrong(sound) == {"disk"}
+
+
+def test_the_command_says_how_to_mend(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "_OVERFIT_STEPS", 60)
+    settings = [*SMALL, "--set", "train.lr=3e-3", "--set", "train.batch=8"]
+    out, _ = inkling("doctor", "digits", *settings)
+    assert out.strip().endswith("all is well")
+    out, _ = inkling("doctor", "digits", *settings, "--set", "data.mirror=true", code=1)
+    assert "WRONG mirroring" in out
+    assert "mend: data.mirror=false" in out
+    inkling("train", "digits", *settings, "--steps", 2, "--out", tmp_path / "run")
+    out, _ = inkling("doctor", tmp_path / "run", "--set", "train.steps=5")
+    assert "all is well" in out

@@ -1,0 +1,138 @@
+"""Every figure of a tiny run is drawn, and says what it cannot draw."""
+
+import re
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inkling.core.rng import ImageNoise
+from inkling.inspect.plots import PLOTS, Asked, plot
+from inkling.sampling.pipeline import TextToImage
+from inkling.visualize.prompt_figures import attention_maps, words_in
+from inkling.visualize.strips import TIMES, sigma_of, strip
+from tests.cli.test_cli import SMALL, inkling, refuses
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    cross = ["--set", "net.cross_attention=true", "--set", "train.checkpoint_every=8"]
+    inkling("train", "digits", "--out", out, *SMALL, *cross, "--steps", 20)
+    inkling("evaluate", out, "--n", 60, "--no-usefulness")
+    return out
+
+
+@pytest.mark.parametrize("kind", PLOTS)
+def test_every_figure_is_drawn_without_an_option(run, kind, tmp_path):
+    suffix = PLOTS[kind].suffix
+    asked = Asked([run], options={"steps": 4} if kind in ("nearest", "grid") else {})
+    out = plot(kind, asked, tmp_path / f"x{suffix}")
+    page = out if out.is_file() else sorted(out.glob("*.gif"))[0]
+    with Image.open(page) as opened:
+        assert min(opened.size) >= 50
+        assert getattr(opened, "n_frames", 1) == (40 if suffix == ".gif" else 1)
+        assert np.asarray(opened.convert("RGB")).std() > 5, "there is something on it"
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".mp4"])
+def test_animations_come_in_three_formats(run, suffix, tmp_path):
+    out = tmp_path / f"x{suffix}"
+    said, _ = inkling("plot", "animation", run, "--prompt", "three", "--steps", 6, "--out", out)
+    assert str(out) in said
+    assert out.stat().st_size > 500
+    if suffix == ".mp4":
+        import imageio_ffmpeg
+
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", out, "-f", "null", "-"]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        assert int(re.findall(r"frame= *(\d+)", told)[-1]) == 6 + 22
+    else:
+        with Image.open(out) as opened:
+            assert opened.n_frames == 6
+
+
+def test_strips_take_levels_in_every_unit(run, tmp_path):
+    times, sigmas = sigma_of(TIMES), sigma_of([80, 1, 0], "sigma")
+    assert times[0] > 150
+    assert times[-1] == 0
+    assert sigmas.tolist() == [80, 1, 0]
+    torch.testing.assert_close(
+        -2 * sigma_of([-4, 0, 4], "logsnr").log(), torch.tensor([-4.0, 0, 4]).double()
+    )
+    out = tmp_path / "x.png"
+    inkling("plot", "strip", run, "--levels", "20,1,0.1", "--unit", "sigma", "--out", out)
+    assert "no unit of noise levels 'db'" in refuses(
+        "plot", "strip", run, "--levels", "1,0", "--unit", "db"
+    )
+    assert "0 to 999" in refuses("plot", "strip", run, "--levels", "1000,0")
+    assert "takes numbers" in refuses("plot", "strip", run, "--levels", "high")
+
+
+def test_noise_between_seeds_is_standard_normal_and_ends_at_them():
+    shape = (1, 64, 64)
+    ends, middle = ImageNoise([3, 4]).draw(shape), ImageNoise([(3, 4, 0.5)]).draw(shape)
+    whole = ImageNoise([(3, 4, 0.0), (3, 4, 1.0)]).draw(shape)
+    torch.testing.assert_close(whole, ends, rtol=0, atol=1e-6)
+    assert middle.std().item() == pytest.approx(1, abs=0.03)
+    torch.testing.assert_close(middle[0], (ends[0] + ends[1]) / 2**0.5)
+
+
+def test_attention_is_a_share_of_every_place(run):
+    artist = TextToImage.load(run)
+    picture, words = attention_maps(artist, "a handwritten three")
+    assert [word for word, _ in words] == ["a", "handwritten", "three"]
+    total = torch.stack([places for _, places in words]).sum(0)
+    assert total.shape == picture.shape[-2:]
+    torch.testing.assert_close(total, torch.ones_like(total), rtol=0, atol=1e-3)
+
+
+def test_tokens_become_words():
+    assert words_in([" a", " hand", "written", " 3", ""]) == [
+        ("a", [0]),
+        ("handwritten", [1, 2]),
+        ("3", [3]),
+    ]
+
+
+def test_several_runs_share_their_curves_and_mistakes_are_one_sentence(run, tmp_path):
+    out = tmp_path / "curves.png"
+    inkling("plot", "curves", run, run, "--out", out)
+    assert out.exists()
+    assert "animation" in inkling("plot")[0]
+    assert "no figure 'stripe'" in refuses("plot", "stripe", run)
+    assert "name the run" in refuses("plot", "strip")
+    assert "no animation" in refuses("plot", "animation", run, "--out", tmp_path / "x.avi")
+
+
+def test_a_strip_may_be_long(run):
+    levels = [80 * 0.8**step for step in range(20)]
+    page = strip(TextToImage.load(run), ["three"], levels, "sigma")
+    assert page.size[0] > 20 * 64
+    assert page.size[1] < 2 * 80, "one row"
+
+
+def test_a_figure_that_cannot_be_written_is_one_sentence(run, tmp_path):
+    assert "cannot write" in refuses("plot", "curves", run, "--out", tmp_path / "x.foo")
+    (tmp_path / "file").write_text("")
+    assert "cannot write" in refuses("plot", "path", run, "--out", tmp_path / "file" / "x.png")
+
+
+@pytest.mark.parametrize("captions", ["true", "false"])
+def test_all_of_them_at_once_pass_over_what_cannot_be(tmp_path, captions):
+    out = tmp_path / "run"
+    (tmp_path / "bare").mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(40):
+        pixels = generator.integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "bare" / f"{number}.png")
+    name = tmp_path / "bare" if captions == "true" else "digits"
+    bare = ["--set", f"data.captions={captions}", "--set", "text.encoder=label"]
+    bare += ["--set", "data.validation=10"]
+    inkling("train", name, "--out", out, *SMALL, *bare, "--steps", 4)
+    said, warned = inkling("plot", "all", out, "--steps", 2)
+    assert len(said.splitlines()) >= 10
+    assert "no attention" in warned
+    assert "no confusion" in warned
