@@ -11,8 +11,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from inkling import RECIPES, TextToImage, fit
-from inkling.config.overrides import override
+from inkling import RECIPES, TextToImage, fit, override
 
 _SETTINGS = ["train.steps=50", "train.budget=0", "train.precision=float32", "train.previews=0"]
 _RUNS = {
@@ -36,7 +35,7 @@ def main() -> None:
         for progress in fit(override(recipe, [*_SETTINGS, *settings]), device_name="cpu"):
             losses.append(progress.loss.detach().double())
         with TemporaryDirectory() as folder:
-            progress.learner.save(folder)
+            progress.state.save(folder)
             pipeline = TextToImage.load(folder, "cpu")
         images = pipeline(_PROMPTS.get(name, ["seven", ""]), seeds=[3, 4], sampler="ddpm", steps=6)
         each = (torch.stack(losses), images)

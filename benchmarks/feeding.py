@@ -36,7 +36,7 @@ def feeding(pictures: Pictures, batch: int, times: int = 200) -> float:
     """Median seconds to draw a batch: order, wording, mirroring, pixels."""
     feed, wording = Feed(pictures, 0), torch.rand(batch)
     mirrored = wording < 0.5 if pictures.mirror else None
-    return seconds(lambda call: feed.batch(call * batch, batch, wording, mirrored), times)
+    return seconds(lambda call: feed.batch(call * batch, wording, mirrored), times)
 
 
 def step_time(data: Path) -> float:

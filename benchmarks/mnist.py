@@ -1,10 +1,10 @@
-"""How well does `inkling train mnist --budget 5m` draw? One run, scored by an independent judge.
+"""How well does `inkling train mnist --budget 5m` sample? One run, scored by an independent judge.
 
     python benchmarks/mnist.py --data FOLDER --out runs/benchmark
 
-Trains a judge on the real pictures (unless there is one), a model (unless there is one), then draws
-200 pictures a digit in each way and prints the table. Nothing is timed but the training, and
-nothing is asserted. A call is one evaluation of the network for one picture; guidance costs two.
+Trains a judge on the real pictures (unless there is one), a model (unless there is one), samples 200
+pictures a digit in each way and prints the table. Nothing is timed but the training, and nothing is
+asserted. A call is one evaluation of the network for one picture; guidance costs two.
 """
 
 import math
@@ -63,21 +63,21 @@ def main(
     steps: int,
 ) -> None:
     """Train, draw, judge, print."""
-    judge_path = judge_path or out.parent / "mnist-judge.safetensors"
+    judge_path = judge_path or out.parent / "judge-mnist"
     folder = [] if data is None else ["--data", data]
     if not judge_path.exists():
-        run_cli("judge", "mnist", *folder, "--out", judge_path)
+        run_cli("train", "judge-mnist", *folder, "--out", judge_path)
     if not (out / "model.safetensors").exists():
         settings = [part for assignment in assignments for part in ("--set", assignment)]
         arguments = ["train", "mnist", *folder, "--out", out, "--budget", budget, "--seed", seed]
         seconds = run_cli(*arguments, *settings)
         click.echo(f"\ntrained in {seconds:.1f} s of wall time, imports and all")
 
-    judge, artist = Judge.load(judge_path), TextToImage.load(out)
-    facts = artist.facts
+    judge, pipeline = Judge.load(judge_path), TextToImage.load(out)
+    card = pipeline.card
     click.echo(
-        f"{facts['steps']} steps, {facts['steps'] * artist.recipe.train.batch:,} pictures, "
-        f"{facts['seconds']:.0f} s on {facts['device']}, {facts['precision']}"
+        f"{card.steps} steps, {card.steps * pipeline.recipe.train.batch:,} pictures, "
+        f"{card.seconds:.0f} s on {card.device}, {card.precision}"
     )
     test, train = read("mnist", str(data), "test"), read("mnist", str(data), "train")
     reference, seen = judge.examine(test.pixels())
@@ -88,7 +88,7 @@ def main(
     floor = frechet(others, reference)
 
     click.echo(f"\n{EACH * 10:,} pictures a row, {EACH} a digit; accuracy with its 95 % interval")
-    click.echo(f"{'':34} {'calls':>5} {'asked digit':>14} {'Frechet':>8} {'x real':>7} "
+    click.echo(f"{'':34} {'calls':>5} {'prompt acc.':>14} {'Frechet':>8} {'x real':>7} "
                f"{'recall':>7} {'precision':>9}")  # fmt: skip
 
     def row(name: str, calls: int, found: Scores) -> None:
@@ -99,7 +99,7 @@ def main(
         )
 
     row("real training pictures", 0, score(others, verdicts, asked, reference, real))
-    plain = [name for name in artist.classes for _ in range(EACH)]
+    plain = [name for name in pipeline.classes for _ in range(EACH)]
     held_out = [
         train.held_out[digit][i % len(train.held_out[digit])]
         for digit in range(10)
@@ -111,7 +111,7 @@ def main(
         (f"guidance {scale:g}", plain, scale),
         ("held-out phrasings, guidance 1.5", held_out, 1.5),
     ):
-        images = artist(captions, seeds=range(len(captions)), steps=steps, scale=guidance)
+        images = pipeline(captions, seeds=range(len(captions)), steps=steps, scale=guidance)
         features, verdicts = judge.examine(images)
         calls = steps if guidance == 1 else 2 * steps
         row(name, calls, score(features, verdicts, asked, reference, real))

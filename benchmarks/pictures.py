@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from PIL import Image
 
-from inkling.inspect.plots import PLOTS, Asked, plot
+from inkling.inspect.plots import PLOTS, PlotRequest, plot
 from inkling.models.checkpoint import FILE
 
 _CROSS = ("net.cross_attention=true", "net.attention=false,true")
@@ -47,10 +47,10 @@ def main(data: Path, out: Path, into: Path | None) -> None:
     plain = trained(out / "mnist", data, "5m")
     cross = trained(out / "mnist-cross", data, "4m", _CROSS)
     run_cli("evaluate", plain, "--data", data, "--scale", 1, "--steps", 10)
-    asked = Asked([plain], data=data)
-    drawn = {kind: plot(kind, asked) for kind in PLOTS if kind not in _ELSEWHERE}
-    drawn["attention"] = plot("attention", Asked([cross], _WORDS, data=data))
-    drawn["animation"] = plot("animation", Asked([plain], ("three", "eight"), data=data))
+    request = PlotRequest([plain], data=data)
+    drawn = {kind: plot(kind, request) for kind in PLOTS if kind not in _ELSEWHERE}
+    drawn["attention"] = plot("attention", PlotRequest([cross], _WORDS, data=data))
+    drawn["animation"] = plot("animation", PlotRequest([plain], ("three", "eight"), data=data))
     for kind, path in drawn.items():
         click.echo(path)
         if into is not None and path.suffix == ".png":

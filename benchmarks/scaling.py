@@ -9,46 +9,47 @@ import torch.utils.flop_counter
 from rich.console import Console
 from rich.table import Table
 
-from inkling.config.recipe import Net
 from inkling.contracts import Cond
-from inkling.models.build import network
+from inkling.nets import UNetConfig
 
 SIZES = {
     "mnist recipe, 28": (
-        Net(widths=(32, 64), patch=2, positions=14, template=8, embedding=128),
+        UNetConfig(widths=(32, 64), patch=2, positions=14, template=8, embedding=128),
         1,
         28,
     ),
     "64, 3 levels": (
-        Net(widths=(64, 128, 256), blocks=(2, 2, 2), attention=(False, False, True)),
+        UNetConfig(widths=(64, 128, 256), blocks=(2, 2, 2), attention=(False, False, True)),
         3,
         64,
     ),
     "64, wide": (
-        Net(widths=(128, 256, 512), blocks=(2, 2, 2), attention=(False, False, True)),
+        UNetConfig(widths=(128, 256, 512), blocks=(2, 2, 2), attention=(False, False, True)),
         3,
         64,
     ),
     "128, wide": (
-        Net(widths=(128, 256, 512), blocks=(2, 2, 2), attention=(False, False, True)),
+        UNetConfig(widths=(128, 256, 512), blocks=(2, 2, 2), attention=(False, False, True)),
         3,
         128,
     ),
     "256, wide": (
-        Net(widths=(128, 256, 512, 512), blocks=(2,) * 4, attention=(False, False, True, True)),
+        UNetConfig(
+            widths=(128, 256, 512, 512), blocks=(2,) * 4, attention=(False, False, True, True)
+        ),
         3,
         256,
     ),
 }
 
 
-def counted(settings: Net, channels: int, side: int) -> tuple[float, float, float]:
+def counted(config: UNetConfig, channels: int, side: int) -> tuple[float, float, float]:
     """(parameters, multiply-adds of a forward pass, bytes of kept activations) for one picture.
 
     Counted by running the network on the meta device, where nothing is computed.
     """
     with torch.device("meta"):
-        net = network(settings, channels, 128)
+        net = config.build(channels, 128)
         x = torch.zeros(1, channels, side, side)
         cond = Cond(torch.zeros(1, 128), torch.zeros(1, 0, 128), torch.zeros(1, 0) > 0)
         kept = 0
@@ -74,8 +75,8 @@ def main(batch: int, tflops: float, bandwidth: float) -> None:
     columns = ("network", "parameters", "GFLOP a picture", "weights and states", "activations")
     for heading in (*columns, "step", "exchange", "of the step"):
         table.add_column(heading, justify="left" if heading == "network" else "right")
-    for name, (settings, channels, side) in SIZES.items():
-        parameters, macs, kept = counted(settings, channels, side)
+    for name, (config, channels, side) in SIZES.items():
+        parameters, macs, kept = counted(config, channels, side)
         step = 3 * 2 * macs * batch / (tflops * 1e12)
         exchange = 2 * 4 * parameters / (bandwidth * 1e9)  # a ring sends every gradient twice
         table.add_row(

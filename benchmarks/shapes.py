@@ -18,7 +18,7 @@ from inkling.config.recipes import RECIPES
 from inkling.data import Options, read
 from inkling.data.sets.shapes import Scene, held_out_pairs, scenes
 from inkling.evaluate.shapes import Faithfulness, faithfulness
-from inkling.runs.console import watch
+from inkling.runs.console import follow
 from inkling.runs.session import run
 
 HOLD_OUT = 0.1
@@ -57,7 +57,7 @@ def main(out: Path, budget: float, count: int) -> None:
         folder = out / name.replace(" ", "-").replace("%", "")
         if not (folder / "model.safetensors").exists():
             settings = [f"train.budget={budget}", f"data.hold_out={share}"]
-            watch(run(override(RECIPES["shapes"], settings), folder), folder)
+            follow(run(override(RECIPES["shapes"], settings), folder), folder)
         model = TextToImage.load(folder)
         for kind, held in (("seen combinations", False), ("held-out combinations", True)):
             asked = list(scenes(HOLD_OUT, held=held))

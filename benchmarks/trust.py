@@ -23,10 +23,9 @@ from inkling.config.overrides import override
 from inkling.config.recipe import Recipe
 from inkling.config.recipes import DIGITS, MNIST
 from inkling.models import checkpoint
-from inkling.models.checkpoint import FILE, states
+from inkling.models.checkpoint import FILE, checkpoints
 from inkling.runs.session import run
 from inkling.training.loop import fit
-from inkling.training.validation import validate
 
 TINY = [
     "net.widths=16,16",
@@ -67,7 +66,7 @@ def kills(out: Path, count: int) -> None:
                 process.kill()
                 done += 1
         partial += len(list(torn.rglob(".*.partial")))
-        for file in states(torn):
+        for file in checkpoints(torn):
             try:
                 checkpoint.read(file)
             except ValueError:
@@ -90,8 +89,8 @@ def long(out: Path, steps: int) -> None:
     recipe = override(DIGITS, settings)
     process, memory, times = psutil.Process(), [], []
     since, part = time.monotonic(), steps // 20
-    for report in run(recipe, out, device_name="cpu"):
-        step = report.progress.step
+    for update in run(recipe, out, device_name="cpu"):
+        step = update.progress.step
         if step % part == 0:
             memory.append(process.memory_info().rss / 1e6)
             times.append((time.monotonic() - since) / part * 1e3)
@@ -145,8 +144,8 @@ def eta(out: Path, data: Path, steps: int) -> None:
     shutil.rmtree(out, ignore_errors=True)
     recipe = override(MNIST, [f"train.steps={steps}", "train.budget=0", f"data.path={data}"])
     said = None
-    for report in run(recipe, out, device_name="cpu"):
-        progress = report.progress
+    for update in run(recipe, out, device_name="cpu"):
+        progress = update.progress
         if said is None and progress.seconds > 60:
             assert progress.eta is not None, "a step count is known from the start"
             said, since = progress.eta, time.monotonic()
@@ -158,8 +157,8 @@ def eta(out: Path, data: Path, steps: int) -> None:
 def _timed(recipe: Recipe, out: Path) -> float:
     """Seconds from the tenth step to the last."""
     begun = 0.0
-    for report in run(recipe, out, device_name="cpu"):
-        if report.progress.step == 10:
+    for update in run(recipe, out, device_name="cpu"):
+        if update.progress.step == 10:
             begun = time.monotonic()
     return time.monotonic() - begun
 
@@ -170,12 +169,12 @@ def _single_times(recipe: Recipe, out: Path) -> tuple[float, float]:
     for last in fit(override(recipe, ["train.steps=2"]), device_name="cpu"):  # noqa: B007
         pass
     assert last is not None
-    validate(last.learner)
+    last.state.validate()
     begun = time.monotonic()
-    validate(last.learner)
+    last.state.validate()
     held = time.monotonic() - begun
     begun = time.monotonic()
-    checkpoint.save(out / "state.safetensors", last.state())
+    checkpoint.save(out / "state.safetensors", last.state.training_checkpoint())
     return held, time.monotonic() - begun
 
 

@@ -11,7 +11,13 @@ import inkling
 
 HOUSE = Path(inkling.__file__).parent
 LAYERS = {
-    "the tuples and errors that everything shares": {"errors", "contracts", "settings"},
+    "the tuples and errors that everything shares": {
+        "errors",
+        "contracts",
+        "settings",
+        "pixels",
+        "lazy",
+    },
     "the machine": {"system"},
     "the parts: mathematics, networks, text, pictures": {"core", "nets", "text", "data"},
     "every setting, as values": {"config"},

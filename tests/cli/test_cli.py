@@ -59,7 +59,7 @@ def test_a_run_folder_holds_what_the_manual_says(run):
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [record["step"] for record in records] == [10, 12]
     assert {"loss", "lr", "images_per_second", "seconds", "grad_norm"} <= records[0].keys()
-    assert records[-1]["validation"] > 0
+    assert records[-1]["validation_loss"] > 0
     with Image.open(run / "samples" / "step-000012.png") as sheet:
         assert sheet.width > 300
 
@@ -172,7 +172,7 @@ def test_help_needs_no_torch():
         (["tarin", "digits"], "No such command 'tarin'"),
         (["recipes", "digit"], "did you mean 'digits'?"),
         (["sample", "nowhere", "seven"], "there is no checkpoint at nowhere"),
-        (["judge", "mnits", "--out", "j.safetensors"], "did you mean 'mnist'?"),
+        (["train", "judge-mnits", "--steps", "2"], "did you mean 'mnist'?"),
     ],
 )
 def test_mistakes_are_one_sentence_and_leave_nothing(arguments, says, tmp_path):
@@ -186,7 +186,7 @@ def test_mistakes_are_one_sentence_and_leave_nothing(arguments, says, tmp_path):
         (["--sampler", "eulr"], "error: there is no sampler 'eulr'"),
         (["--count", "0"], "0 is not in the range x>=1"),
         (["--steps", "0"], "0 is not in the range x>=1"),
-        (["--scale", "-1"], "scale is -1.0; it is 0 or more"),
+        (["--scale", "-1"], "scale=-1.0: Expected `float` >= 0"),
         (["--out", "x.gif"], "should end in .png (a sheet) or .npz (arrays)"),
         (["--prompts-file", "none.txt"], "cannot read prompts from none.txt"),
         (["x" * 10_000], "10000 characters"),

@@ -7,10 +7,9 @@ from msgspec.structs import replace
 from PIL import Image
 
 from inkling.config.overrides import from_json, override, to_json
-from inkling.config.recipe import Data
 from inkling.config.recipes import ORIGINS, RECIPES, explained, small
-from inkling.config.recipes.reproductions import COLUMNS
-from inkling.models.build import network
+from inkling.config.recipes.reproductions import REPRODUCTIONS
+from inkling.data import Data
 from inkling.runs.auto_recipe import resolve
 from inkling.sampling.pipeline import TextToImage
 from inkling.training.loop import fit
@@ -23,7 +22,7 @@ COLOUR = ("cifar10", "celeba", "coco-text", "shapes", "shapes64")
 def parameters(recipe, text_width):
     channels = 3 if recipe.name in COLOUR else 1
     with torch.device("meta"):
-        built = network(recipe.net, channels, text_width)
+        built = recipe.net.build(channels, text_width)
     return sum(p.numel() for p in built.parameters())
 
 
@@ -72,17 +71,17 @@ def test_it_takes_three_steps_when_small_and_draws(name, tmp_path, encoder):
         settings.append(f"text.model={encoder}")
     *_, last = fit(override(trial, settings), device_name="cpu")
     assert torch.isfinite(last.loss)
-    assert last.learner.skipped == 0
-    last.learner.save(tmp_path)
-    artist = TextToImage.load(tmp_path)
-    prompt = artist.classes[0] if artist.classes else ""
-    drawn = artist([prompt, ""], seeds=[0, 1], steps=2)
-    assert drawn.shape == (2, *artist.shape)
+    assert last.state.skipped == 0
+    last.state.save(tmp_path)
+    pipeline = TextToImage.load(tmp_path)
+    prompt = pipeline.classes[0] if pipeline.classes else ""
+    drawn = pipeline([prompt, ""], seeds=[0, 1], steps=2)
+    assert drawn.shape == (2, *pipeline.shape)
 
 
-def test_every_value_of_a_column_says_where_it_comes_from():
-    assert set(ORIGINS) == {recipe.name for recipe in COLUMNS}
-    for recipe in COLUMNS:
+def test_every_value_of_a_reproduction_says_where_it_comes_from():
+    assert set(ORIGINS) == {recipe.name for recipe in REPRODUCTIONS}
+    for recipe in REPRODUCTIONS:
         said = {setting: origin for setting, _, origin in explained(recipe)}
         assert all(said.values())
         assert said["train.steps"] != "inkling's default"
@@ -96,13 +95,13 @@ def test_a_trial_says_what_it_changed():
     assert said["diffusion.prediction"] == "as the source states"
 
 
-def test_the_column_recipes_are_what_their_names_resolve_to():
+def test_the_reproductions_are_what_their_names_resolve_to():
     assert resolve("cifar10", []).train.steps == 350_000
     assert resolve("cifar10", ["train.lr=0.5"], trial=True).train.lr == 0.5
 
 
 def test_one_sentence_a_class(tmp_path):
-    from inkling.models.build import read_pictures
+    from inkling.data import read_pictures
 
     pictures = read_pictures(Data(name="digits", caption="Drawing of {}"))
     assert pictures.classes[3] == "Drawing of three"

@@ -122,13 +122,13 @@ def posterior(x, sigma, aim, spread):
 @pytest.mark.parametrize("spread", [0.3, 1.0, 5.0])
 def test_a_reader_of_noise_guides_a_gaussian_to_its_posterior_mean(spread):
     plain = guidance.bind(model, cond(0.0))
-    guided = guidance.pulled(plain, near_behind_noise(0.7, spread), 1.0)(X, SIGMA)
+    guided = guidance.classifier_guidance(plain, near_behind_noise(0.7, spread), 1.0)(X, SIGMA)
     torch.testing.assert_close(guided, posterior(X, SIGMA, 0.7, spread))
 
 
 def test_the_gradient_through_the_network_moves_a_gaussian_by_the_known_amount():
     plain = guidance.bind(model, cond(0.0))
-    guided = guidance.pulled_through(plain, near(0.7, 2.0), 3.0)(X, SIGMA)
+    guided = guidance.dps_guidance(plain, near(0.7, 2.0), 3.0)(X, SIGMA)
     shrink = 0.25 / (0.25 + SIGMA**2)
     x0 = shrink * X
     torch.testing.assert_close(guided, x0 + 3 * SIGMA**2 * shrink * (0.7 - x0) / 4)
@@ -136,7 +136,7 @@ def test_the_gradient_through_the_network_moves_a_gaussian_by_the_known_amount()
 
 def test_inner_steps_add_up_instead_of_overwriting_each_other():
     plain = guidance.bind(model, cond(0.0))
-    inside = guidance.pulled_inside(plain, near(0.7, 2.0), 3.0, 0.5, steps=4, size=0.2)
+    inside = guidance.estimate_guidance(plain, near(0.7, 2.0), 3.0, 0.5, steps=4, size=0.2)
     rate = 0.2 * 3 * (SIGMA**2 * 0.25 / (SIGMA**2 + 0.25)) / 4
     x0 = plain(X, SIGMA)
     torch.testing.assert_close(inside(X, SIGMA), 0.7 + (x0 - 0.7) * (1 - rate) ** 4)
@@ -145,14 +145,14 @@ def test_inner_steps_add_up_instead_of_overwriting_each_other():
 def test_no_strength_is_the_bare_denoiser_and_nothing_keeps_a_graph():
     plain = guidance.bind(model, cond(0.0))
     likely = near(0.7, 1.0)
-    assert guidance.pulled(plain, likely, 0) is plain
-    assert guidance.pulled_through(plain, likely, 0) is plain
-    assert guidance.pulled_inside(plain, likely, 0, 0.5) is plain
+    assert guidance.classifier_guidance(plain, likely, 0) is plain
+    assert guidance.dps_guidance(plain, likely, 0) is plain
+    assert guidance.estimate_guidance(plain, likely, 0, 0.5) is plain
     with torch.no_grad():
         for guided in (
-            guidance.pulled(plain, likely, 1.0),
-            guidance.pulled_through(plain, likely, 1.0),
-            guidance.pulled_inside(plain, likely, 1.0, 0.5),
+            guidance.classifier_guidance(plain, likely, 1.0),
+            guidance.dps_guidance(plain, likely, 1.0),
+            guidance.estimate_guidance(plain, likely, 1.0, 0.5),
         ):
             assert not guided(X, SIGMA).requires_grad
 

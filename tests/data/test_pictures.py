@@ -45,17 +45,17 @@ def test_split_is_a_partition_from_the_seed(pictures):
 
 def test_an_epoch_visits_every_picture_once_in_an_order_of_its_own(pictures):
     feed = Feed(pictures, seed=0)
-    first, second = (feed.rows(epoch * 40, 40) for epoch in (0, 1))
+    first, second = (feed.visits(epoch * 40, 40) for epoch in (0, 1))
     assert sorted(first.tolist()) == list(range(40))
     assert sorted(second.tolist()) == list(range(40))
     assert first.tolist() != second.tolist()
-    assert Feed(pictures, seed=0).rows(40, 40).tolist() == second.tolist()
+    assert Feed(pictures, seed=0).visits(40, 40).tolist() == second.tolist()
 
 
 def test_batches_run_over_the_end_of_an_epoch(pictures):
     feed = Feed(pictures, seed=0)
-    whole = feed.rows(0, 80).tolist()
-    assert Feed(pictures, seed=0).rows(35, 12).tolist() == whole[35:47]
+    whole = feed.visits(0, 80).tolist()
+    assert Feed(pictures, seed=0).visits(35, 12).tolist() == whole[35:47]
 
 
 def test_captions_belong_to_their_pictures_and_all_wordings_come(pictures):
@@ -63,7 +63,7 @@ def test_captions_belong_to_their_pictures_and_all_wordings_come(pictures):
     seen = set()
     generator = torch.Generator().manual_seed(0)
     for step in range(200):
-        batch = feed.batch(step * 8, 8, torch.rand(8, generator=generator))
+        batch = feed.batch(step * 8, torch.rand(8, generator=generator))
         for row, label in zip(batch.captions.tolist(), batch.labels.tolist(), strict=True):
             assert pictures.sentences[row] in digit_sentences(label)
             seen.add(row)
@@ -72,14 +72,14 @@ def test_captions_belong_to_their_pictures_and_all_wordings_come(pictures):
 
 def test_the_largest_random_number_stays_inside_its_group(pictures):
     edge = torch.full((8,), float(np.nextafter(np.float32(1), np.float32(0))))
-    assert Feed(pictures, seed=0).batch(0, 8, edge).captions.min() > 0
+    assert Feed(pictures, seed=0).batch(0, edge).captions.min() > 0
 
 
 def test_mirroring_turns_the_chosen_pictures_but_none_whose_sentence_has_a_side(pictures):
     sided = replace(pictures, groups=(("a dog on the left",), *pictures.groups[1:]))
     wording, mirrored = torch.zeros(40), torch.arange(40) % 2 == 0
-    plain = Feed(sided, seed=0).batch(0, 40, wording)
-    turned = Feed(sided, seed=0).batch(0, 40, wording, mirrored)
+    plain = Feed(sided, seed=0).batch(0, wording)
+    turned = Feed(sided, seed=0).batch(0, wording, mirrored)
     for row in range(40):
         flips = mirrored[row] and turned.labels[row] != 0
         expected = plain.images[row].flip(-1) if flips else plain.images[row]

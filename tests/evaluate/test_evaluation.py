@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from inkling import data
-from inkling.config.recipe import Data
+from inkling.data import Data
 from inkling.errors import UserError
 from inkling.evaluate.draws import BATCH
 from inkling.evaluate.evaluation import Evaluation
@@ -31,7 +31,7 @@ def scores_of(run, features, count):
 
 @pytest.fixture(scope="module")
 def evaluated(run):
-    said, _ = inkling("evaluate", run, "--n", 300, "--no-usefulness")
+    said, _ = inkling("evaluate", run, "--n", 300, "--no-cas")
     return said
 
 
@@ -45,7 +45,7 @@ def test_every_score_has_an_interval_a_floor_and_its_terms(run, evaluated):
         "recall",
         "density",
         "coverage",
-        "asked class drawn",
+        "prompt accuracy",
         "Inception-score form",
         "bits per dimension",
     ]
@@ -53,7 +53,7 @@ def test_every_score_has_an_interval_a_floor_and_its_terms(run, evaluated):
         assert score.low <= score.value <= score.high
         assert score.name in evaluated
     floors = {score.name: score.floor for score in report.scores}
-    assert floors["asked class drawn"] > 0.9
+    assert floors["prompt accuracy"] > 0.9
     assert floors["Frechet distance"] < report.scores[1].value
     assert abs(floors["kernel distance"]) < report.scores[0].value
     for said in ("300 pictures", "digits test", "judge digits", "resize", "seeds 0 to 299"):
@@ -74,7 +74,7 @@ def test_drawn_pictures_are_used_again_and_gone_on_with(run, evaluated):
     assert len(images) == 2 * BATCH
     assert first.stat().st_mtime_ns == before
     np.testing.assert_array_equal(np.load(second), content)
-    other = Evaluation(run, 2 * BATCH, sampling=(None, 3, None))
+    other = Evaluation(run, 2 * BATCH, sampling={"steps": 3})
     next(other.draw())
     assert len(list((run / "evaluation").glob("drawn-*"))) == 2
 
@@ -122,7 +122,7 @@ def test_mistakes_are_one_sentence(run, tmp_path):
     assert "needs a model" in refuses("evaluate", run, "--features", "clip")
     assert "no checkpoint" in refuses("evaluate", tmp_path)
     assert "inkling[inception]" in refuses("evaluate", run, "--features", "inception", "--n", 20)
-    _, warned = inkling("evaluate", run, "--n", 100, "--no-usefulness")
+    _, warned = inkling("evaluate", run, "--n", 100, "--no-cas")
     assert "no Frechet distance: 100 drawn pictures for 128 features" in warned
     with pytest.raises(UserError, match="8x8 with 1 channels and real ones 9x8"):
         nearest(torch.zeros(2, 1, 8, 8), torch.zeros(2, 1, 8, 9))
@@ -136,7 +136,7 @@ def test_copies_are_caught_and_fresh_pictures_are_not():
     found = memory(nearest(copies, known), unseen)
     assert found.memorises
     assert found.copies > 0.95
-    assert "repeats training pictures" in found.says
+    assert "repeats training pictures" in found.summary
     honest = memory(nearest(fresh, known), unseen)
     assert not honest.memorises
     a_third = torch.cat([copies[:100], fresh[:200]])
@@ -182,12 +182,12 @@ def test_only_a_judge_of_these_classes_says_what_was_drawn(run, evaluated):
 
         def __call__(self, images):
             seen = super().__call__(images)
-            return seen._replace(shares=np.full((len(images), 1008), 1 / 1008))
+            return seen._replace(probabilities=np.full((len(images), 1008), 1 / 1008))
 
     stranger = Stranger()
     seen = stranger(images)
     names = [measure.name for measure in chosen.measures(images, seen, stranger)]
-    assert "asked class drawn" not in names
+    assert "prompt accuracy" not in names
     assert "Inception-score form" in names
     assert chosen.confusion(seen, stranger) is None
 

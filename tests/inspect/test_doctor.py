@@ -11,14 +11,14 @@ from inkling.inspect import doctor
 from inkling.inspect.doctor import examine
 from inkling.nets.unet import UNet
 from inkling.text.transformer import TransformerEncoder
-from inkling.training import state as learner
+from inkling.training import prepare
 from tests.cli.test_cli import SMALL, inkling
 
 SOUND = ["data.limit=40", "train.batch=8", "train.lr=3e-3"]
 
 
 def wrong(recipe):
-    return {finding.check for finding in examine(recipe, "cpu") if not finding.sound}
+    return {finding.check for finding in examine(recipe, "cpu") if not finding.ok}
 
 
 @pytest.fixture
@@ -29,18 +29,18 @@ def sound(tiny, monkeypatch):
 
 def with_pictures(monkeypatch, change):
     """Let the pictures that are read be changed ones."""
-    honest = learner.read_pictures
+    honest = prepare.read_pictures
 
     def read(settings):
         found = honest(settings)
         return change(found)
 
-    monkeypatch.setattr(learner, "read_pictures", read)
+    monkeypatch.setattr(prepare, "read_pictures", read)
 
 
 def test_a_sound_recipe_has_nothing_wrong(sound):
     findings = list(examine(sound, "cpu"))
-    assert [finding.check for finding in findings if not finding.sound] == []
+    assert [finding.check for finding in findings if not finding.ok] == []
     assert len(findings) == 13
 
 
@@ -82,14 +82,14 @@ def test_a_noisiest_level_that_is_not_noise(sound):
 
 
 def test_a_drop_that_drops_more_than_it_says(sound, monkeypatch):
-    honest = doctor.draw
+    honest = doctor.step_randomness
 
-    def draw(recipe, law, step, shape, place):
-        drawn = honest(recipe, law, step, shape, place)
+    def draw(recipe, schedule, step, shape, device):
+        drawn = honest(recipe, schedule, step, shape, device)
         dropped = torch.randn(recipe.train.batch) < recipe.train.caption_drop  # drops 54 %
         return drawn._replace(dropped=dropped)
 
-    monkeypatch.setattr(doctor, "draw", draw)
+    monkeypatch.setattr(doctor, "step_randomness", draw)
     assert wrong(sound) == {"caption drop"}
 
 
@@ -108,7 +108,7 @@ def test_an_average_that_takes_buffers_along(sound, monkeypatch):
         def __init__(self, parameters, **settings):
             super().__init__([*parameters, torch.zeros(3)], **settings)
 
-    monkeypatch.setattr(learner, "Ema", Greedy)
+    monkeypatch.setattr(prepare, "Ema", Greedy)
     assert wrong(sound) == {"weight average"}
 
 
@@ -147,10 +147,10 @@ def test_the_command_says_how_to_mend(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor, "_OVERFIT_STEPS", 60)
     settings = [*SMALL, "--set", "train.lr=3e-3", "--set", "train.batch=8"]
     out, _ = inkling("doctor", "digits", *settings)
-    assert out.strip().endswith("all is well")
+    assert out.strip().endswith("all checks passed")
     out, _ = inkling("doctor", "digits", *settings, "--set", "data.mirror=true", code=1)
     assert "WRONG mirroring" in out
-    assert "mend: data.mirror=false" in out
+    assert "fix: data.mirror=false" in out
     inkling("train", "digits", *settings, "--steps", 2, "--out", tmp_path / "run")
     out, _ = inkling("doctor", tmp_path / "run", "--set", "train.steps=5")
-    assert "all is well" in out
+    assert "all checks passed" in out

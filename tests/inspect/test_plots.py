@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from inkling.core.rng import ImageNoise
-from inkling.inspect.plots import PLOTS, Asked, plot
+from inkling.inspect.plots import PLOTS, PlotRequest, plot
 from inkling.sampling.pipeline import TextToImage
 from inkling.visualize.prompt_figures import attention_maps, words_in
 from inkling.visualize.strips import TIMES, sigma_of, strip
@@ -21,14 +21,14 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "tiny"
     cross = ["--set", "net.cross_attention=true", "--set", "train.checkpoint_every=8"]
     inkling("train", "digits", "--out", out, *SMALL, *cross, "--steps", 20)
-    inkling("evaluate", out, "--n", 60, "--no-usefulness")
+    inkling("evaluate", out, "--n", 60, "--no-cas")
     return out
 
 
 @pytest.mark.parametrize("kind", PLOTS)
 def test_every_figure_is_drawn_without_an_option(run, kind, tmp_path):
     suffix = PLOTS[kind].suffix
-    asked = Asked([run], options={"steps": 4} if kind in ("nearest", "grid") else {})
+    asked = PlotRequest([run], options={"steps": 4} if kind in ("nearest", "grid") else {})
     out = plot(kind, asked, tmp_path / f"x{suffix}")
     page = out if out.is_file() else sorted(out.glob("*.gif"))[0]
     with Image.open(page) as opened:
@@ -81,8 +81,8 @@ def test_noise_between_seeds_is_standard_normal_and_ends_at_them():
 
 
 def test_attention_is_a_share_of_every_place(run):
-    artist = TextToImage.load(run)
-    picture, words = attention_maps(artist, "a handwritten three")
+    pipeline = TextToImage.load(run)
+    picture, words = attention_maps(pipeline, "a handwritten three")
     assert [word for word, _ in words] == ["a", "handwritten", "three"]
     total = torch.stack([places for _, places in words]).sum(0)
     assert total.shape == picture.shape[-2:]

@@ -23,8 +23,9 @@ def records(count, **more):
             "skipped": 0,
         }
         if row % 5 == 0:
-            record |= {"validation": 1.1 / row, "low": 0.2, "bits": 3.0, "prompt": 0.0}
-            record |= {"levels": {"0.1": 1 / row, "2": 2 / row}}
+            record |= {"validation_loss": 1.1 / row, "low_noise_loss": 0.2}
+            record |= {"bits_per_dim": 3.0, "conditioning_gain": 0.0}
+            record |= {"loss_by_sigma": {"0.1": 1 / row, "2": 2 / row}}
         made.append(record | more)
     return made
 

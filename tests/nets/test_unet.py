@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from inkling.contracts import Cond
+from inkling.nets import UNet, UNetConfig
 from inkling.nets.blocks import attend
-from inkling.nets.unet import UNet
 
 NAMES = ("condition", "cross_attention", "patch", "positions", "template", "middle")
 SETTINGS = [
@@ -48,7 +48,7 @@ def build(channels=1, **settings):
         "embedding": 16,
         "head_width": 8,
     }
-    return UNet(channels, 6, **(fields | settings))
+    return UNet(channels, 6, UNetConfig(**(fields | settings)))
 
 
 def condition(batch, tokens=3):

@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 
 from inkling.config.overrides import from_json, to_json
-from inkling.config.recipe import Data
+from inkling.data import Data
 from inkling.data import DATASETS
 from inkling.errors import UserError
 from inkling.inspect import survey
-from inkling.runs import auto_recipe as suit
+from inkling.runs import auto_recipe
 from inkling.training.loop import fit
 from tests.conftest import TINY
 
@@ -38,18 +38,18 @@ def write(folder, size, mode, count=8, captions=False, classes=1):
 )
 def test_a_folder_trains_with_no_further_option(tmp_path, size, mode, kind, expected):
     folder = write(tmp_path / "own", size, mode, **kind)
-    recipe = suit.resolve(str(folder), QUICK)
+    recipe = auto_recipe.resolve(str(folder), QUICK)
     *_, last = fit(recipe, device_name="cpu")
-    learner = last.learner
-    shape = (learner.facts["channels"], *learner.facts["size"])
+    state = last.state
+    shape = (state.card.channels, *state.card.size)
     assert (shape, recipe.text.encoder, recipe.sample.scale) == expected
     assert recipe.name == "own"
-    assert from_json(to_json(learner.recipe)) == learner.recipe
+    assert from_json(to_json(state.recipe)) == state.recipe
 
 
 def test_settings_about_data_count_before_the_pictures_are_looked_at(tmp_path):
     folder = write(tmp_path / "own", (100, 60), "RGB", classes=2)
-    recipe = suit.resolve(str(folder), ["data.size=16", "data.captions=false", "train.lr=0.5"])
+    recipe = auto_recipe.resolve(str(folder), ["data.size=16", "data.captions=false", "train.lr=0.5"])
     assert recipe.net.patch == 1
     assert recipe.text.encoder == "label"
     assert recipe.train.lr == 0.5
@@ -57,14 +57,14 @@ def test_settings_about_data_count_before_the_pictures_are_looked_at(tmp_path):
 
 
 def test_targets_are_recipes_then_data_sets_then_places(tmp_path):
-    assert suit.located("mnist") == ("mnist", Data(name="mnist"))
-    assert suit.located("hub:some/set:small") == (
+    assert auto_recipe.find_target("mnist") == ("mnist", Data(name="mnist"))
+    assert auto_recipe.find_target("hub:some/set:small") == (
         "some-set-small",
         Data(name="hub", path="some/set:small"),
     )
-    assert suit.located(str(tmp_path))[1].name == "folder"
+    assert auto_recipe.find_target(str(tmp_path))[1].name == "folder"
     with pytest.raises(UserError, match=r"did you mean 'cifar10'.*or name a folder of pictures"):
-        suit.located("cifar1")
+        auto_recipe.find_target("cifar1")
 
 
 def test_every_data_set_has_a_size_or_chooses_one():
@@ -76,7 +76,7 @@ def test_every_data_set_has_a_size_or_chooses_one():
 def test_the_survey_says_what_the_program_sees(tmp_path):
     folder = write(tmp_path / "own", (30, 20), "RGB", 9, classes=3)
     Image.new("RGB", (40, 20)).save(folder / "class 0" / "wide.png")
-    _, _, pictures = suit.read_target(str(folder), [])
+    _, _, pictures = auto_recipe.read_target(str(folder), [])
     said = "\n".join(survey.lines(pictures))
     assert "pictures    10" in said
     assert "20x20, colour, made from 2 sizes with sides of 20 to 40; the commonest is 30x20" in said
@@ -88,9 +88,9 @@ def test_the_survey_says_what_the_program_sees(tmp_path):
 
 def test_the_contact_sheet_shows_captions_below_pictures(tmp_path):
     folder = write(tmp_path / "own", (16, 16), "L", 7, captions=True)
-    _, _, pictures = suit.read_target(str(folder), [])
+    _, _, pictures = auto_recipe.read_target(str(folder), [])
     sheet = np.asarray(survey.contact_sheet(pictures))
     assert sheet.shape[0] > 2 * 144
-    bare = suit.read_target(str(folder), ["data.captions=false"])[2]
+    bare = auto_recipe.read_target(str(folder), ["data.captions=false"])[2]
     assert survey.contact_sheet(bare).height < sheet.shape[0]
     assert "an unconditional model" in "\n".join(survey.lines(bare))

@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 from inkling.config.overrides import override
 from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
-from inkling.models.checkpoint import states
-from inkling.runs import run_folder as folder
-from inkling.runs.session import Brake, run
-from inkling.training.gradient_step import Work
+from inkling.models.checkpoint import checkpoints
+from inkling.runs import run_folder
+from inkling.runs.session import StopFlag, run
+from inkling.training import loop
 from inkling.training.loop import fit
-from inkling.training.state import Learner
+from inkling.training.state import TrainState
 from tests.conftest import TINY
 from tests.cli.test_cli import SMALL, inkling, refuses
 
@@ -29,12 +29,12 @@ LONG = ["train.steps=30", "train.checkpoint_every=5", "train.batch=8", "train.ac
 
 
 def drive(recipe, out, *, resume=None, stop_at=None):
-    """The last report of a run that is stopped after a step, or left to its end."""
-    brake = Brake()
-    for report in run(recipe, out, device_name="cpu", resume=resume, brake=brake):
-        if report.progress.step == stop_at:
-            brake.pull()
-    return report
+    """The last update of a run that is stopped after a step, or left to its end."""
+    flag = StopFlag()
+    for update in run(recipe, out, device_name="cpu", resume=resume, flag=flag):
+        if update.progress.step == stop_at:
+            flag.raise_flag()
+    return update
 
 
 def same(one, other):
@@ -50,30 +50,30 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tiny, tmp_path, stop
     settings = [f"train.optimiser={optimiser}", "data.limit=8", "net.dropout=0.2"]
     recipe = override(tiny, [*LONG, *settings])
     drive(recipe, tmp_path / "whole")
-    report = drive(recipe, tmp_path / "torn", stop_at=stop - 1)
-    assert report.stopped == (stop > 1)
-    stored = folder.newest(tmp_path / "torn")
+    update = drive(recipe, tmp_path / "torn", stop_at=stop - 1)
+    assert update.stopped == (stop > 1)
+    stored = run_folder.newest(tmp_path / "torn")
     if stop > 1:
         assert stored.progress["step"] == stop
-        report = drive(stored.recipe, tmp_path / "torn", resume=stored)
-    assert report.progress.step == 30
+        update = drive(stored.recipe, tmp_path / "torn", resume=stored)
+    assert update.progress.step == 30
     whole, torn = (tmp_path / name / checkpoint.FILE for name in ("whole", "torn"))
     assert same(whole, torn)
-    steps = [r["step"] for r in folder.read_metrics(tmp_path / "torn")]
+    steps = [r["step"] for r in run_folder.read_metrics(tmp_path / "torn")]
     assert steps == sorted(set(steps)) == [10, 20, 30]
 
 
 def test_the_last_states_are_kept_and_the_best_model(tiny, tmp_path):
     recipe = override(tiny, [*LONG, "train.keep=3", "train.previews=3"])
     drive(recipe, tmp_path / "a")
-    assert [file.stem for file in states(tmp_path / "a")] == [
+    assert [file.stem for file in checkpoints(tmp_path / "a")] == [
         "step-00000025",
         "step-00000020",
         "step-00000015",
     ]
-    validations = [r["validation"] for r in folder.read_metrics(tmp_path / "a") if "low" in r]
-    best = checkpoint.read(tmp_path / "a" / folder.BEST)
-    assert best.facts["steps"] == 10 * (1 + validations.index(min(validations)))
+    validations = [r["validation_loss"] for r in run_folder.read_metrics(tmp_path / "a") if "validation_loss" in r]
+    best = checkpoint.read(tmp_path / "a" / run_folder.BEST)
+    assert best.card.steps == 10 * (1 + validations.index(min(validations)))
 
 
 def test_a_running_run_can_be_drawn_with(tiny, tmp_path):
@@ -84,15 +84,15 @@ def test_a_running_run_can_be_drawn_with(tiny, tmp_path):
 
 def test_a_budget_goes_on_where_it_stopped(tiny, tmp_path):
     recipe = override(tiny, ["train.steps=0", "train.budget=6", "train.checkpoint_every=5"])
-    report = drive(recipe, tmp_path / "a", stop_at=15)
-    assert report.stopped
-    total, spent = report.progress.total, report.progress.seconds
+    update = drive(recipe, tmp_path / "a", stop_at=15)
+    assert update.stopped
+    total, spent = update.progress.total, update.progress.seconds
     time.sleep(1.5)  # what passes between is no part of the budget
-    stored = folder.newest(tmp_path / "a")
-    report = drive(stored.recipe, tmp_path / "a", resume=stored)
-    assert report.progress.seconds > spent
-    assert report.progress.step == report.progress.total
-    assert total is None or report.progress.total == pytest.approx(total, rel=0.5)
+    stored = run_folder.newest(tmp_path / "a")
+    update = drive(stored.recipe, tmp_path / "a", resume=stored)
+    assert update.progress.seconds > spent
+    assert update.progress.step == update.progress.total
+    assert total is None or update.progress.total == pytest.approx(total, rel=0.5)
 
 
 # Files
@@ -105,7 +105,7 @@ def stopped(tmp_path_factory):
 
     out = tmp_path_factory.mktemp("stopped") / "run"
     drive(override(DIGITS, [*TINY, *LONG]), out, stop_at=21)
-    assert [file.stem[-2:] for file in states(out)] == ["22", "20"]
+    assert [file.stem[-2:] for file in checkpoints(out)] == ["22", "20"]
     return out
 
 
@@ -117,44 +117,44 @@ def copied(stopped, tmp_path):
 @pytest.mark.parametrize("share", [0.0001, 0.01, 0.3, 0.6, 0.9, 0.9999])
 def test_a_flipped_bit_is_found_and_the_state_before_is_taken(stopped, tmp_path, share):
     out = copied(stopped, tmp_path)
-    latest, before = states(out)
+    latest, before = checkpoints(out)
     raw = bytearray(latest.read_bytes())
     raw[int(share * len(raw))] ^= 4
     latest.write_bytes(raw)
     with pytest.warns(UserNote, match=rf"damaged.*going on from {before.name}"):
-        assert folder.newest(out).progress["step"] == 20
+        assert run_folder.newest(out).progress["step"] == 20
 
 
 def test_a_torn_state_is_passed_over_and_none_at_all_is_one_sentence(stopped, tmp_path):
     out = copied(stopped, tmp_path)
-    latest, before = states(out)
+    latest, before = checkpoints(out)
     latest.write_bytes(latest.read_bytes()[:1000])
     with pytest.warns(UserNote, match="going on from"):
-        assert folder.newest(out).progress["step"] == 20
+        assert run_folder.newest(out).progress["step"] == 20
     before.write_bytes(b"")
-    with pytest.raises(UserError, match=r"no training state in .* can be read"):
-        folder.newest(out)
+    with pytest.raises(UserError, match=r"no training checkpoint in .* can be read"):
+        run_folder.newest(out)
 
 
 def test_a_full_disk_leaves_the_last_good_state(stopped, tmp_path, monkeypatch):
     out = copied(stopped, tmp_path)
-    before = {file: file.read_bytes() for file in states(out)}
+    before = {file: file.read_bytes() for file in checkpoints(out)}
 
     def full(tensors, path, metadata):
         path.write_bytes(b"half of it")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("inkling.models.checkpoint.save_file", full)
-    stored = folder.newest(out)
+    stored = run_folder.newest(out)
     with pytest.raises(UserError, match=r"cannot write .*No space left on device.*as it was"):
         drive(stored.recipe, out, resume=stored)
-    assert {file: file.read_bytes() for file in states(out)} == before
+    assert {file: file.read_bytes() for file in checkpoints(out)} == before
     assert not list(out.rglob("*.partial"))
 
 
 def test_a_write_that_lies_is_found_before_the_old_state_goes(stopped, tmp_path, monkeypatch):
     out = copied(stopped, tmp_path)
-    names = [file.name for file in states(out)]
+    names = [file.name for file in checkpoints(out)]
     honest = checkpoint.save_file
 
     def lying(tensors, path, metadata):
@@ -164,14 +164,14 @@ def test_a_write_that_lies_is_found_before_the_old_state_goes(stopped, tmp_path,
         path.write_bytes(raw)
 
     monkeypatch.setattr("inkling.models.checkpoint.save_file", lying)
-    stored = folder.newest(out)
+    stored = run_folder.newest(out)
     with pytest.raises(UserError, match="damaged"):
         drive(stored.recipe, out, resume=stored)
-    assert [file.name for file in states(out)] == names
+    assert [file.name for file in checkpoints(out)] == names
 
 
 def test_states_hold_no_code(stopped):
-    for file in states(stopped):
+    for file in checkpoints(stopped):
         stored = checkpoint.read(file)
         assert any(name.startswith("optimiser.0.") for name in stored.tensors)
         assert json.loads(json.dumps(stored.progress)) == stored.progress
@@ -182,31 +182,31 @@ def test_states_hold_no_code(stopped):
 
 def poisoned(monkeypatch, steps):
     """Make the loss of these steps not finite."""
-    honest = Work.gradients
+    honest = loop.accumulate_gradients
 
-    def gradients(self, step, share=0.0):
-        loss = honest(self, step)
-        if step in steps:
-            for p in self.model.parameters():
+    def gradients(state):
+        loss = honest(state)
+        if state.step in steps:
+            for p in state.model.parameters():
                 if p.grad is not None:
                     p.grad.fill_(float("nan"))
             return loss * float("nan")
         return loss
 
-    monkeypatch.setattr(Work, "gradients", gradients)
+    monkeypatch.setattr(loop, "accumulate_gradients", gradients)
 
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(tiny, monkeypatch):
     poisoned(monkeypatch, {2})
     seen = []
     for progress in fit(tiny, device_name="cpu"):
-        weights = torch.cat([p.detach().flatten() for p in progress.learner.model.parameters()])
-        seen.append((weights.clone(), progress.learner.skipped))
+        weights = torch.cat([p.detach().flatten() for p in progress.state.model.parameters()])
+        seen.append((weights.clone(), progress.state.skipped))
     assert [skipped for _, skipped in seen] == [0, 0, 1, 1]
     assert torch.equal(seen[1][0], seen[2][0])
     assert not torch.equal(seen[2][0], seen[3][0])
     assert all(torch.isfinite(weights).all() for weights, _ in seen)
-    assert all(torch.isfinite(a).all() for a in progress.learner.ema.average)
+    assert all(torch.isfinite(a).all() for a in progress.state.ema.average)
 
 
 def test_many_such_steps_in_a_row_stop_the_run_with_advice(tiny, tmp_path, monkeypatch):
@@ -214,8 +214,8 @@ def test_many_such_steps_in_a_row_stop_the_run_with_advice(tiny, tmp_path, monke
     recipe = override(tiny, [*LONG, "train.most_skipped=4"])
     with pytest.raises(UserError, match=r"not finite in 4 steps in a row, up to step 16.*train.lr"):
         drive(recipe, tmp_path / "a")
-    assert folder.newest(tmp_path / "a").progress["step"] == 15
-    assert all(torch.isfinite(t).all() for t in load_file(next(states(tmp_path / "a"))).values())
+    assert run_folder.newest(tmp_path / "a").progress["step"] == 15
+    assert all(torch.isfinite(t).all() for t in load_file(next(checkpoints(tmp_path / "a"))).values())
 
 
 # The command line
@@ -226,7 +226,7 @@ def test_resume_on_the_command_line(tmp_path):
     arguments = ("train", "digits", "--out", out, *SMALL, "--steps", 12)
     settings = ("--set", "train.checkpoint_every=4")
     _, error = inkling(*arguments, *settings, "--resume")
-    assert "no saved state: starting afresh" in error
+    assert "no checkpoint: starting afresh" in error
     before = load_file(out / "model.safetensors")
     assert "finished" in inkling(*arguments, *settings, "--resume")[0]
     assert "already holds a run" in refuses(*arguments)
@@ -244,9 +244,9 @@ def test_a_run_killed_while_it_wrote_its_first_state_starts_afresh(tiny, tmp_pat
     (out / "checkpoints").mkdir(parents=True)
     for name in ("recipe.json", "metrics.jsonl", "checkpoints/.step-00000003.safetensors.partial"):
         (out / name).write_text("half of i")
-    assert folder.to_resume(out, []) is None
+    assert run_folder.to_resume(out, []) is None
     drive(tiny, out)
-    assert checkpoint.read(out / checkpoint.FILE).facts["steps"] == 4
+    assert checkpoint.read(out / checkpoint.FILE).card.steps == 4
     assert not list(out.rglob("*.partial"))
 
 
@@ -274,10 +274,10 @@ def test_a_signal_saves_says_how_to_go_on_and_ends_within_five_seconds(tmp_path,
     _, error = process.communicate(timeout=20)
     assert time.monotonic() - begun < 5
     assert process.returncode == 128 + number
-    assert "the state is saved; go on with" in error
+    assert "the checkpoint is saved; go on with" in error
     assert f"inkling train digits --out {tmp_path / 'run'} --resume" in error
     assert "Traceback" not in error
-    assert folder.newest(tmp_path / "run").progress["step"] > 20
+    assert run_folder.newest(tmp_path / "run").progress["step"] > 20
 
 
 @pytest.mark.slow
@@ -298,7 +298,7 @@ def test_killed_at_random_the_run_ends_with_the_same_bits(tmp_path):
             except subprocess.TimeoutExpired:
                 process.kill()
                 kills += 1
-        for file in states(tmp_path / "torn"):
+        for file in checkpoints(tmp_path / "torn"):
             checkpoint.read(file)  # none is ever unreadable
     assert kills
     assert same(*(tmp_path / name / checkpoint.FILE for name in ("whole", "torn")))
@@ -306,17 +306,18 @@ def test_killed_at_random_the_run_ends_with_the_same_bits(tmp_path):
 
 def test_changed_data_are_not_resumed_on(tiny, tmp_path):
     drive(override(tiny, [*LONG, "data.limit=9"]), tmp_path / "a", stop_at=8)
-    stored = folder.newest(tmp_path / "a")
+    stored = run_folder.newest(tmp_path / "a")
     other = override(stored.recipe, ["data.limit=10"])
     with pytest.raises(UserError, match="was training on 58 pictures, and now there are 68"):
         drive(other, tmp_path / "a", resume=stored)
 
 
-def test_a_learner_says_what_it_needs(tiny):
+def test_a_state_says_what_it_needs(tiny):
     *_, last = fit(tiny, device_name="cpu")
-    assert isinstance(last.learner, Learner)
-    assert last.state().progress["step"] == 4
-    assert last.state().progress["pace"]["total"] == 4
+    assert isinstance(last.state, TrainState)
+    progress = last.state.training_checkpoint().progress
+    assert progress["step"] == 4
+    assert progress["budget"]["total"] == 4
 
 
 def test_metrics_are_sent_on_to_tensorboard(tiny, tmp_path):
@@ -325,9 +326,9 @@ def test_metrics_are_sent_on_to_tensorboard(tiny, tmp_path):
     events = reading.EventAccumulator(str(next((tmp_path / "a" / "tensorboard").iterdir())))
     events.Reload()
     sent = {event.step: event.value for event in events.Scalars("loss")}
-    logged = {r["step"]: r["loss"] for r in folder.read_metrics(tmp_path / "a")}
+    logged = {r["step"]: r["loss"] for r in run_folder.read_metrics(tmp_path / "a")}
     assert sent == pytest.approx(logged)
-    assert any(tag.startswith("levels/") for tag in events.Tags()["scalars"])
+    assert any(tag.startswith("loss_by_sigma/") for tag in events.Tags()["scalars"])
 
 
 def test_a_tracker_that_is_not_installed_is_one_sentence(tiny, tmp_path):
@@ -343,11 +344,11 @@ def test_pictures_that_vanish_during_training_are_not_missed(tiny, tmp_path, mon
     for row in range(40):
         Image.effect_noise((8, 8), 60).save(tmp_path / "pictures" / f"{row}.png")
     settings = ["data.name=folder", f"data.path={tmp_path / 'pictures'}", "data.validation=8"]
-    for report in run(override(tiny, [*LONG, *settings]), tmp_path / "a", device_name="cpu"):
-        if report.progress.step == 3:
+    for update in run(override(tiny, [*LONG, *settings]), tmp_path / "a", device_name="cpu"):
+        if update.progress.step == 3:
             shutil.rmtree(tmp_path / "pictures")
             shutil.rmtree(tmp_path / "cache")
-    assert report.progress.step == 30
+    assert update.progress.step == 30
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tiny, tmp_path):
@@ -377,7 +378,7 @@ def test_a_disk_that_fills_up_ends_the_run_with_a_sentence_and_it_goes_on(small_
     said = refuses(*arguments, *settings)
     assert "No space left on device" in said
     assert "Make room" in said
-    stored = folder.newest(out)
+    stored = run_folder.newest(out)
     assert stored.progress["step"] % 2 == 0
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     _, error = inkling(*arguments, *settings, "--resume")

@@ -6,8 +6,8 @@ import torch
 from inkling.config.overrides import override
 from inkling.errors import UserError
 from inkling.models import checkpoint
-from inkling.runs import run_folder as folder
-from inkling.training import posthoc_ema as posthoc
+from inkling.runs import run_folder
+from inkling.training import posthoc_ema
 from tests.cli.test_cli import inkling
 from tests.runs.test_resume import drive
 
@@ -19,10 +19,10 @@ def test_a_length_that_was_trained_with_comes_back(tiny, tmp_path):
     drive(override(tiny, KEPT), out)
     assert len(list((out / "averages").iterdir())) == 6
     trained = checkpoint.read(out / checkpoint.FILE).part("ema")
-    again = posthoc.reconstruct(out, 0.1).part("ema")
+    again = posthoc_ema.reconstruct(out, 0.1).part("ema")
     for name, tensor in trained.items():
         torch.testing.assert_close(again[name], tensor, rtol=2e-3, atol=2e-3)
-    longer = posthoc.reconstruct(out, 0.2).part("ema")
+    longer = posthoc_ema.reconstruct(out, 0.2).part("ema")
     assert any((longer[name] - trained[name]).abs().max() > 1e-3 for name in trained)
 
 
@@ -30,7 +30,7 @@ def test_a_resumed_run_keeps_its_short_averages(tiny, tmp_path):
     recipe = override(tiny, KEPT)
     drive(recipe, tmp_path / "whole")
     drive(recipe, tmp_path / "torn", stop_at=9)
-    drive(recipe, tmp_path / "torn", resume=folder.newest(tmp_path / "torn"))
+    drive(recipe, tmp_path / "torn", resume=run_folder.newest(tmp_path / "torn"))
     for file in sorted((tmp_path / "whole" / "averages").iterdir()):
         twin = tmp_path / "torn" / "averages" / file.name
         one, other = checkpoint.read(file), checkpoint.read(twin)
@@ -41,16 +41,16 @@ def test_the_command_sweeps_and_writes_a_model(tiny, tmp_path):
     out = tmp_path / "run"
     drive(override(tiny, KEPT), out)
     said, _ = inkling("ema", out, "--sweep")
-    assert said.count("held out") == len(posthoc.SWEEP)
+    assert said.count("held out") == len(posthoc_ema.SWEEP)
     file = said.split()[-1]
     inkling("sample", file, "seven", "--count", 1, "--out", tmp_path / "x.png")
     inkling("ema", out, "--length", 0.12)
-    assert checkpoint.read(out / "ema-0.120.safetensors").facts["ema_width"] == 0.12
+    assert checkpoint.read(out / "ema-0.120.safetensors").card.ema_width == 0.12
 
 
 def test_lengths_and_runs_that_cannot_be_are_one_sentence(tiny, tmp_path):
     drive(tiny, tmp_path / "bare")
-    with pytest.raises(UserError, match="holds no stored averages"):
-        posthoc.reconstruct(tmp_path / "bare", 0.1)
-    with pytest.raises(UserError, match="is no share of training"):
-        posthoc.reconstruct(tmp_path / "bare", 0.9)
+    with pytest.raises(UserError, match="holds no stored EMAs"):
+        posthoc_ema.reconstruct(tmp_path / "bare", 0.1)
+    with pytest.raises(UserError, match="is no fraction of training"):
+        posthoc_ema.reconstruct(tmp_path / "bare", 0.9)

@@ -6,10 +6,12 @@ import torch
 from inkling.config.overrides import override
 from inkling.config.recipes import RECIPES
 from inkling.errors import UserError
-from inkling.models.build import schedule
-from inkling.training.budget import Pace, boundaries, mean_cost, relative_costs, size_at
-from inkling.training.gradient_step import draw, shrunk
+from inkling.models.build import noise_schedule
+from inkling.training.budget import StepBudget
+from inkling.training.denoising import DenoisingObjective, resized, step_randomness
 from inkling.training.loop import fit
+from inkling.training.objective import GradientStep
+from inkling.training.progressive import boundaries, mean_cost, relative_costs, size_at
 
 
 def test_every_size_gets_the_same_time():
@@ -38,7 +40,7 @@ def test_a_budget_counts_on_steps_that_become_dearer(tiny):
     recipe = override(
         tiny, ["train.steps=0", "train.budget=100", "train.sizes=2,8", "train.previews=0"]
     )
-    measuring = Pace(recipe, 0.0)
+    measuring = StepBudget(recipe.train, 0.0)
     step, clock = 0, 0.0
     while not measuring.measure(step, clock, clock):
         step, clock = step + 1, clock + 0.01
@@ -51,50 +53,52 @@ def test_a_budget_counts_on_steps_that_become_dearer(tiny):
 
 
 def test_without_sizes_nothing_is_counted_otherwise(tiny):
-    measuring = Pace(override(tiny, ["train.steps=100", "train.previews=0"]), 0.0)
+    measuring = StepBudget(override(tiny, ["train.steps=100", "train.previews=0"]).train, 0.0)
     assert measuring.eta(25, 50.0) == pytest.approx(150)
 
 
 def test_pictures_are_averaged_over_areas_and_keep_their_shape():
     x = torch.randn(2, 3, 8, 12)
-    half = shrunk(x, 6)
+    half = resized(x, 6)
     assert half.shape == (2, 3, 4, 6)
     torch.testing.assert_close(half[0, 0, 0, 0], x[0, 0, :2, :2].mean())
-    assert shrunk(x, 12) is x
-    assert shrunk(x, None) is x
+    assert resized(x, 12) is x
+    assert resized(x, None) is x
 
 
 def test_noise_levels_widen_around_the_middle_and_end_up_as_ever():
     plain = RECIPES["mnist"]
     recipe = override(plain, ["train.widen=0.4"])
-    law, shape = schedule(recipe.diffusion.noise), torch.Size([1, 2, 2])
+    schedule = noise_schedule(recipe.diffusion.noise)
 
-    def spread(share):
-        levels = torch.cat(
-            [draw(recipe, law, step, shape, "cpu", share).sigma for step in range(9)]
-        )
+    def draws(recipe, step, fraction=0.0):
+        rows = slice(0, recipe.train.batch)
+        wanted = GradientStep(step, fraction, recipe.train.batch, rows)
+        return step_randomness(recipe, schedule, wanted, (1, 2, 2), "cpu")
+
+    def spread(fraction):
+        levels = torch.cat([draws(recipe, step, fraction).sigma for step in range(9)])
         return float(levels.log().std()), float(levels.log().median())
 
-    widths = [spread(share)[0] for share in (0.0, 0.2, 0.4)]
+    widths = [spread(fraction)[0] for fraction in (0.0, 0.2, 0.4)]
     assert widths == sorted(widths)
     assert widths[0] < 0.15 * widths[2]
-    middles = [spread(share)[1] for share in (0.0, 0.2, 0.4)]
+    middles = [spread(fraction)[1] for fraction in (0.0, 0.2, 0.4)]
     assert middles == pytest.approx([middles[2]] * 3, abs=0.1)
-    same = draw(plain, law, 3, shape, "cpu")
-    for ours, theirs in zip(draw(recipe, law, 3, shape, "cpu", 0.4), same, strict=True):
+    for ours, theirs in zip(draws(recipe, 3, 0.4), draws(plain, 3), strict=True):
         assert torch.equal(ours, theirs)
 
 
 def test_a_run_goes_through_its_sizes(tiny, monkeypatch):
     seen = []
-    plain = torch.nn.Module.__call__
+    plain = DenoisingObjective.inputs
 
-    def watched(self, *arguments, **named):
-        if type(self).__name__ == "TextDenoiser" and self.training:
-            seen.append((arguments[0].shape[-1], arguments[1].shape[-1]))
-        return plain(self, *arguments, **named)
+    def watched(self, step):
+        inputs = plain(self, step)
+        seen.append((inputs[0].shape[-1], inputs[1].shape[-1]))
+        return inputs
 
-    monkeypatch.setattr(torch.nn.Module, "__call__", watched)
+    monkeypatch.setattr(DenoisingObjective, "inputs", watched)
     recipe = override(tiny, ["train.steps=10", "train.sizes=4,8", "train.previews=0"])
     *_, last = fit(recipe, device_name="cpu")
     assert torch.isfinite(last.loss)

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from inkling import __version__
-from inkling.cli.data import judge, look
+from inkling.cli.data import look
 from inkling.cli.doctor import doctor
 from inkling.cli.ema import ema
 from inkling.cli.evaluate import evaluate
+from inkling.cli.names import names
 from inkling.cli.plot import plot
 from inkling.cli.report import report
 from inkling.cli.sample import sample
@@ -24,7 +25,7 @@ from inkling.errors import UserError, UserNote
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="inkling")
 def cli() -> None:
-    """Train small text-conditioned diffusion models from scratch, and draw with them."""
+    """Train small text-conditioned diffusion models from scratch, and sample from them."""
 
 
 for verb in (
@@ -38,7 +39,7 @@ for verb in (
     plot,
     evaluate,
     report,
-    judge,
+    names,
     verify,
 ):
     cli.add_command(verb)
@@ -49,12 +50,11 @@ def _say_warning(message: Warning | str, *_place: Any) -> None:
 
 
 def _leave_the_others() -> None:
-    """Say goodbye to other processes, if there are any; torch aborts on exit where nobody does."""
+    """End the process group, if there is one."""
     if "torch" in sys.modules:
-        from torch import distributed
+        from inkling.system.distributed import leave
 
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.destroy_process_group()
+        leave()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,6 +7,7 @@ import click
 from inkling.cli.options import DEVICE
 from inkling.config.overrides import from_json, override
 from inkling.config.recipe import Recipe
+from inkling.errors import UserError
 
 
 @click.command()
@@ -15,7 +16,7 @@ from inkling.config.recipe import Recipe
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting.")
 @DEVICE
 def doctor(target: str, folder: Path | None, assignments: tuple[str, ...], device: str) -> int:
-    """Prove the wiring of TARGET in under a minute, and say how to mend what is wrong.
+    """Prove the wiring of TARGET in under a minute, and say how to fix what is wrong.
 
     TARGET is a recipe, a data set, a folder of pictures, or the folder of a run. Exit code 1 if
     something is wrong.
@@ -31,21 +32,25 @@ def doctor(target: str, folder: Path | None, assignments: tuple[str, ...], devic
     given = [*assignments, *([f"data.path={folder}"] if folder else [])]
     wrong = 0
     console = Console(highlight=False)
-    for check, sound, says, mend in examine(_recipe(target, given), device):
-        mark = "[green]ok   [/]" if sound else "[bold red]WRONG[/]"
-        console.print(f"{mark} {check:22} {says}", soft_wrap=True)
-        if not sound:
+    for check, ok, measured, fix in examine(_recipe(target, given), device):
+        mark = "[green]ok   [/]" if ok else "[bold red]WRONG[/]"
+        console.print(f"{mark} {check:22} {measured}", soft_wrap=True)
+        if not ok:
             wrong += 1
-            console.print(f"      mend: {mend}", soft_wrap=True)
-    console.print(f"{wrong} wrong" if wrong else "all is well")
+            console.print(f"      fix: {fix}", soft_wrap=True)
+    console.print(f"{wrong} wrong" if wrong else "all checks passed")
     return 1 if wrong else 0
 
 
 def _recipe(target: str, given: list[str]) -> Recipe:
     """The recipe of a run folder, or what `inkling train` would take for this target."""
-    stored = Path(target) / "recipe.json"
-    if stored.is_file():
-        return override(from_json(stored.read_text()), given)
-    from inkling.runs import auto_recipe as suit
+    from inkling.runs import auto_recipe
 
-    return suit.resolve(target, given)
+    stored = Path(target) / "recipe.json"
+    recipe = from_json(stored.read_text()) if stored.is_file() else None
+    chosen = override(recipe, given) if recipe else auto_recipe.resolve(target, given)
+    if not isinstance(chosen, Recipe):
+        raise UserError(
+            f"the doctor examines models that draw pictures, not a {chosen.train.objective}"
+        )
+    return chosen

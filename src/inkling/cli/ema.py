@@ -9,12 +9,12 @@ from inkling.cli.options import DEVICE
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--length", type=float, help="Of the average, as a share of training: 0.01 to 0.25.")
+@click.option("--length", type=float, help="EMA length as a fraction of training: 0.01 to 0.25.")
 @click.option("--sweep", is_flag=True, help="Try many lengths on held-out pictures.")
 @click.option("--out", type=click.Path(path_type=Path), help="Default RUN/ema-LENGTH.safetensors.")
 @DEVICE
 def ema(run: Path, length: float | None, sweep: bool, out: Path | None, device: str) -> None:
-    """Give the finished RUN an average of another length; it needs train.snapshots.
+    """Give the finished RUN another EMA length; it needs train.snapshots.
 
     \b
     inkling ema runs/mnist --sweep
@@ -22,16 +22,16 @@ def ema(run: Path, length: float | None, sweep: bool, out: Path | None, device: 
     inkling sample runs/mnist/ema-0.100.safetensors seven
     """
     from inkling.models import checkpoint
-    from inkling.training import posthoc_ema as posthoc
+    from inkling.training import posthoc_ema
 
     if length is None or sweep:
         found = []
-        for width, loss in posthoc.sweep(run, device_name=device):
+        for width, loss in posthoc_ema.sweep(run, device_name=device):
             click.echo(f"length {width:5.3f}  held out {loss:.5f}")
             found.append((loss, width))
         best = min(found)[1]
         click.echo(f"the best of these is {best:g}")
         length = best if length is None else length
     out = out or run / f"ema-{length:.3f}.safetensors"
-    checkpoint.save(out, posthoc.reconstruct(run, length))
+    checkpoint.save(out, posthoc_ema.reconstruct(run, length))
     click.echo(out)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--n", "count", type=click.IntRange(min=20), default=2000, show_default=True,
-              help="Pictures to draw.")  # fmt: skip
+              help="Pictures to sample.")  # fmt: skip
 @click.option("--features", default="judge", show_default=True,
               help="judge[:FILE], inception, clip:FOLDER, vision:ID or pixels.")  # fmt: skip
 @click.option("--reference", default="test", show_default=True, help="The split to score against.")
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--weights", type=click.Choice(["ema", "raw"]), default="ema", show_default=True)
 @click.option("--compare", type=click.Path(path_type=Path), help="Another run, picture by picture.")
-@click.option("--usefulness/--no-usefulness", default=True, help="Train a classifier on samples.")
+@click.option("--cas/--no-cas", default=True, help="Train a classifier on samples.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON; default RUN/evaluation/...")
 @DEVICE
 def evaluate(
@@ -45,14 +45,14 @@ def evaluate(
     seed: int,
     weights: str,
     compare: Path | None,
-    usefulness: bool,
+    cas: bool,
     out: Path | None,
     device: str,
 ) -> None:
-    """Score what the model in RUN draws against real pictures that it never saw.
+    """Score samples of the model in RUN against real pictures that it never saw.
 
     Every score comes with its interval and with its noise floor, what as many real training
-    pictures score. Drawn pictures are kept: the next evaluation uses them again, and one that was
+    pictures score. Samples are kept: the next evaluation uses them again, and one that was
     stopped goes on.
 
     \b
@@ -76,17 +76,17 @@ def evaluate(
             reference=reference,
             weights=weights,
             seed=seed,
-            sampling=(sampler, steps, scale),
+            sampling={"sampler": sampler, "steps": steps, "scale": scale},
         )
 
     if compare is not None and (clip or out):
         raise UserError("--compare prints differences of features only; leave --clip and --out out")
     chosen = made(run)
-    seen = see(features, chosen.data, chosen.artist.device)
+    seen = see(features, chosen.data, chosen.pipeline.device)
     if compare is not None:
         other = made(compare)
         scores.check_alike(
-            chosen.terms(seen), other.terms(see(features, other.data, other.artist.device))
+            chosen.terms(seen), other.terms(see(features, other.data, other.pipeline.device))
         )
         pairs = ((each, drawn_by(each)) for each in (chosen, other))
         ours, theirs = (each.measures(images, seen(images), seen) for each, images in pairs)
@@ -94,12 +94,12 @@ def evaluate(
         click.echo(f"against {chosen.held_against}; features {seen.name}")
         click.echo(scores.differences(ours, theirs))
         return
-    reader = Clip.load(clip, chosen.artist.device) if clip else None
+    reader = Clip.load(clip, chosen.pipeline.device) if clip else None
     images = drawn_by(chosen)
     memory, near = chosen.memorised(images)
-    report = chosen.report(images, seen, memory, reader, usefulness)
+    report = chosen.report(images, seen, memory, reader, cas)
     click.echo(scores.table(report))
-    click.echo(memory.says)
+    click.echo(memory.summary)
     click.echo(report.save(out or chosen.file(features.split(":")[0])))
     page = draws.home(run) / "nearest.png"
     grids.save(neighbours(images, near.distance, chosen.known[near.row]), page)
@@ -112,7 +112,7 @@ def drawn_by(chosen: "Evaluation") -> "Tensor":
 
     from inkling.system.progress import bar
 
-    with bar("drawing", chosen.count) as advance:
+    with bar("sampling", chosen.count) as advance:
         parts = []
         for images in chosen.draw():
             parts.append(images)

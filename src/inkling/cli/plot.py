@@ -48,7 +48,7 @@ def plot(
     inkling plot curves runs/one runs/two
     inkling plot all runs/mnist
     """
-    from inkling.inspect.plots import PLOTS, Asked
+    from inkling.inspect.plots import PLOTS, PlotRequest
     from inkling.inspect.plots import plot as draw
 
     if kind is None:
@@ -60,7 +60,7 @@ def plot(
     if not runs:
         raise UserError(f"name the run: inkling plot {kind} runs/...")
     given: dict[str, Any] = {"sampler": sampler, "steps": steps, "scale": scale}
-    asked = Asked(
+    request = PlotRequest(
         runs,
         prompts,
         seed,
@@ -72,11 +72,11 @@ def plot(
         estimate,
     )
     if kind != ALL:
-        click.echo(draw(kind, asked, out))
+        click.echo(draw(kind, request, out))
         return
     for name in PLOTS:
         try:
-            click.echo(draw(name, asked))
+            click.echo(draw(name, request))
         except UserError as error:
             click.echo(f"no {name}: {error}", err=True)
 

@@ -31,22 +31,22 @@ def report(
     inkling report runs/mnist
     """
     from inkling.inspect import report as room
-    from inkling.inspect.plots import Asked
+    from inkling.inspect.plots import PlotRequest
     from inkling.system.progress import bar
 
-    asked = Asked([run], prompts, device=device, data=data)
-    if asked.artist and room.scores_of(run) is None:
+    request = PlotRequest([run], prompts, device=device, data=data)
+    if request.pipeline and room.scores_of(run) is None:
         _evaluate(run, count, data, device)
     drawn: dict[str, Path] = {}
     with bar("drawing figures", len(room.SHOWN)) as advance:
-        for name, path in room.figures(asked):
+        for name, path in room.figures(request):
             advance(1)
             if isinstance(path, UserError):
                 click.echo(f"no {name}: {path}", err=True)
             else:
                 drawn[name] = path
     folder = run if run.is_dir() else run.parent
-    click.echo(room.write(asked, drawn, out or folder / "report.html"))
+    click.echo(room.write(request, drawn, out or folder / "report.html"))
 
 
 def _evaluate(run: Path, count: int, data: Path | None, device: str) -> None:
@@ -56,8 +56,8 @@ def _evaluate(run: Path, count: int, data: Path | None, device: str) -> None:
 
     try:
         chosen = Evaluation(run, count, data=data, device=device)
-        kind = "judge" if chosen.artist.classes else "pixels"
-        seen = features(kind, chosen.data, chosen.artist.device)
+        kind = "judge" if chosen.pipeline.classes else "pixels"
+        seen = features(kind, chosen.data, chosen.pipeline.device)
         images = drawn_by(chosen)
         memory, _ = chosen.memorised(images)
         chosen.report(images, seen, memory).save(chosen.file(kind))

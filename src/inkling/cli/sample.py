@@ -1,14 +1,15 @@
 """`inkling sample`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from inkling.cli.options import DEVICE
-from inkling.config.overrides import choices
-from inkling.config.recipe import SamplerName
 from inkling.errors import UserError
+
+if TYPE_CHECKING:
+    from inkling.config.recipe import ClipGuidance
 
 
 @click.command()
@@ -18,7 +19,7 @@ from inkling.errors import UserError
     "--count", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures per prompt."
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
-@click.option("--sampler", help=f"One of {', '.join(choices(SamplerName))}.")
+@click.option("--sampler", help="One of `inkling list samplers`.")
 @click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
 @click.option(
     "--seed",
@@ -29,7 +30,7 @@ from inkling.errors import UserError
 )
 @click.option("--prompts-file", type=click.Path(path_type=Path), help="More prompts, one a line.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="FILE.png or FILE.npz; default RUN/drawn.png."
+    "--out", type=click.Path(path_type=Path), help="FILE.png or FILE.npz; default RUN/samples.png."
 )
 @click.option(
     "--weights",
@@ -46,9 +47,13 @@ from inkling.errors import UserError
     "--between", type=click.IntRange(min=2), help="Steps from the first prompt to the last."
 )
 @click.option("--clip", help="A CLIP that reads the prompts: a folder or a hub id.")
-@click.option("--strength", type=click.FloatRange(min=0), help="How hard the CLIP pulls; 0: not.")
-@click.option("--form", help="Of its guidance: auto, noisy, network or inner.")
-@click.option("--judge", type=click.Path(path_type=Path), help="Who says what was drawn.")
+@click.option("--strength", type=click.FloatRange(min=0), help="Strength of its guidance; 0: off.")
+@click.option("--form", help="Form of its guidance: auto, noisy, network or inner.")
+@click.option(
+    "--judge",
+    type=click.Path(path_type=Path),
+    help="A judge that reads the samples, instead of the CLIP.",
+)
 @DEVICE
 def sample(
     run: Path,
@@ -70,7 +75,7 @@ def sample(
     judge: Path | None,
     device: str,
 ) -> None:
-    """Draw PROMPTS with the model in RUN; without a prompt, draw whatever comes.
+    """Sample PROMPTS with the model in RUN; without a prompt, sample unconditionally.
 
     Sampler, steps and scale default to what the checkpoint recommends, with and without a CLIP.
 
@@ -81,43 +86,75 @@ def sample(
     inkling sample runs/mnist zero eight --between 9
     inkling sample runs/ddpm two --clip runs/clip-mnist
     """
-    out = out or (run if run.is_dir() else run.parent) / "drawn.png"
+    out = out or (run if run.is_dir() else run.parent) / "samples.png"
     if out.suffix not in (".png", ".npz"):
         raise UserError(f"--out {out} should end in .png (a sheet) or .npz (arrays)")
     plain = [*prompts, *(_lines(prompts_file) if prompts_file else ())]
 
-    from inkling.cli.clip import guide_asked, guide_for, reader_for, shares
+    from inkling.evaluate import class_shares
     from inkling.runs import console
+    from inkling.sampling.clip_guidance import load_guide
+    from inkling.sampling.parallel import sample_all
     from inkling.sampling.pipeline import TextToImage
+    from inkling.system.distributed import is_main_process
+    from inkling.system.progress import bar
 
-    artist = TextToImage.load(run, device, weights)
-    wanted = _wishes(plain, mixes, between)
-    if guide_asked(artist, clip, strength, form) and (mixes or between or not any(plain)):
+    pipeline = TextToImage.load(run, device, weights)
+    wanted = _wanted(plain, mixes, between)
+    clip_settings = _clip_settings(pipeline.recipe.sample.clip, clip, strength, form)
+    asked = (clip, strength, form) != (None, None, None)
+    if asked and (mixes or between or not any(plain)):
         raise UserError("a CLIP guides towards plain prompts: name one, without --mix or --between")
-    guide = guide_for(artist, plain, clip, strength, form)
-    reader = reader_for(guide, plain, judge)
-    settings = artist.settings(sampler, steps, scale, guide is not None)
+    guide = None
+    if clip_settings.model and any(plain):
+        guide = load_guide(clip_settings, plain, pipeline.device)
+    reader = class_shares.reader_for(guide, plain, judge)
+    settings = pipeline.settings(
+        guided=guide is not None,
+        sampler=sampler,
+        steps=steps,
+        scale=scale,
+        negative_prompt=avoid or None,
+    )
     captions = [prompt for prompt in wanted for _ in range(count)]
     # On the way between two prompts every picture starts from the same noise.
     seeds = [seed + (row % count if between else row) for row in range(len(captions))]
     calls = "one call" if settings.scale == 1 else "two calls"
     console.say(
-        f"{len(captions)} pictures on {artist.device}: {settings.sampler}, {settings.steps} steps, "
-        f"scale {settings.scale:g} ({calls} a solver evaluation)"
+        f"{len(captions)} pictures on {pipeline.device}: {settings.sampler}, {settings.steps} "
+        f"steps, scale {settings.scale:g} ({calls} a solver evaluation)"
     )
-    images = _drawn(artist, captions, seeds, settings, avoid=avoid, guide=guide)
-    if console.speaks():
+    with bar("sampling", len(captions)) as advance:
+        images = sample_all(pipeline, captions, seeds, settings, guide, advance=advance)
+    if is_main_process():
         named = [_named(prompt) for prompt in wanted]
-        _write(out, images, named, [_named(caption) for caption in captions], seeds, count)
+        _write(out, images.numpy(), named, [_named(caption) for caption in captions], seeds)
         click.echo(out)
     if reader:
-        unguided = _drawn(artist, [""] * len(captions), seeds, settings)
-        if console.speaks():
-            click.echo(shares(reader, plain, images, unguided))
+        unguided = sample_all(pipeline, [""] * len(captions), seeds, settings)
+        if is_main_process():
+            click.echo(class_shares.table(reader, plain, images, unguided))
 
 
-def _wishes(plain: list[str], mixes: tuple[str, ...], between: int | None) -> list[Any]:
-    """What to draw: prompts, mixtures, or the way from one prompt to another.
+def _clip_settings(
+    recommended: "ClipGuidance", clip: str | None, strength: float | None, form: str | None
+) -> "ClipGuidance":
+    """The recipe's guidance by a CLIP, with what the options change.
+
+    Raises:
+        UserError: settings of guidance and no CLIP, or no such form.
+    """
+    from inkling.config.overrides import replaced
+
+    if not (clip or recommended.model) and (strength, form) != (None, None):
+        raise UserError("--strength and --form say how a CLIP guides; name one with --clip")
+    given = {"model": clip, "strength": strength, "form": form}
+    given = {name: value for name, value in given.items() if value is not None}
+    return replaced(recommended, given, "setting of CLIP guidance")
+
+
+def _wanted(plain: list[str], mixes: tuple[str, ...], between: int | None) -> list[Any]:
+    """What to sample: prompts, mixtures, or the way from one prompt to another.
 
     Raises:
         UserError: not two prompts to go between, or a mixture that cannot be read.
@@ -152,40 +189,6 @@ def _named(prompt: Any) -> str:
     return " + ".join(f"{weight:.2g} {caption}" for caption, weight in prompt.items() if weight)
 
 
-def _drawn(
-    artist: Any, captions: list[Any], seeds: list[int], settings: Any, **options: Any
-) -> Any:
-    """All pictures, uint8 [N, C, H, W]; of several processes each draws its share.
-
-    A picture follows from its seed, so it does not matter who draws it.
-    """
-    import numpy as np
-    from accelerate import PartialState
-    from accelerate.utils import gather_object
-
-    from inkling.runs import console
-
-    several = console.processes() > 1
-    state = PartialState(cpu=artist.device.type == "cpu") if several else None
-    rank, count = (state.process_index, state.num_processes) if state else (0, 1)
-    mine = range(rank, len(captions), count)
-    batches = artist.batches(
-        [captions[row] for row in mine],
-        seeds=[seeds[row] for row in mine],
-        sampler=settings.sampler,
-        steps=settings.steps,
-        scale=settings.scale,
-        **options,
-    )
-    drawn = console.collect(batches, len(mine), artist.shape)
-    if not several:
-        return drawn
-    whole = np.empty((len(captions), *artist.shape), np.uint8)
-    for row, part in enumerate(gather_object([drawn])):
-        whole[row::count] = part
-    return whole
-
-
 def _lines(path: Path) -> list[str]:
     try:
         return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
@@ -194,7 +197,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _write(
-    out: Path, images: Any, prompts: list[str], captions: list[str], seeds: list[int], count: int
+    out: Path, images: Any, prompts: list[str], captions: list[str], seeds: list[int]
 ) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -208,9 +211,9 @@ def _write(
                 seeds=np.array(seeds, dtype=np.int64),
             )
         else:
+            from inkling.runs.preview import by_prompt
             from inkling.visualize import grids
 
-            rows = [(p, images[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
-            grids.save(grids.sheet(rows), out)
+            grids.save(grids.sheet(by_prompt(images, prompts)), out)
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}") from None

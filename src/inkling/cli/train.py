@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inkling.cli.clip import PREFIX, train_clip
 from inkling.cli.options import DEVICE, Duration
 from inkling.config.overrides import to_json
 from inkling.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from inkling.config.recipe import Recipe
-    from inkling.models.checkpoint import Stored
-    from inkling.runs.session import Brake, Report
+    from inkling.config.recipe import RunRecipe
+    from inkling.models.checkpoint import Checkpoint
+    from inkling.runs.session import StopFlag, Update
 
 
 @click.command()
@@ -73,8 +72,9 @@ def train(
     """Train RECIPE and write the model, its metrics and its previews into a run folder.
 
     RECIPE is a recipe, a data set, a folder of your own pictures, or hub:OWNER/NAME; without a
-    recipe of that name, settings are chosen from the pictures. clip-RECIPE trains a small CLIP on
-    the same pictures and captions instead.
+    recipe of that name, settings are chosen from the pictures. On the same pictures, clip-RECIPE
+    trains a small CLIP, judge-RECIPE a classifier that scores samples, and codec-RECIPE an
+    autoencoder whose latents a denoiser can learn (--set data.codec=RUN).
 
     \b
     inkling train digits --budget 1m
@@ -82,84 +82,75 @@ def train(
     inkling train mnist --budget 5m --out runs/five-minutes
     inkling train mnist --out runs/five-minutes --resume
     inkling train cifar10 --small
+    inkling train judge-mnist
     inkling train mnist --steps 2000 --set train.lr=1e-3 --set net.widths=32,128
     """
     started = time.monotonic() - time.process_time()  # the imports count too
-    given = _assignments(data, budget, steps, seed)
-    if recipe.startswith(PREFIX):
-        if resume or start_from:
-            raise UserError("a CLIP trains in minutes and is not resumed; leave that option out")
-        trial = ["train.budget=120"] if small else []
-        return train_clip(recipe, out, [*trial, *assignments, *given], device, started)
-    from inkling.config.recipes import RECIPES
-    from inkling.runs import auto_recipe as suit
-    from inkling.runs import console
-    from inkling.runs import run_folder as folder
-    from inkling.runs import session as driver
+    from inkling.runs import auto_recipe, console, run_folder, session
+    from inkling.system.distributed import is_main_process
 
-    name, _ = suit.located(recipe)
+    given = [*assignments, *_assignments(data, budget, steps, seed)]
+    name = auto_recipe.name_of(recipe)
     usual = out or Path("runs", name)
-    if resume and folder.finished(usual):
-        click.echo(f"the run in {usual} is finished; draw with it: inkling sample {usual}")
+    if resume and run_folder.finished(usual):
+        click.echo(f"the run in {usual} is finished; sample from it: inkling sample {usual}")
         return 0
-    out, stored = _place(out, name, [*assignments, *given], resume)
-    chosen = stored.recipe if stored else suit.resolve(recipe, [*assignments, *given], small)
-    if recipe not in RECIPES and not stored:
+    out, stored = _folder(out, name, given, resume)
+    chosen = stored.recipe if stored else auto_recipe.resolve(recipe, given, small)
+    if not stored and auto_recipe.is_chosen(recipe):
         console.say(f"chosen from the pictures: {_choices_of(chosen)}")
-    brake = driver.Brake()
-    reports = driver.run(
+    flag = session.StopFlag()
+    updates = session.run(
         chosen,
         out,
         device_name=device,
         start_from=start_from,
         resume=stored,
         started=started,
-        brake=brake,
+        flag=flag,
     )
-    with _signals(brake) as received:
-        last = console.watch(reports, out)
-    progress = last.progress
+    with _signals(flag) as received:
+        last = console.follow(updates, out)
     if last.stopped:
         console.say(
-            f"stopped at step {progress.step}, the state is saved; go on with\n"
+            f"stopped at step {last.progress.step}, the checkpoint is saved; go on with\n"
             f"inkling train {recipe} --out {out} --resume"
         )
         return 128 + received[0]
-    if not console.speaks():
-        return 0
-    click.echo(_ending(last, out))
+    if is_main_process():
+        click.echo(_ending(last, out))
     return 0
 
 
-def _place(
+def _folder(
     out: Path | None, name: str, settings: list[str], resume: bool
-) -> "tuple[Path, Stored | None]":
-    """(the run folder, the state to go on from): a free folder for a new run."""
-    from inkling.runs import console
-    from inkling.runs import run_folder as folder
+) -> "tuple[Path, Checkpoint | None]":
+    """(the run folder, the checkpoint to go on from): a free folder for a new run."""
+    from inkling.runs import console, run_folder
+    from inkling.system.distributed import is_main_process
 
     if resume:
         out = out or Path("runs", name)
-        stored = folder.to_resume(out, settings)
-        said = f"step {stored.progress['step']}" if stored else "no saved state: starting afresh"
+        stored = run_folder.to_resume(out, settings)
+        said = f"step {stored.progress['step']}" if stored else "no checkpoint: starting afresh"
         console.say(f"{out}: {said}")
         return out, stored
-    if console.speaks():
+    if is_main_process():
         out = out or _free_folder(Path("runs"), name)
-        folder.check_free(out)
+        run_folder.check_free(out)
     return out or Path("runs", name), None
 
 
 @contextmanager
-def _signals(brake: "Brake") -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM pull the brake; a second Ctrl-C stops at once. Yields what came."""
+def _signals(flag: "StopFlag") -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM raise the flag; a second Ctrl-C stops at once. Yields what came."""
     received: list[int] = []
 
     def handle(number: int, _frame: object) -> None:
         if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)
-        brake.pull()
+        flag.raise_flag()
 
     kinds = (signal.SIGINT, signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread():
@@ -188,32 +179,52 @@ def _assignments(
         "train.seed": seed,
         "train.budget": budget,
         "train.steps": steps if budget is None else 0,
+        "train.epochs": None if budget is None else 0,
     }
     return [f"{name}={value}" for name, value in named.items() if value is not None]
 
 
-def _choices_of(recipe: "Recipe") -> str:
+def _choices_of(recipe: "RunRecipe") -> str:
     """What was chosen for pictures that have no recipe of their own."""
+    from inkling.config.recipe import Recipe
+
+    assert isinstance(recipe, Recipe), "only denoisers are chosen from the pictures"
     net = recipe.net
+    named = ("widths", "patch", "cross_attention")
     return (
-        f"size {recipe.data.size or 'theirs'}, net.widths={','.join(map(str, net.widths))} "
-        f"net.patch={net.patch} net.cross_attention={str(net.cross_attention).lower()} "
-        f"text.encoder={recipe.text.encoder} sample.scale={recipe.sample.scale:g}"
+        f"size {recipe.data.size or 'theirs'}, "
+        + " ".join(
+            f"net.{name}={_said(getattr(net, name))}" for name in named if hasattr(net, name)
+        )
+        + f" text.encoder={recipe.text.encoder} sample.scale={recipe.sample.scale:g}"
     )
 
 
-def _ending(last: "Report", out: Path) -> str:
-    """What a finished run has to say."""
-    from inkling.runs.session import prompts_for
+def _said(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
-    learner = last.progress.learner
-    return (
-        f"{learner.step} steps, {learner.step * learner.recipe.train.batch:,} pictures, "
-        f"{learner.seconds:.0f} s\n"
-        f"model   {out / 'model.safetensors'}\n"
-        f"samples {last.preview or out / 'samples'}\n"
-        f'draw    inkling sample {out} "{prompts_for(learner)[-1]}"'
-    )
+
+def _ending(last: "Update", out: Path) -> str:
+    """The summary of a finished run."""
+    from inkling.config.recipe import Recipe
+    from inkling.runs.final_scores import final_scores
+    from inkling.runs.preview import prompts_for
+
+    state = last.progress.state
+    lines = [
+        f"{state.step} steps, {state.step * state.recipe.train.batch:,} pictures, "
+        f"{state.seconds:.0f} s",
+        f"model   {out / 'model.safetensors'}",
+    ]
+    if isinstance(state.recipe, Recipe):
+        lines.append(f"samples {last.preview or out / 'samples'}")
+        lines.append(f'sample  inkling sample {out} "{prompts_for(state)[-1]}"')
+    else:
+        split, found = final_scores(state, out)
+        lines.append(f"{split:7} {found}")
+    return "\n".join(lines)
 
 
 def _free_folder(parent: Path, name: str) -> Path:

@@ -37,15 +37,15 @@ def verify(samplers: tuple[str, ...], schedules: tuple[str, ...], out: Path) -> 
     from inkling.visualize.convergence import save_convergence
 
     mine = {name: _found(name) for name in samplers}
-    laws = {name: _made(_found(name)) for name in schedules}
+    schedules_of_mine = {name: _made(_found(name)) for name in schedules}
     console, wrong, curves = Console(highlight=False), 0, {}
-    for check in checks(mine, laws):
-        mark = "[green]ok   [/]" if check.sound else "[bold red]WRONG[/]"
-        console.print(f"{mark} {check.name:30} {check.says}", soft_wrap=True)
-        wrong += not check.sound
+    for check in checks(mine, schedules_of_mine):
+        mark = "[green]ok   [/]" if check.ok else "[bold red]WRONG[/]"
+        console.print(f"{mark} {check.name:30} {check.measured}", soft_wrap=True)
+        wrong += not check.ok
         if check.errors:
             curves[check.name.removeprefix("sampler ")] = check.errors
-    console.print(f"{wrong} wrong" if wrong else "all as it should be")
+    console.print(f"{wrong} wrong" if wrong else "all checks passed")
     click.echo(save_convergence(STEPS, curves, out))
     return 1 if wrong else 0
 

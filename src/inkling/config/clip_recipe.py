@@ -1,11 +1,12 @@
-"""Every setting of a small CLIP's training, on one page; no torch here either."""
+"""Every setting of the training of a small CLIP; no torch here either."""
 
 from typing import Annotated
 
 from msgspec import Meta
 
-from inkling.config.recipe import Count, Data, Positive, Schedule, Settings, Share, Whole
+from inkling.config.recipe import RunRecipe, Schedule, Train
 from inkling.errors import UserError
+from inkling.settings import Count, Fraction, Settings, Whole
 
 
 class Towers(Settings, frozen=True):
@@ -24,40 +25,33 @@ class Towers(Settings, frozen=True):
 
 
 class Contrast(Settings, frozen=True):
-    """How a CLIP learns which captions belong to which pictures."""
+    """What the pictures go through before the CLIP reads them."""
 
-    steps: Whole = 0
-    """Optimiser steps; 0: as many as fit the budget."""
-    budget: Annotated[float, Meta(ge=0)] = 300.0
-    """Seconds, when steps is 0."""
-    seed: Whole = 0
-    batch: Count = 128
-    lr: Positive = 3e-3
-    """AdamW's, for first and last layers."""
-    muon_lr: Positive = 0.01
-    """Muon's, for the hidden matrices."""
-    weight_decay: Annotated[float, Meta(ge=0)] = 0.01
-    warmup: Whole = 50
-    decay: Share = 0.6
-    """Last share of the run in which the learning rates fall linearly to zero."""
-    noisy: Share = 0.5
-    """Share of the pictures that are shown under noise, so that it can guide at every level."""
+    noisy: Fraction = 0.5
+    """Fraction of the pictures that are shown under noise, so that it can guide at every level."""
     noise: Schedule = Schedule(
         name="lognormal", options={"mean": 0.3, "std": 1.2, "sigma_min": 0.005, "sigma_max": 80.0}
     )
-    jitter: Share = 1.0
+    jitter: Fraction = 1.0
     """How far pictures are turned, scaled and shifted: 1 is 0.2 rad, 10 % and 14 %; 0: not."""
 
 
-class ClipRecipe(Settings, frozen=True):
+class ClipRecipe(RunRecipe, frozen=True, tag="clip"):
     """The training of a small CLIP as a value."""
 
-    name: str
-    source: str
-    expected: str = ""
-    data: Data = Data()
     towers: Towers = Towers()
-    train: Contrast = Contrast()
+    contrast: Contrast = Contrast()
+    train: Train = Train(
+        objective="clip",
+        budget=300.0,
+        batch=128,
+        optimiser="muon",
+        lr=3e-3,
+        muon_lr=0.01,
+        betas=(0.9, 0.98),
+        decay=0.6,
+        clip=0.0,
+    )
 
     def __post_init__(self) -> None:
         if self.towers.width % self.towers.heads:

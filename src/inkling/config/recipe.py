@@ -1,114 +1,26 @@
-"""Every setting there is, on one page: a recipe is a frozen value that JSON holds both ways.
+"""Every setting of a denoiser's training and sampling: a recipe is a frozen value that JSON holds
+both ways. Settings of networks and data stand beside these, in `nets.configs` and `data.settings`.
 
-No torch here, so that the command line reads recipes in an instant. Types and ranges are checked
-where a value comes in; msgspec does the checking.
+No torch here, so that the command line reads recipes in an instant. Names that a registry holds,
+such as samplers, are plain strings here and checked by `overrides`.
 """
 
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
+from inkling.data.settings import Data
 from inkling.errors import UserError
-
-Count = Annotated[int, Meta(ge=1)]
-Whole = Annotated[int, Meta(ge=0)]
-Positive = Annotated[float, Meta(gt=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-BelowOne = Annotated[float, Meta(ge=0, lt=1)]
-
-ScheduleName = Literal["linear", "cosine", "karras", "lognormal", "flow"]
-PredictionName = Literal["eps", "x0", "v", "flow", "edm"]
-SamplerName = Literal["ddim", "ddpm", "heun", "dpmpp_2m", "dpmpp_2s", "unipc"]
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every settings group."""
-
-
-class Data(Settings, frozen=True):
-    """Which pictures."""
-
-    name: str = "mnist"
-    """A key of `inkling.data.DATASETS`."""
-    path: str = ""
-    """A folder to read from; empty: the embedded set, the cache or a download."""
-    size: Count | None = None
-    """Height and width in pixels; null, here and below: as the data set says, or as fits what is
-    there."""
-    resize: Literal["crop", "pad", "fit"] = "crop"
-    """Cut what sticks out of the square; keep pixels and surround them; scale and surround."""
-    channels: Literal[1, 3] | None = None
-    """1 for grey, 3 for colour."""
-    background: Annotated[int, Meta(ge=0, le=255)] | None = None
-    """Grey value behind transparency and around pictures."""
-    captions: bool = True
-    """False: an unconditional model."""
-    classes: tuple[str, ...] = ()
-    """Only these classes; empty: the data set's own choice."""
-    limit: Count | None = None
-    """Pictures at most, of each class where there are classes."""
-    caption: Annotated[str, Meta(pattern=r"^$|\{\}")] = ""
-    """One sentence for every class, such as "Drawing of {}"; empty: the set's own phrasings."""
-    hold_out: Share = 0.0
-    """Share of the combinations kept from training, in a set that has combinations."""
-    unreadable: Share = 0.01
-    """Share of pictures that may be unreadable."""
-    mirror: bool | None = None
-    """Mirror half of the pictures; never where left and right mean something."""
-    validation: Whole | None = None
-    """Pictures held out of the training split (never of the test split); null: 500, or a tenth of
-    a small set."""
-
-
-class Net(Settings, frozen=True):
-    """The U-Net."""
-
-    widths: Annotated[tuple[Count, ...], Meta(min_length=1)] = (32, 96)
-    """Channels of each level, finest first; every level after the first halves height and width."""
-    blocks: Annotated[tuple[Count, ...], Meta(min_length=1)] = (1, 1)
-    """Residual blocks of each level, on the way down and again on the way up."""
-    attention: tuple[bool, ...] = (False, False)
-    """Whether each level has self-attention after every residual block."""
-    middle: Whole = 1
-    """Residual blocks at the coarsest level between the two ways."""
-    middle_attention: bool = True
-    """Whether attention follows the first of these."""
-    head_width: Count = 32
-    """Channels of one attention head."""
-    cross_attention: bool = False
-    """Whether attention also reads the caption's tokens."""
-    feedforward: Whole = 0
-    """Width, in multiples of the channels, of the MLP after each attention, which makes it a
-    transformer block; 0: none."""
-    condition: Literal["film", "add"] = "film"
-    """How noise level and caption enter a block: scale and shift, or an added bias."""
-    embedding: Count = 256
-    """Width of the joint embedding of noise level and caption."""
-    activation: Literal["silu", "gelu"] = "silu"
-    """Of the MLP that reads the noise level."""
-    standardised: bool = False
-    """Weight-standardised convolutions in the residual blocks (Qiao et al. 2019)."""
-    down: Literal["shuffle", "conv", "average"] = "shuffle"
-    """How a level is left downwards: space to depth, strided convolution or average pooling."""
-    up: Literal["shuffle", "nearest", "bilinear", "transposed"] = "shuffle"
-    """How a level is left upwards: depth to space, stretched pixels, or transposed convolution."""
-    skips: Literal["join", "concat"] = "join"
-    """What the way up gets from the way down: the end of each level, or every block its twin."""
-    patch: Count = 1
-    """Pixel-unshuffle of the input: 2 makes a quarter of the positions, four times as deep."""
-    positions: Whole = 0
-    """Side of a learned map added at every level, stretched to the picture; 0: none."""
-    template: Whole = 0
-    """Channels of a coarse map drawn from the embedding and added at every level; 0: none."""
-    dropout: BelowOne = 0.0
+from inkling.nets.configs import NetworkConfig, UNetConfig
+from inkling.settings import BelowOne, Count, Fraction, NotNegative, Positive, Settings, Whole
 
 
 class Text(Settings, frozen=True):
     """How captions are read."""
 
-    encoder: Literal["transformer", "label", "frozen"] = "transformer"
-    """Learnt from scratch, one vector a label, or a pretrained one that stays as it is."""
+    encoder: str = "transformer"
+    """A key of `inkling.text.ENCODERS`: learnt from scratch, one vector a label, or a pretrained
+    one that stays as it is."""
     model: str = "openai/clip-vit-base-patch32"
     """Of the frozen encoder: a hub id, or a folder in the format of transformers."""
     pooled: bool = True
@@ -125,35 +37,46 @@ class Text(Settings, frozen=True):
 class Schedule(Settings, frozen=True):
     """Noise levels by name; options are the fields of that schedule in `inkling.core.noise`."""
 
-    name: ScheduleName = "lognormal"
+    name: str = "lognormal"
+    """A key of `inkling.core.SCHEDULES`."""
     options: dict[str, float] = {}
 
 
 class Diffusion(Settings, frozen=True):
     """What is learnt, and from which noise levels."""
 
-    prediction: PredictionName = "edm"
-    sigma_data: Annotated[float, Meta(ge=0)] = 0.0
-    """Standard deviation of the pixels in [-1, 1]; 0: measured on the training pictures."""
+    prediction: str = "edm"
+    """A key of `inkling.core.PREDICTIONS`: eps, x0, v, flow or edm."""
+    sigma_data: NotNegative = 0.0
+    """Standard deviation of the pixels in [-1, 1], or of the latents; 0: measured on the training
+    pictures."""
     noise: Schedule = Schedule()
+    """The distribution of noise levels in training."""
     stratified: bool = True
-    """One noise level from each of B equal shares of the law, instead of B independent draws."""
-    loss: Literal["mse", "l1", "huber"] = "mse"
-    weighting: Literal["uniform", "edm", "min_snr"] = "uniform"
+    """One noise level from each of B equal parts of the distribution, instead of B independent
+    draws."""
+    loss: str = "mse"
+    """A key of `inkling.core.PENALTIES`: mse, l1 or huber."""
+    weighting: str = "uniform"
+    """A key of `inkling.core.WEIGHTINGS`: uniform, edm or min_snr."""
 
 
 class Train(Settings, frozen=True):
     """The optimisation."""
 
+    objective: str = "denoising"
+    """What is learnt: a key of `inkling.training.objectives.OBJECTIVES`."""
     steps: Whole = 0
-    """Optimiser steps; 0: as many as fit the budget."""
-    budget: Annotated[float, Meta(ge=0)] = 0.0
-    """Seconds that training with its previews may take, when steps is 0."""
+    """Optimiser steps; 0: as many as `epochs` or `budget` give."""
+    epochs: Whole = 0
+    """Passes over the training pictures, when steps is 0."""
+    budget: NotNegative = 0.0
+    """Seconds that training with its previews may take, when steps and epochs are 0."""
     seed: Whole = 0
     batch: Count = 64
     """Pictures an optimiser step, over all processes and accumulation."""
     accumulation: Count = 1
-    """Parts in which a process works through its share of the batch."""
+    """Parts in which a process works through its rows of the batch."""
     optimiser: Literal["muon", "adamw"] = "adamw"
     """AdamW for everything, or Muon for the hidden matrices and AdamW for the rest."""
     lr: Positive = 1e-3
@@ -161,85 +84,100 @@ class Train(Settings, frozen=True):
     muon_lr: Positive = 0.02
     """Muon's peak learning rate."""
     betas: Annotated[tuple[BelowOne, ...], Meta(min_length=2, max_length=2)] = (0.9, 0.99)
-    weight_decay: Annotated[float, Meta(ge=0)] = 0.01
+    weight_decay: NotNegative = 0.01
     warmup: Whole = 50
     """Steps in which the learning rates rise from zero."""
-    decay: Share = 0.8
-    """Last share of the run in which the learning rates fall to zero."""
+    decay: Fraction = 0.8
+    """Last fraction of the run in which the learning rates fall to zero."""
     curve: Literal["linear", "cosine"] = "linear"
     """How they fall."""
-    clip: Annotated[float, Meta(ge=0)] = 1.0
+    clip: NotNegative = 1.0
     """Largest gradient norm of the AdamW parameters; 0: no clipping."""
-    widen: Share = 0.0
-    """First share of the run in which noise levels are drawn from a growing window around the
-    middle of their law: few levels first, then all."""
+    widen: Fraction = 0.0
+    """First fraction of the run in which noise levels come from a growing window around the
+    middle of their distribution: few levels first, then all."""
     sizes: tuple[Count, ...] = ()
-    """Picture sizes to train at in turn, an equal share of the time each, such as 16,32,64."""
-    caption_drop: Share = 0.1
+    """Progressive resizing: picture sizes to train at in turn, for the same time each, such as
+    16,32,64."""
+    caption_drop: Fraction = 0.1
     """Probability, image by image, of training on the empty caption instead."""
     ema_width: Annotated[float, Meta(gt=0, lt=0.28)] = 0.05
-    """Width of the power-function average of the weights, as a share of training so far."""
+    """EMA length: width of the power-function average, as a fraction of the steps so far."""
     snapshots: Whole = 0
-    """Moments at which two short averages are kept, to choose a length afterwards; 0: none."""
+    """Moments at which two short EMAs are stored, to choose a length after training; 0: none."""
     ema_decay: BelowOne = 0.0
     """A constant decay instead, such as 0.9999; 0: the power function."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the network's arithmetic; noise, targets and loss are float32 always."""
     shard: bool = False
-    """Share weights, averages and optimiser states out over all processes (FSDP), for models that
-    one device cannot hold."""
+    """Shard weights, EMAs and optimiser states over all processes (FSDP), for models that one
+    device cannot hold."""
     recompute: bool = False
     """Compute activations again in the backward pass: less memory, a third more time."""
     previews: Whole = 6
-    """Sample grids and validations during the run, evenly spread, the last at its end."""
+    """Previews and validations during the run, evenly spread, the last at its end."""
     checkpoint_every: Annotated[str, Meta(pattern=r"^(\d+|(?=\d)(\d+h)?(\d+m)?(\d+s)?)$")] = "1m"
-    """Steps ("40") or time ("2m") from one saved training state to the next."""
+    """Steps ("40") or time ("2m") from one training checkpoint to the next."""
     keep: Count = 2
-    """Training states that are kept, the latest ones."""
+    """Training checkpoints that are kept, the latest ones."""
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     """Where metrics go beside metrics.jsonl."""
     most_skipped: Count = 20
     """Steps in a row whose loss or gradient is not finite, after which the run stops."""
 
 
-class Clip(Settings, frozen=True):
-    """How a CLIP pulls samples towards a prompt that the model itself cannot read."""
+class ClipGuidance(Settings, frozen=True):
+    """How a CLIP guides samples towards a prompt that the model itself cannot read."""
 
     model: str = ""
     """A CLIP that inkling trained, a hub id or a folder; empty: none."""
     form: Literal["auto", "noisy", "network", "inner"] = "auto"
     """The gradient at the noisy picture, through the network, or inner steps on the estimate;
     auto: noisy for a CLIP that was trained on noise, else network."""
-    strength: Annotated[float, Meta(ge=0)] = 80.0
-    """How hard; 0: off. 1 would be right for a CLIP that is as sure as it is right."""
+    strength: NotNegative = 80.0
+    """Factor of the gradient; 0: off, and 1 right for a CLIP that is as sure as it is right."""
     interval: Annotated[tuple[float, ...], Meta(min_length=2, max_length=2)] = (0.3, 1e9)
-    """Pull only where `low < sigma <= high`: near the end it would paint what fools the CLIP."""
+    """Guide only where `low < sigma <= high`: near the end it would paint what fools the CLIP."""
     inner_steps: Count = 5
     """Gradient steps on each estimate, in the inner form."""
     step_size: Positive = 0.15
     """Length of one of these."""
-    sampler: SamplerName = "ddpm"
-    """Fresh noise at every step mends what the pull has bent."""
+    sampler: str = "ddpm"
+    """Fresh noise at every step repairs what the gradient has bent."""
     steps: Count = 40
 
 
 class Sample(Settings, frozen=True):
-    """How the finished model should be sampled."""
+    """How a model is sampled: one value from the command line to the solver."""
 
-    sampler: SamplerName = "dpmpp_2m"
+    sampler: str = "dpmpp_2m"
+    """A key of `inkling.core.SAMPLERS`."""
     steps: Count = 18
+    """Solver steps."""
     grid: Schedule = Schedule(name="karras")
-    scale: Annotated[float, Meta(ge=0)] = 1.5
-    """Classifier-free guidance; 1: off."""
+    """The noise levels of the steps."""
+    scale: NotNegative = 1.5
+    """Scale of classifier-free guidance; 1: off."""
     interval: Annotated[tuple[float, ...], Meta(min_length=2, max_length=2)] = (0.0, 1e9)
     """Guide only where `low < sigma <= high`."""
+    negative_prompt: str = ""
+    """Guidance leads away from this caption instead of the empty one."""
+    size: tuple[Count, Count] | None = None
+    """Height and width of the pictures; null: as in training."""
     clamp: bool = True
-    """Keep estimates of the clean picture in [-1, 1]."""
-    clip: Clip = Clip()
+    """Keep estimates of the clean picture in [-1, 1]; latents have no such limits."""
+    clip: ClipGuidance = ClipGuidance()
+
+    def __post_init__(self) -> None:
+        if self.negative_prompt and self.scale == 1:
+            raise UserError(
+                f"at scale 1 there is no guidance that could lead away from "
+                f"{self.negative_prompt!r}; give a scale such as 2"
+            )
 
 
-class Recipe(Settings, frozen=True):
-    """A whole training run as a value."""
+class RunRecipe(Settings, frozen=True, tag_field="kind"):
+    """What every kind of training run has."""
 
     name: str
     source: str
@@ -247,36 +185,25 @@ class Recipe(Settings, frozen=True):
     expected: str = ""
     """Time and score, with the machine they were measured on."""
     data: Data = Data()
-    net: Net = Net()
+    train: Train = Train()
+
+
+class Recipe(RunRecipe, frozen=True, tag="denoiser"):
+    """The training and sampling of a denoiser as a value."""
+
+    net: NetworkConfig = UNetConfig()
+    """Of a network in `inkling.nets.NETWORKS`; `net.kind` says which."""
     text: Text = Text()
     diffusion: Diffusion = Diffusion()
-    train: Train = Train()
     sample: Sample = Sample()
 
     def __post_init__(self) -> None:
-        levels = len(self.net.widths)
-        for field in ("blocks", "attention"):
-            given = getattr(self.net, field)
-            if len(given) != levels:
-                raise UserError(
-                    f"net.{field} has {len(given)} entries ({given}) for {levels} levels in "
-                    f"net.widths; give one entry a level"
-                )
-        central = self.net.middle > 0 and self.net.middle_attention
-        attends = [*self.net.attention[:-1], self.net.attention[-1] or central]
-        for width, attended in zip(self.net.widths, attends, strict=True):
-            if attended and width % min(width, self.net.head_width):
-                raise UserError(
-                    f"net.widths has {width}, which net.head_width {self.net.head_width} does not "
-                    "divide; choose multiples of it"
-                )
-        if self.net.cross_attention and self.text.encoder == "label":
+        if self.net.reads_tokens and self.text.encoder == "label":
             raise UserError(
                 "labels have no tokens for net.cross_attention=true to read; use "
                 "text.encoder=transformer, or leave cross_attention off"
             )
-        reads_tokens = self.net.cross_attention and any(attends)
-        if not self.text.pooled and (self.text.encoder != "frozen" or not reads_tokens):
+        if not self.text.pooled and (self.text.encoder != "frozen" or not self.net.reads_tokens):
             raise UserError(
                 "text.pooled=false leaves only the tokens of a frozen encoder to read; it needs "
                 "text.encoder=frozen, net.cross_attention=true and attention on some level"
@@ -284,4 +211,8 @@ class Recipe(Settings, frozen=True):
         if self.text.width % self.text.heads:
             raise UserError(
                 f"text.width {self.text.width} is not a multiple of text.heads {self.text.heads}"
+            )
+        if self.data.codec and self.train.sizes:
+            raise UserError(
+                "train.sizes averages pixels, and data.codec trains on latents; leave one out"
             )

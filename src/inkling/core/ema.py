@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from inkling.system.distributed import local
+from inkling.system.distributed import to_local
 
 
 def power_from_width(width: float) -> float:
@@ -49,7 +49,7 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the live parameters after optimiser step `step`, counted from 1."""
-        kept, live = ([local(p.detach()) for p in each] for each in (self.average, self.live))
+        kept, live = ([to_local(p.detach()) for p in each] for each in (self.average, self.live))
         torch._foreach_lerp_(kept, live, 1 - self.keep(step))
 
     @torch.no_grad()

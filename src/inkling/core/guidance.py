@@ -63,19 +63,21 @@ def dynamic_threshold(denoise: Denoise, quantile: float = 0.995) -> Denoise:
     return thresholded
 
 
-Likeness = Callable[[Tensor, Tensor], Tensor]
+LogLikelihood = Callable[[Tensor, Tensor], Tensor]
 """`(pictures [B, C, H, W], sigma []) -> log p(prompt | picture) [B]`, up to a constant."""
 
 
-def _gradient(likeness: Likeness, x: Tensor, sigma: Tensor) -> Tensor:
+def _gradient(log_likelihood: LogLikelihood, x: Tensor, sigma: Tensor) -> Tensor:
     """Of the log-likelihood of each picture, [B, C, H, W]."""
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(likeness(leaf, sigma).sum(), leaf)
+        (slope,) = torch.autograd.grad(log_likelihood(leaf, sigma).sum(), leaf)
     return slope
 
 
-def pulled(denoise: Denoise, likeness: Likeness, strength: float) -> Denoise:
+def classifier_guidance(
+    denoise: Denoise, log_likelihood: LogLikelihood, strength: float
+) -> Denoise:
     """Guidance by a model that reads noisy pictures (Dhariwal & Nichol 2021, section 4.1).
 
     `D + strength sigma^2 grad_x log p(prompt | x)`; `strength = 1` is Bayes' rule, 0 is off.
@@ -83,11 +85,12 @@ def pulled(denoise: Denoise, likeness: Likeness, strength: float) -> Denoise:
     if strength == 0:
         return denoise
     return lambda x, sigma: (
-        denoise(x, sigma) + strength * sigma.square() * _gradient(likeness, x, sigma).to(x.dtype)
+        denoise(x, sigma)
+        + strength * sigma.square() * _gradient(log_likelihood, x, sigma).to(x.dtype)
     )
 
 
-def pulled_through(denoise: Denoise, likeness: Likeness, strength: float) -> Denoise:
+def dps_guidance(denoise: Denoise, log_likelihood: LogLikelihood, strength: float) -> Denoise:
     """Guidance by a model that reads clean pictures, its gradient taken through the denoiser.
 
     `D + strength sigma^2 grad_x log p(prompt | D(x))` (Chung et al. 2023, eq. 16); 0 is off.
@@ -99,15 +102,15 @@ def pulled_through(denoise: Denoise, likeness: Likeness, strength: float) -> Den
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             x0 = denoise(leaf, sigma)
-            (slope,) = torch.autograd.grad(likeness(x0, sigma * 0).sum(), leaf)
+            (slope,) = torch.autograd.grad(log_likelihood(x0, sigma * 0).sum(), leaf)
         return x0.detach() + strength * sigma.square() * slope
 
     return guided
 
 
-def pulled_inside(
+def estimate_guidance(
     denoise: Denoise,
-    likeness: Likeness,
+    log_likelihood: LogLikelihood,
     strength: float,
     sigma_data: float,
     steps: int = 5,
@@ -125,7 +128,7 @@ def pulled_inside(
         x0 = denoise(x, sigma)
         variance = sigma.square() * sigma_data**2 / (sigma.square() + sigma_data**2)
         for _ in range(steps):
-            x0 = x0 + size * strength * variance * _gradient(likeness, x0, sigma * 0)
+            x0 = x0 + size * strength * variance * _gradient(log_likelihood, x0, sigma * 0)
         return x0
 
     return guided

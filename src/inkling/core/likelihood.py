@@ -23,7 +23,7 @@ class Bits(NamedTuple):
 
 @torch.no_grad()
 def bits_per_dimension(
-    denoise: Callable[[Tensor, Tensor], Tensor],
+    denoise: Callable[[Tensor, Tensor, Tensor], Tensor],
     clean: Tensor,
     ends: tuple[float, float],
     sigma_data: float,
@@ -36,7 +36,8 @@ def bits_per_dimension(
     and 17 there, written for `x = x0 + sigma noise`, where `SNR = 1/sigma^2`.
 
     Args:
-        denoise: (x [B, C, H, W], sigma [B]) -> the clean picture expected behind x.
+        denoise: (x [B, C, H, W], sigma [B], rows [B] int64) -> the clean picture expected behind x;
+            rows says which pictures these are, for conditions of their own.
         clean: [N, C, H, W] in [-1, 1], on 256 grey values.
         ends: the least and the largest sigma.
         sigma_data: standard deviation of the pixels.
@@ -57,7 +58,7 @@ def bits_per_dimension(
     for rows in torch.split(torch.arange(count, device=clean.device), batch):
         x0, sigma = clean[rows], sigmas[rows]
         noise = torch.randn(x0.shape, generator=generator).to(clean.device)
-        estimate = denoise(x0 + sigma.view(-1, 1, 1, 1) * noise, sigma)
+        estimate = denoise(x0 + sigma.view(-1, 1, 1, 1) * noise, sigma, rows)
         error = (estimate - x0).square().flatten(1).mean(1)
         each = [
             (high - low) * error / sigma.square() * (sigma >= start)

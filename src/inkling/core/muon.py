@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inkling.system.distributed import like, whole
+from inkling.system.distributed import distribute_like, full_tensor
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic iteration: it lifts small singular values fast and leaves all in 0.7 .. 1.2."""
@@ -56,9 +56,9 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(p)
                 average: Tensor = state["momentum"]
                 average.lerp_(p.grad, 1 - group["momentum"])
-                # Weights that are shared out over processes are made orthogonal whole.
-                ahead = whole(p.grad.lerp(average, group["momentum"])).reshape(len(p), -1)
+                # Sharded weights are made orthogonal whole.
+                ahead = full_tensor(p.grad.lerp(average, group["momentum"])).reshape(len(p), -1)
                 update = orthogonalised(ahead)
                 # A tall matrix gets a larger step, so that outputs change alike at every shape.
                 scale = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
-                p.add_(like(update.reshape(p.shape), p), alpha=-group["lr"] * scale)
+                p.add_(distribute_like(update.reshape(p.shape), p), alpha=-group["lr"] * scale)

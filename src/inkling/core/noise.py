@@ -144,3 +144,15 @@ def grid(schedule: Schedule, steps: int) -> Tensor:
     assert steps >= 1, "a sampling run takes at least one step"
     u = torch.linspace(1, 0, steps, dtype=torch.float64)
     return torch.cat([schedule.sigma(u), torch.zeros(1, dtype=torch.float64)])
+
+
+def ends_of(schedule: Schedule) -> tuple[float, float]:
+    """The least and the largest noise level of a schedule."""
+    return schedule.sigma(torch.zeros(())).item(), schedule.sigma(torch.ones(())).item()
+
+
+def karras(
+    steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
+) -> Tensor:
+    """The usual grid (Karras et al. 2022, eq. 5): [steps + 1] float64, falling, ending in 0."""
+    return grid(Karras(sigma_min, sigma_max, rho), steps)

@@ -22,6 +22,21 @@ def stream(*keys: int | str, device: torch.device | str = "cpu") -> torch.Genera
     return torch.Generator(device).manual_seed(number(*keys))
 
 
+def row_noise(
+    shape: Sequence[int], rows: slice, *keys: int | str, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Standard normal noise [b, *shape] float32 for some rows of a batch.
+
+    Row i reads from a stream of its own, so it is the same whoever draws it, and a process draws
+    no other rows than its own.
+    """
+    drawn = [
+        torch.randn(tuple(shape), generator=stream(*keys, row, device=device), device=device)
+        for row in range(rows.start, rows.stop)
+    ]
+    return torch.stack(drawn)
+
+
 Seed = int | tuple[int, int, float]
 """Of an image; or two seeds and how far it is from the first to the second, 0 to 1."""
 
@@ -35,7 +50,7 @@ class ImageNoise:
 
     def __init__(self, seeds: Sequence[Seed]):
         self.streams = [
-            _on_the_way(*seed) if isinstance(seed, tuple) else [(stream("image", int(seed)), 1.0)]
+            _interpolated(*seed) if isinstance(seed, tuple) else [(stream("image", int(seed)), 1.0)]
             for seed in seeds
         ]
 
@@ -51,7 +66,7 @@ class ImageNoise:
         return self.draw(like.shape[1:]).to(like)
 
 
-def _on_the_way(first: int, last: int, share: float) -> list[tuple[torch.Generator, float]]:
+def _interpolated(first: int, last: int, share: float) -> list[tuple[torch.Generator, float]]:
     """The streams of two seeds and their weights, whose squares add up to 1."""
     if first == last:
         return [(stream("image", first), 1.0)]

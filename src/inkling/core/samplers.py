@@ -2,12 +2,13 @@
 
 Each is a generator `(denoise, x, sigmas, *, randn_like) -> Iterator[Step]`, knows neither guidance
 nor schedule, takes any strictly falling grid, ending in 0 or not, and keeps float64 where it is
-given. Most are one primitive, `towards`. A new sampler is one function and one entry in `SAMPLERS`.
+given. Most are one primitive, `towards`. A new sampler is one function and one entry in `SAMPLERS`,
+which says what others need to know of it.
 """
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ RandnLike = Callable[[Tensor], Tensor]
 
 
 class Sampler(Protocol):
-    """The signature that every entry of `SAMPLERS` has."""
+    """The signature of a sampler."""
 
     def __call__(
         self, denoise: Denoise, x: Tensor, sigmas: Tensor, *, randn_like: RandnLike = ...
@@ -172,11 +173,38 @@ def _corrected_aim(past: list[tuple[Tensor, Tensor]], now: Tensor, x0: Tensor) -
     )
 
 
-SAMPLERS: dict[str, Sampler] = {
-    "ddim": ddim,
-    "ddpm": ddpm,
-    "heun": heun,
-    "dpmpp_2m": dpmpp_2m,
-    "dpmpp_2s": dpmpp_2s,
-    "unipc": unipc,
+class Solver(NamedTuple):
+    """A sampler with what others need to know of it; called like the sampler itself."""
+
+    function: Sampler
+    order: int = 1
+    """Of convergence to the exact solution, at least."""
+    calls_per_step: int = 1
+    """Evaluations of the denoiser; a step to 0 takes one in every sampler here."""
+    stochastic: bool = False
+    """Whether noise is drawn on the way."""
+
+    def __call__(
+        self,
+        denoise: Denoise,
+        x: Tensor,
+        sigmas: Tensor,
+        *,
+        randn_like: RandnLike = torch.randn_like,
+    ) -> Iterator[Step]:
+        """As the sampler."""
+        return self.function(denoise, x, sigmas, randn_like=randn_like)
+
+    def calls(self, steps: int) -> int:
+        """Evaluations of the denoiser in a run of so many steps that ends in 0."""
+        return self.calls_per_step * (steps - 1) + 1
+
+
+SAMPLERS: dict[str, Solver] = {
+    "ddim": Solver(ddim),
+    "ddpm": Solver(ddpm, stochastic=True),
+    "heun": Solver(heun, order=2, calls_per_step=2),
+    "dpmpp_2m": Solver(dpmpp_2m, order=2),
+    "dpmpp_2s": Solver(dpmpp_2s, order=2, calls_per_step=2),
+    "unipc": Solver(unipc, order=3),
 }

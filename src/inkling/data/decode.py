@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from inkling.data.source import Content, Resize
+from inkling.data.settings import Resize
+from inkling.data.source import Content
 
 _GREY = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"})
 _NO_RANGE = frozenset({"I", "F"})

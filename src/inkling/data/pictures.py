@@ -9,6 +9,7 @@ visit draws one of the group.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -16,7 +17,9 @@ import torch
 from torch import Tensor
 
 from inkling.contracts import Batch
-from inkling.data.source import Options, Source
+from inkling.data.settings import Options
+from inkling.data.source import Source
+from inkling.pixels import from_bytes
 
 _MEASURED = 1 << 26
 """Bytes of pixels that suffice to measure their spread; a part of it where they are drawn."""
@@ -78,9 +81,9 @@ class Pictures:
         """[C, H, W] of one picture."""
         return self.images.shape[1:]
 
-    @property
+    @cached_property
     def sentences(self) -> tuple[str, ...]:
-        """Every distinct sentence in a fixed order, the empty caption first."""
+        """Every distinct sentence in a fixed order, the empty caption first; made once."""
         known = dict.fromkeys(sentence for group in self.groups for sentence in group)
         known.pop("", None)
         return ("", *known)
@@ -115,7 +118,7 @@ class Pictures:
         """Standard deviation of the pixels in [-1, 1], over an even choice if they are many."""
         room = _MEASURED if isinstance(self.images, Tensor) else _MEASURED >> 4
         every = max(1, len(self) * self.shape.numel() // room)
-        return self.at(torch.arange(0, len(self), every)).float().div(127.5).std().item()
+        return from_bytes(self.at(torch.arange(0, len(self), every))).std().item()
 
     def to(self, device: torch.device, room: float = float("inf")) -> "Pictures":
         """The same set with its images on a device, or where they are if they need more room.
@@ -144,7 +147,7 @@ class Pictures:
 
 
 class Feed:
-    """Draws training batches: order from (seed, epoch), wording from the caller's generator."""
+    """Makes training batches: order from (seed, epoch), wording from the caller's generator."""
 
     def __init__(self, pictures: Pictures, seed: int):
         self.pictures = pictures
@@ -161,7 +164,7 @@ class Feed:
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
 
-    def rows(self, first: int, count: int) -> Tensor:
+    def visits(self, first: int, count: int) -> Tensor:
         """The pictures of visits `first .. first + count - 1` since the start, [count] int64."""
         picked = []
         while count:
@@ -176,28 +179,29 @@ class Feed:
             first, count = first + len(part), count - len(part)
         return torch.cat(picked)
 
-    def batch(
-        self, first: int, count: int, wording: Tensor, mirrored: Tensor | None = None
-    ) -> Batch:
-        """Visits `first .. first + count - 1`.
+    def captions(self, first: int, wording: Tensor) -> tuple[Tensor, Tensor]:
+        """(rows in `Pictures.sentences`, groups) [B] int64 each of the same visits as `batch`."""
+        group = self.pictures.group[self.visits(first, len(wording))]
+        sizes = self._sizes[group]
+        choice = torch.minimum((wording * sizes).long(), sizes - 1)
+        return self._table[group, choice], group
+
+    def batch(self, first: int, wording: Tensor, mirrored: Tensor | None = None) -> Batch:
+        """Visits `first .. first + B - 1`; only their pixels are fetched, rendered and mirrored.
 
         Args:
             first: visits before this batch, counted over all epochs.
-            count: B.
             wording: [B] uniform in [0, 1): which sentence of its group each picture gets.
             mirrored: [B] bool: which pictures to mirror left to right. One whose sentence says
                 "left" or "right" never is.
         """
-        rows = self.rows(first, count)
-        group = self.pictures.group[rows]
-        sizes = self._sizes[group]
-        choice = torch.minimum((wording * sizes).long(), sizes - 1)
-        captions = self._table[group, choice]
-        images = self.pictures.at(rows)
+        index = self.visits(first, len(wording))
+        captions, _ = self.captions(first, wording)
+        images = self.pictures.at(index)
         if mirrored is not None:
             turned = (mirrored & ~self._sided[captions]).to(images.device)
             images = torch.where(turned[:, None, None, None], images.flip(-1), images)
-        return Batch(images, captions, self.pictures.labels[rows])
+        return Batch(images, captions, self.pictures.labels[index])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +24,25 @@ from PIL import Image, UnidentifiedImageError
 from inkling.data.decode import Look, decode, look
 from inkling.data.parallel import in_parallel, workers
 from inkling.data.pictures import Dataset, Pictures
-from inkling.data.source import Item, Options, Source
+from inkling.data.settings import Options
+from inkling.data.source import Item, Source
 from inkling.errors import UserError
 from inkling.system.cache import cache_folder
 from inkling.system.progress import bar
 
 _FORMAT = "2"
 """Raised when the same files and settings would give other bytes or captions."""
+_PREPARED = (
+    "size",
+    "resize",
+    "channels",
+    "background",
+    "captions",
+    "classes",
+    "limit",
+    "unreadable",
+)
+"""The options on which prepared pictures depend."""
 _NATIVE, _CHOSEN, _LEAST = 64, 64, 8
 """Pictures up to 64 pixels that agree in size keep it; others become at most 64, at least 8."""
 _NAMED = 20
@@ -80,7 +92,8 @@ def prepare(name: str, dataset: Dataset, source: Source, options: Options) -> Pi
 def fingerprint(source: Source, options: Options) -> str:
     """A name for what these files and settings give: path, size and time of each, all settings."""
     digest = hashlib.sha256(_FORMAT.encode())
-    digest.update(repr((astuple(options), source.stamp, source.classes, source.groups)).encode())
+    form = [getattr(options, name) for name in _PREPARED]
+    digest.update(repr((form, source.stamp, source.classes, source.groups)).encode())
     for file in source.files:
         found = file.stat()
         digest.update(f"{os.path.abspath(file)}|{found.st_size}|{found.st_mtime_ns}\n".encode())
@@ -89,7 +102,7 @@ def fingerprint(source: Source, options: Options) -> str:
 
 def _resolved(options: Options, dataset: Dataset) -> Options:
     """The options with the data set's own values where none were given."""
-    return replace(
+    return msgspec.structs.replace(
         options,
         size=options.size or dataset.size,
         channels=options.channels or dataset.channels,

@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from inkling.errors import UserError, nearest
-
-Resize = Literal["crop", "pad", "fit"]
 
 Content = Path | bytes | np.ndarray | Callable[[], np.ndarray]
 """A picture: its file, the bytes of one, pixels [H, W] or [H, W, C] uint8, or what draws them."""
@@ -30,30 +28,6 @@ class Item(NamedTuple):
     """The sentences that describe it, if each picture has its own."""
     label: int = -1
     """Class index, -1 without classes."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How pictures are chosen and brought to one form. None: as the data set says."""
-
-    size: int | None = None
-    """Height and width in pixels."""
-    resize: Resize = "crop"
-    """How a picture becomes a square, see `decode.squared`."""
-    channels: int | None = None
-    """1 for grey, 3 for colour."""
-    background: int | None = None
-    """Grey value 0 .. 255 behind transparency and around padded pictures."""
-    captions: bool = True
-    """False: without captions and classes."""
-    classes: tuple[str, ...] = ()
-    """Only these classes; empty: the data set's choice, or all."""
-    limit: int | None = None
-    """Pictures at most, of each class where there are classes."""
-    hold_out: float = 0.0
-    """Share of the combinations kept out of training, where the data set has combinations."""
-    unreadable: float = 0.01
-    """Share of pictures that may be unreadable before preparation stops."""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class Plan(NamedTuple):
 
     prompts: tuple[str, ...]
     """Taken in turn."""
-    asked: tuple[int, ...]
+    prompted: tuple[int, ...]
     """The class of each prompt; empty where prompts name none."""
     scenes: tuple[Scene, ...]
     """What each prompt describes, in a set with an exact judge."""
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
         """The prompts in words."""
         if self.prompts == ("",):
             return "no prompt"
-        kind = "classes" if self.asked else "captions"
+        kind = "classes" if self.prompted else "captions"
         mark = hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()[:6]
         return f"{len(self.prompts):,} {kind} in turn ({mark})"
 
@@ -62,35 +62,35 @@ class Plan(NamedTuple):
 
 
 def plan(
-    artist: TextToImage,
+    pipeline: TextToImage,
     reference: Pictures,
     settings: Sample,
     seed: int = 0,
     weights: str = "ema",
 ) -> Plan:
     """Prompts for scores: classes; what an exact judge can read; else the reference's captions."""
-    data = artist.recipe.data
-    if not artist.recipe.data.captions or not reference.conditional:
+    data = pipeline.recipe.data
+    if not pipeline.recipe.data.captions or not reference.conditional:
         return Plan(("",), (), (), settings, seed, weights)
     if data.name == "shapes":
-        asked = list(scenes(data.hold_out, held=False))
-        np.random.default_rng(0).shuffle(asked)
-        asked = asked[:_MOST_PROMPTS]
-        said = tuple(s.sentences()[0] for s in asked)
-        return Plan(said, (), tuple(asked), settings, seed, weights)
-    if artist.classes:
-        numbers = tuple(range(len(artist.classes)))
-        return Plan(artist.classes, numbers, (), settings, seed, weights)
+        wanted = list(scenes(data.hold_out, held=False))
+        np.random.default_rng(0).shuffle(wanted)
+        wanted = wanted[:_MOST_PROMPTS]
+        said = tuple(s.sentences()[0] for s in wanted)
+        return Plan(said, (), tuple(wanted), settings, seed, weights)
+    if pipeline.classes:
+        numbers = tuple(range(len(pipeline.classes)))
+        return Plan(pipeline.classes, numbers, (), settings, seed, weights)
     captions = (reference.groups[int(group)][0] for group in reference.group[:_MOST_PROMPTS])
-    said = tuple(caption for caption in captions if artist.model.text.takes(caption))
+    said = tuple(caption for caption in captions if pipeline.model.text.takes(caption))
     return Plan(said or ("",), (), (), settings, seed, weights)
 
 
-def draw(artist: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator[Tensor]:
+def draw(pipeline: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator[Tensor]:
     """Batches uint8 [250 or fewer, C, H, W]; those that were drawn before are read.
 
     Args:
-        artist: the model of the run.
+        pipeline: the model of the run.
         chosen: what to draw.
         count: pictures.
         run: where the model was read from; drawn pictures are kept beside it.
@@ -103,12 +103,10 @@ def draw(artist: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator[T
         file = folder / f"{first:08d}.npy"
         if not file.is_file():
             rows = range(first, first + BATCH)  # whole batches, so that the next count can go on
-            images = artist(
+            images = pipeline(
                 [chosen.prompt(row) for row in rows],
                 seeds=[chosen.seed + row for row in rows],
-                sampler=chosen.settings.sampler,
-                steps=chosen.settings.steps,
-                scale=chosen.settings.scale,
+                settings=chosen.settings,
             )
             raw = io.BytesIO()
             np.save(raw, images.numpy())

@@ -1,7 +1,7 @@
 """A run made ready for scores: its model, what it was trained on, what it is held against."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,23 @@ from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
 from inkling.core.likelihood import bits_per_dimension
+from inkling.core.noise import ends_of
 from inkling.core.rng import stream
 from inkling.data import Pictures
 from inkling.errors import UserNote
 from inkling.evaluate.draws import Plan, draw, home, key, model_of, plan
-from inkling.evaluate.features import Features, Seen
+from inkling.evaluate.features import Features, Outputs
 from inkling.evaluate.intervals import of_a_share
 from inkling.evaluate.judge import train_judge
-from inkling.evaluate.measures import Measure, of_seen
+from inkling.evaluate.measures import Measure, of_outputs
 from inkling.evaluate.memory import Memory, Nearest, memory, nearest
-from inkling.evaluate.reference import held
+from inkling.evaluate.reference import evaluation_data
 from inkling.evaluate.scores import Report, Score, Terms, scored
 from inkling.evaluate.shapes import faithfulness_of_each
-from inkling.models.build import schedule
+from inkling.models.build import noise_schedule
+from inkling.models.card import Card
 from inkling.models.clip import Clip
+from inkling.pixels import from_bytes
 from inkling.sampling.pipeline import TextToImage
 
 _UNSEEN = 2000
@@ -46,7 +49,7 @@ class Evaluation:
         reference: the split to be held against: "test".
         weights: "ema" or "raw".
         seed: of the first picture.
-        sampling: sampler, steps, scale; what the run recommends where None.
+        sampling: changes to the sampling that the run recommends, by setting.
 
     Raises:
         UserError: no run, no data, or a reference that the model was trained on.
@@ -62,31 +65,31 @@ class Evaluation:
         reference: str = "test",
         weights: str = "ema",
         seed: int = 0,
-        sampling: tuple[str | None, int | None, float | None] = (None, None, None),
+        sampling: Mapping[str, Any] | None = None,
     ):
         self.run, self.count = run, count
-        self.artist = TextToImage.load(run, device, weights)
-        self.data = self.artist.recipe.data
+        self.pipeline = TextToImage.load(run, device, weights)
+        self.data = self.pipeline.recipe.data
         if data is not None:
             self.data = msgspec.structs.replace(self.data, path=str(data))
-        self.train, self.known, self.reference, self.held_against = held(
-            self.artist, self.data, reference
+        self.train, self.known, self.reference, self.held_against = evaluation_data(
+            self.pipeline, self.data, reference
         )
-        settings = self.artist.settings(*sampling)
-        self.plan: Plan = plan(self.artist, self.reference, settings, seed, weights)
-        self._seen: dict[str, Seen] = {}
+        settings = self.pipeline.settings(**(sampling or {}))
+        self.plan: Plan = plan(self.pipeline, self.reference, settings, seed, weights)
+        self._outputs: dict[str, Outputs] = {}
 
     def draw(self) -> Iterator[Tensor]:
         """Batches of pictures; drawn ones are kept and read again."""
-        yield from draw(self.artist, self.plan, self.count, self.run)
+        yield from draw(self.pipeline, self.plan, self.count, self.run)
 
     @property
-    def asked(self) -> np.ndarray | None:
+    def prompted(self) -> np.ndarray | None:
         """The class asked for in each picture, if classes were."""
-        if not self.plan.asked:
+        if not self.plan.prompted:
             return None
-        rows = np.arange(self.count) % len(self.plan.asked)
-        return np.array(self.plan.asked)[rows]
+        rows = np.arange(self.count) % len(self.plan.prompted)
+        return np.array(self.plan.prompted)[rows]
 
     def file(self, kind: str) -> Path:
         """Where its scores by a kind of features are kept."""
@@ -104,13 +107,13 @@ class Evaluation:
             prompts=self.plan.describe(),
         )
 
-    def _real(self, features: Features) -> Seen:
+    def _real(self, features: Features) -> Outputs:
         """What features make of the reference, worked out once."""
-        if features.name not in self._seen:
-            self._seen[features.name] = features(self.reference.pixels())
-        return self._seen[features.name]
+        if features.name not in self._outputs:
+            self._outputs[features.name] = features(self.reference.pixels())
+        return self._outputs[features.name]
 
-    def measures(self, images: Tensor, drawn: Seen, features: Features) -> list[Measure]:
+    def measures(self, images: Tensor, drawn: Outputs, features: Features) -> list[Measure]:
         """Everything that can be resampled.
 
         Args:
@@ -118,8 +121,8 @@ class Evaluation:
             drawn: what the features make of them.
             features: the features.
         """
-        asked = self.asked if self._judged(features) else None
-        found = of_seen(drawn, self._real(features), asked)
+        prompted = self.prompted if self._judged(features) else None
+        found = of_outputs(drawn, self._real(features), prompted)
         if self.plan.scenes:
             scenes = [self.plan.scenes[i % len(self.plan.scenes)] for i in range(self.count)]
             names = ("colour", "shape", "size", "relation")
@@ -133,7 +136,7 @@ class Evaluation:
 
     def _judged(self, features: Features) -> bool:
         """Whether these features know the classes that were asked for."""
-        return bool(self.plan.asked) and features.classes == len(self.artist.classes)
+        return bool(self.plan.prompted) and features.classes == len(self.pipeline.classes)
 
     def floors(self, features: Features) -> dict[str, Measure]:
         """The same measures of as many real training pictures: what a perfect model would get."""
@@ -148,27 +151,24 @@ class Evaluation:
             )
             return {}
         labels = some.labels.numpy() if self._judged(features) else None
-        seen = of_seen(features(some.pixels()), self._real(features), labels)
+        seen = of_outputs(features(some.pixels()), self._real(features), labels)
         return {measure.name: measure for measure in seen}
 
     def bits(self) -> Score:
         """Bits per dimension of reference pictures given their captions, a bound from above."""
         some = self.reference.take(torch.arange(min(_BITS, len(self.reference))))
-        model, recipe = self.artist.model, self.artist.recipe
+        model, recipe = self.pipeline.model, self.pipeline.recipe
         captions = [some.groups[int(group)][0] for group in some.group]
         if self.plan.prompts == ("",):
             captions = [""] * len(some)
-        law = schedule(recipe.diffusion.noise)
         with torch.no_grad():
             distinct = list(dict.fromkeys(captions))
-            place = torch.tensor([distinct.index(caption) for caption in captions])
-            ids = model.text.tokenize(distinct, cut=True).to(self.artist.device)
-            conds = model.text(ids).take(place.to(self.artist.device))
-            served = iter(torch.split(torch.arange(len(some), device=self.artist.device), 250))
+            number = torch.tensor([distinct.index(caption) for caption in captions])
+            conds = model.encode_text(distinct, cut=True).take(number.to(model.device))
             found = bits_per_dimension(
-                lambda x, sigma: model.denoiser(x, sigma, conds.take(next(served))),
-                some.pixels().to(self.artist.device).float() / 127.5 - 1,
-                (law.sigma(torch.zeros(())).item(), law.sigma(torch.ones(())).item()),
+                lambda x, sigma, rows: model(x, sigma, conds.take(rows)),
+                model.codec.encode(some.pixels().to(model.device)),
+                ends_of(noise_schedule(recipe.diffusion.noise)),
                 recipe.diffusion.sigma_data,
                 stream(self.plan.seed, "bits"),
             )
@@ -183,19 +183,25 @@ class Evaluation:
             method="bound, stratified noise levels",
         )
 
-    def usefulness(self, images: Tensor, epochs: int = 10) -> Score:
-        """Share of real test pictures that a classifier trained on drawn ones alone gets right."""
-        asked = self.asked
-        assert asked is not None, "usefulness is for pictures asked for by class"
+    def cas(self, images: Tensor, epochs: int = 10) -> Score:
+        """Classification accuracy score (Ravuri & Vinyals 2019): accuracy on real test pictures
+        of a classifier that was trained on samples alone.
+        """
+        prompted = self.prompted
+        assert prompted is not None, "CAS is for prompts that name classes"
         drawn = replace(
-            self.train, images=images, rows=None, labels=torch.from_numpy(asked), group=self._none()
+            self.train,
+            images=images,
+            rows=None,
+            labels=torch.from_numpy(prompted),
+            group=self._none(),
         )
         rows = torch.randperm(len(self.train), generator=stream(self.plan.seed, "floor"))
         real, test = self.train.take(rows[: self.count]), self.reference
         found, floor = (self._taught(each, test, epochs) for each in (drawn, real))
         ends = of_a_share(round(found * len(test)), len(test))
         return Score(
-            name="usefulness",
+            name="CAS",
             value=found,
             low=ends.low,
             high=ends.high,
@@ -209,8 +215,8 @@ class Evaluation:
         return torch.zeros(self.count, dtype=torch.int64)
 
     def _taught(self, pictures: Pictures, test: Pictures, epochs: int) -> float:
-        *_, last = train_judge(pictures, test, epochs)
-        return last.accuracy
+        judge, _ = train_judge(pictures, epochs)
+        return judge.accuracy(test)
 
     def clip_scores(self, images: Tensor, clip: Clip) -> list[Measure]:
         """100 x cosine of each picture and its prompt, and of the same prompts shuffled."""
@@ -220,10 +226,10 @@ class Evaluation:
         numbers = {prompt: number for number, prompt in enumerate(distinct)}
         which = torch.tensor([numbers[prompt] for prompt in prompts])
         with torch.no_grad():
-            texts = clip.read(distinct).cpu()
+            texts = clip.encode_text(distinct).cpu()
             seen = torch.cat(
                 [
-                    clip.look(part.to(clip.device).float() / 127.5 - 1).cpu()
+                    clip.encode_images(from_bytes(part.to(clip.device))).cpu()
                     for part in torch.split(images, 250)
                 ]
             )
@@ -240,13 +246,15 @@ class Evaluation:
         unseen = nearest(self.reference.pixels()[:_UNSEEN].cpu(), self.known)
         return memory(drawn, unseen), drawn
 
-    def confusion(self, drawn: Seen, features: Features) -> list[list[int]] | None:
-        """How often each asked class [row] was seen as each [column]."""
-        shares, asked = drawn.shares, self.asked
-        if shares is None or asked is None or not self._judged(features):
+    def confusion(self, drawn: Outputs, features: Features) -> list[list[int]] | None:
+        """How often each prompted class [row] was seen as each [column]."""
+        probabilities, prompted = drawn.probabilities, self.prompted
+        if probabilities is None or prompted is None or not self._judged(features):
             return None
-        names = range(shares.shape[1])
-        table: list[list[int]] = confusion_matrix(asked, shares.argmax(1), labels=names).tolist()
+        names = range(probabilities.shape[1])
+        table: list[list[int]] = confusion_matrix(
+            prompted, probabilities.argmax(1), labels=names
+        ).tolist()
         return table
 
     def report(
@@ -255,7 +263,7 @@ class Evaluation:
         features: Features,
         found: Memory,
         clip: Clip | None = None,
-        useful: bool = True,
+        cas: bool = True,
     ) -> Report:
         """Every score of the drawn pictures.
 
@@ -264,32 +272,31 @@ class Evaluation:
             features: the features to see them by.
             found: what `memorised` says of them.
             clip: a CLIP for the CLIP score.
-            useful: train a classifier on them, where classes were asked for.
+            cas: train a classifier on them, where prompts name classes.
         """
         drawn, floors = features(images), self.floors(features)
         measures = self.measures(images, drawn, features)
         if clip is not None:
             measures += self.clip_scores(images, clip)
         scores = [scored(measure, floors.get(measure.name)) for measure in measures]
-        if useful and self.asked is not None:
-            scores.append(self.usefulness(images))
-        scores.append(self.bits())
+        if cas and self.prompted is not None:
+            scores.append(self.cas(images))
+        if self.pipeline.model.codec.is_pixels:
+            scores.append(self.bits())
         return Report(
             run=str(self.run),
             model=model_of(self.run),
             sampling=self.plan.sampling(),
             terms=self.terms(features),
             scores=scores,
-            details=_details(found, self.confusion(drawn, features), self.artist.facts),
+            details=_details(found, self.confusion(drawn, features), self.pipeline.card),
         )
 
 
-def _details(
-    memory: Memory, confusion: list[list[int]] | None, facts: dict[str, Any]
-) -> dict[str, Any]:
+def _details(memory: Memory, confusion: list[list[int]] | None, card: Card) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "memorised": memory._asdict() | {"memorises": memory.memorises, "says": memory.says},
-        "steps": facts["steps"],
-        "classes": list(facts["classes"]),
+        "memorised": memory._asdict() | {"memorises": memory.memorises, "summary": memory.summary},
+        "steps": card.steps,
+        "classes": list(card.classes),
     }
     return found | ({"confusion": confusion} if confusion else {})

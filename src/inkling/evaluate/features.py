@@ -1,38 +1,32 @@
-"""What sees pictures for scores: a classifier of the data set at hand, Inception, a CLIP, any
-model of the hub, or the pixels. A new one is one class and an entry in `FEATURES`.
+"""The features by which pictures are scored: of a judge, Inception, a CLIP, any model of the
+hub, or the pixels. A new one is one class and an entry in `FEATURES`.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inkling.config.recipe import Data
+from inkling.data import Data
 from inkling.errors import UserError, nearest
-from inkling.evaluate.judge import Judge, train_judge
-from inkling.models.build import read_pictures
+from inkling.evaluate.judge import Judge, judge_for, mark
 from inkling.models.clip import Clip
-from inkling.system.cache import cache_folder
-from inkling.system.progress import bar
-from inkling.text.pretrained import library, located
+from inkling.pixels import from_bytes
+from inkling.text.pretrained import library, model_folder
 
 _BATCH = 250
-_FORM = ("size", "resize", "channels", "background", "classes")
-"""Settings of a data set that a judge of it depends on."""
 
 
-class Seen(NamedTuple):
-    """What features make of pictures."""
+class Outputs(NamedTuple):
+    """Features of pictures, and class probabilities."""
 
     features: np.ndarray
     """[N, D] float64."""
-    shares: np.ndarray | None
+    probabilities: np.ndarray | None
     """[N, classes] float64 class probabilities, from features that classify."""
 
 
@@ -46,7 +40,7 @@ class Features(Protocol):
     classes: int
     """Classes of the data set that it knows; 0 where it knows none of them."""
 
-    def __call__(self, images: Tensor) -> Seen:
+    def __call__(self, images: Tensor) -> Outputs:
         """Of uint8 pictures [N, C, H, W]."""
         ...
 
@@ -55,29 +49,20 @@ class OfJudge:
     """A small classifier of real pictures of the same set."""
 
     def __init__(self, judge: Judge, name: str):
-        self.judge, self.name = judge, f"judge {name}"
-        self.side, self.classes = judge.size, int(judge.decide.out_features)
-        self.resize = f"area to {self.side[1]}x{self.side[0]}, if another"
+        self.judge, self.name, self.classes = judge, f"judge {name}", judge.classes
+        self.resize = f"area to {judge.size[1]}x{judge.size[0]}, if another"
 
-    def __call__(self, images: Tensor) -> Seen:
-        """128 features and the shares of classes."""
-        with torch.no_grad():
-            found = [self._part(part) for part in torch.split(images, _BATCH)]
-        features, logits = (torch.cat(each) for each in zip(*found, strict=True))
-        return Seen(features.double().numpy(), logits.double().softmax(1).numpy())
-
-    def _part(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        channels = self.judge.settings["channels"]
-        if images.shape[1] != channels:
+    def __call__(self, images: Tensor) -> Outputs:
+        """The judge's features, and its class probabilities."""
+        if images.shape[1] != self.judge.channels:
             raise UserError(
-                f"the {self.name} knows pictures of {channels} channels, these have "
-                f"{images.shape[1]}; train one of this set with `inkling judge`"
+                f"the {self.name} knows pictures of {self.judge.channels} channels, these have "
+                f"{images.shape[1]}; train one of this set with `inkling train judge-NAME`"
             )
-        x = images.float()
-        if tuple(x.shape[-2:]) != self.side:
-            x = F.interpolate(x, self.side, mode="area")
-        features = self.judge.features(x / 127.5 - 1)
-        return features, self.judge.decide(features)
+        if tuple(images.shape[-2:]) != self.judge.size:
+            images = F.interpolate(images.float(), self.judge.size, mode="area")
+        features, logits = self.judge.outputs(images)
+        return Outputs(features.double().numpy(), logits.double().softmax(1).numpy())
 
 
 class OfClip:
@@ -87,14 +72,14 @@ class OfClip:
         self.clip, self.name, self.classes = clip, f"clip {name}", 0
         self.resize = f"bicubic with antialiasing to {clip.side}x{clip.side}, if another"
 
-    def __call__(self, images: Tensor) -> Seen:
+    def __call__(self, images: Tensor) -> Outputs:
         """Vectors of length 1."""
         with torch.no_grad():
             found = [
-                self.clip.look(part.to(self.clip.device).float() / 127.5 - 1).cpu()
+                self.clip.encode_images(from_bytes(part.to(self.clip.device))).cpu()
                 for part in torch.split(images, _BATCH)
             ]
-        return Seen(torch.cat(found).double().numpy(), None)
+        return Outputs(torch.cat(found).double().numpy(), None)
 
 
 class OfVision:
@@ -102,7 +87,7 @@ class OfVision:
 
     def __init__(self, where: str, device: torch.device):
         models = library()
-        folder = located(where)
+        folder = model_folder(where)
         try:
             model = models.AutoModel.from_pretrained(folder, dtype=torch.float32)
             model = getattr(model, "vision_model", model)
@@ -118,7 +103,7 @@ class OfVision:
         self.name = f"vision {where}"
         self.resize = f"bicubic with antialiasing to {self.side}x{self.side}, ImageNet's colours"
 
-    def __call__(self, images: Tensor) -> Seen:
+    def __call__(self, images: Tensor) -> Outputs:
         """The pooled vector of each picture."""
         mean = torch.tensor([0.485, 0.456, 0.406]).view(-1, 1, 1)
         std = torch.tensor([0.229, 0.224, 0.225]).view(-1, 1, 1)
@@ -131,7 +116,7 @@ class OfVision:
                 seen = self.model(pixel_values=((x - mean) / std).to(self.device))
             pooled = seen.pooler_output
             found.append(pooled if pooled is not None else seen.last_hidden_state[:, 0])
-        return Seen(torch.cat(found).cpu().double().numpy(), None)
+        return Outputs(torch.cat(found).cpu().double().numpy(), None)
 
 
 class OfInception:
@@ -160,7 +145,7 @@ class OfInception:
             ) from None
         self.device = device
 
-    def __call__(self, images: Tensor) -> Seen:
+    def __call__(self, images: Tensor) -> Outputs:
         """2048 features and the shares of its 1008 classes."""
         features, logits = [], []
         for part in torch.split(images, _BATCH // 5):
@@ -168,7 +153,7 @@ class OfInception:
                 seen = self.model(part.expand(-1, 3, -1, -1).to(self.device))
             features.append(seen[0].cpu().double())
             logits.append(seen[1].cpu().double())
-        return Seen(torch.cat(features).numpy(), torch.cat(logits).softmax(1).numpy())
+        return Outputs(torch.cat(features).numpy(), torch.cat(logits).softmax(1).numpy())
 
 
 class OfPixels:
@@ -178,56 +163,15 @@ class OfPixels:
     resize = "area to 8x8"
     classes = 0
 
-    def __call__(self, images: Tensor) -> Seen:
+    def __call__(self, images: Tensor) -> Outputs:
         """64 numbers a channel in [-1, 1]."""
-        small = F.interpolate(images.float() / 127.5 - 1, (8, 8), mode="area")
-        return Seen(small.flatten(1).double().numpy(), None)
-
-
-def judge_for(data: Data, epochs: int = 4) -> tuple[Judge, str]:
-    """A classifier of these pictures and its name, trained once and kept in the cache.
-
-    Raises:
-        UserError: the set has no classes, or no test split.
-    """
-    # All of its classes' pictures, however few of them were trained on, and read or not.
-    data = msgspec.structs.replace(data, captions=True, caption="", limit=None)
-    kept = {name: getattr(data, name) for name in _FORM}
-    where = data.path if data.name in ("folder", "hub") else ""
-    key = hashlib.sha256(repr((data.name, where, kept, epochs)).encode()).hexdigest()[:12]
-    file = cache_folder() / "judges" / f"{data.name}-{key}.safetensors"
-    if not file.is_file() or not _sound(file):
-        train, test = (read_pictures(data, split) for split in ("train", "test"))
-        if not train.classes:
-            raise UserError(
-                f"{data.name} has no classes for a judge to learn; use --features pixels, "
-                "clip:FOLDER or inception"
-            )
-        verdicts = []
-        with bar(f"training a judge of {data.name}", epochs) as advance:
-            for verdict in train_judge(train, test, epochs):
-                verdicts = [verdict]
-                advance(1)
-        verdicts[0].judge.save(file, verdicts[0].accuracy)
-    return Judge.load(file), f"{data.name} {_mark(file)}"
-
-
-def _sound(file: Path) -> bool:
-    """Whether a judge can be read back: one that was torn is made again."""
-    try:
-        Judge.load(file)
-    except UserError:
-        return False
-    return True
-
-
-def _mark(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+        small = F.interpolate(from_bytes(images), (8, 8), mode="area")
+        return Outputs(small.flatten(1).double().numpy(), None)
 
 
 def _judged(rest: str, data: Data, device: torch.device) -> Features:
     if rest:
-        return OfJudge(Judge.load(Path(rest)), f"{data.name} {_mark(Path(rest))}")
+        return OfJudge(Judge.load(Path(rest)), f"{data.name} {mark(Path(rest))}")
     return OfJudge(*judge_for(data))
 
 
@@ -252,6 +196,4 @@ def features(text: str, data: Data, device: torch.device) -> Features:
         raise UserError(nearest(kind, FEATURES, "kind of features"))
     if kind in ("clip", "vision") and not rest:
         raise UserError(f"--features {kind} needs a model: {kind}:FOLDER or {kind}:OWNER/NAME")
-    if kind == "judge" and rest and not Path(rest).is_file():
-        raise UserError(f"there is no judge at {rest}; train one with `inkling judge`")
     return FEATURES[kind](rest, data, device)

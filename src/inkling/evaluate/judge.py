@@ -1,134 +1,145 @@
-"""An independent classifier of real pictures, whose verdicts and features score drawn ones.
+"""An independent classifier of real pictures, whose verdicts and features score samples.
 
 Never trained on generated images, and no part of any model's training.
 """
 
-import json
-from collections.abc import Iterator
+import hashlib
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
+import msgspec
 import numpy as np
 import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
-from inkling.core.augment import jittered
-from inkling.core.rng import stream
-from inkling.data.pictures import Feed, Pictures
+from inkling.config.judge_recipe import JudgeRecipe
+from inkling.data import Data, Pictures, read_pictures
 from inkling.errors import UserError
-from inkling.system.disk import write_whole
+from inkling.models import checkpoint
+from inkling.models.build import classifier, load_weights
+from inkling.models.card import Card
+from inkling.nets.classifier import Classifier
+from inkling.pixels import from_bytes
+from inkling.system.cache import cache_folder
+from inkling.system.progress import bar
+from inkling.training.loop import fit
+from inkling.training.state import TrainState
 
-FEATURES = 128
-_BATCH = 128
+_BATCH = 500
+_EPOCHS = 4
+"""Of a judge that is trained because a score needs one."""
+_FORM = ("size", "resize", "channels", "background", "classes")
+"""Settings of a data set that a judge of it depends on."""
 
 
-def _block(inside: int, outside: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()
-    )
+class Judge:
+    """A trained classifier.
 
+    Args:
+        classifier: in eval mode.
+        card: what it was trained on.
+    """
 
-class Judge(nn.Module):
-    """A small convolutional network with 128 features before its last layer."""
-
-    def __init__(self, channels: int, classes: int, size: tuple[int, int]):
-        super().__init__()
-        self.size = size
-        self.settings = {"channels": channels, "classes": classes, "size": list(size)}
-        self.body = nn.Sequential(
-            _block(channels, 16),
-            nn.MaxPool2d(2),
-            _block(16, 48),
-            _block(48, 48),
-            nn.MaxPool2d(2),
-            _block(48, 96),
-            _block(96, 96),
-            nn.AdaptiveMaxPool2d(max(1, min(size) // 8)),
-            nn.Flatten(),
-        )
-        self.describe = nn.Linear(96 * max(1, min(size) // 8) ** 2, FEATURES)
-        self.dropout = nn.Dropout(0.3)
-        self.decide = nn.Linear(FEATURES, classes)
-
-    def features(self, x: Tensor) -> Tensor:
-        """[B, 128] for pictures [B, C, H, W] in [-1, 1]."""
-        return F.relu(self.describe(self.body(x)))
-
-    def forward(self, x: Tensor) -> Tensor:  # [B, C, H, W]
-        logits: Tensor = self.decide(self.dropout(self.features(x)))  # [B, classes]
-        return logits
-
-    @torch.no_grad()
-    def examine(self, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """(features [N, 128] float64, classes [N] int64) of uint8 images [N, C, H, W]."""
-        self.eval()
-        features, classes = [], []
-        for part in torch.split(images, 500):
-            seen = self.features(part.float() / 127.5 - 1)
-            features.append(seen.double())
-            classes.append(self.decide(seen).argmax(1))
-        return torch.cat(features).numpy(), torch.cat(classes).numpy()
-
-    def save(self, path: Path, accuracy: float) -> None:
-        """Write weights, settings and test accuracy into one safetensors file."""
-        metadata = {"judge": json.dumps(self.settings), "accuracy": f"{accuracy:.5f}"}
-        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        write_whole(path, save(tensors, metadata))
+    def __init__(self, classifier: Classifier, card: Card):
+        self.classifier = classifier.eval()
+        self.channels, *size = card.shape
+        self.size = (size[0], size[1])
+        self.classes = len(card.classes)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The judge that `save` wrote.
+        """The judge of a run of `inkling train judge-NAME`: its folder or the file in it.
 
         Raises:
-            UserError: no file, or one that holds no judge.
+            UserError: no run, or one of something else.
         """
         try:
-            with safe_open(path, framework="pt") as stored:
-                settings = json.loads((stored.metadata() or {})["judge"])
-                state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, KeyError) as error:
-            raise UserError(f"{path} holds no judge ({error}); train one: inkling judge") from None
-        judge = cls(settings["channels"], settings["classes"], tuple(settings["size"]))
-        judge.load_state_dict(state)
-        return judge.eval()
+            stored = checkpoint.read(checkpoint.locate(path))
+        except UserError as error:
+            raise UserError(
+                f"{path} holds no judge ({error}); train one: inkling train judge-NAME"
+            ) from None
+        if not isinstance(stored.recipe, JudgeRecipe):
+            raise UserError(
+                f"{path} holds no judge but a {stored.recipe.train.objective}; train one: "
+                "inkling train judge-NAME"
+            )
+        net = classifier(stored.recipe, stored.card.shape, len(stored.card.classes))
+        load_weights(net, stored)
+        return cls(net, stored.card)
 
+    @torch.no_grad()
+    def outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(features [N, D], logits [N, classes]) of uint8 images [N, C, H, W]."""
+        found = []
+        for part in torch.split(images, _BATCH):
+            features = self.classifier.features(from_bytes(part))
+            found.append((features, self.classifier.decide(features)))
+        features, logits = (torch.cat(each) for each in zip(*found, strict=True))
+        return features, logits
 
-class Verdict(NamedTuple):
-    """What `train_judge` yields after every epoch."""
+    def examine(self, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """(features [N, D] float64, classes [N] int64) of uint8 images [N, C, H, W]."""
+        features, logits = self.outputs(images)
+        return features.double().numpy(), logits.argmax(1).numpy()
 
-    epoch: int
-    judge: Judge
-    accuracy: float
-    """Share of the test split that is right."""
+    def accuracy(self, pictures: Pictures) -> float:
+        """Fraction of pictures whose class it gets right."""
+        _, found = self.examine(pictures.pixels().cpu())
+        return float((found == pictures.labels.numpy()).mean())
 
 
 def train_judge(
-    train: Pictures, test: Pictures, epochs: int = 7, seed: int = 0
-) -> Iterator[Verdict]:
-    """Train on real pictures with small rotations, scalings and shifts; yields every epoch."""
-    torch.manual_seed(seed)
-    size = (train.shape[1], train.shape[2])
-    judge = Judge(train.shape[0], len(train.classes), size)
-    judge.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    steps = max(1, len(train) // _BATCH)
-    batch = len(train) // steps if len(train) < _BATCH else _BATCH
-    optimiser = torch.optim.AdamW(judge.parameters(), weight_decay=1e-2)
-    rate = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=epochs * steps)
-    feed = Feed(train, seed)
-    for step in range(epochs * steps):
-        judge.train()
-        taken = feed.batch(step * batch, batch, torch.zeros(batch))
-        ink = taken.images.float() / 127.5  # zero is the paper
-        x = jittered(ink, stream(seed, "jitter", step), padding="zeros") - 1
-        loss = F.cross_entropy(judge(x), taken.labels)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        rate.step()
-        if (step + 1) % steps == 0:
-            _, found = judge.examine(test.pixels())
-            accuracy = float((found == test.labels.numpy()).mean())
-            yield Verdict((step + 1) // steps, judge, accuracy)
+    pictures: Pictures, epochs: int = _EPOCHS, *, seed: int = 0, what: str = "training a judge"
+) -> tuple[Judge, TrainState]:
+    """A judge of these pictures, and the state that its training ended in."""
+    recipe = JudgeRecipe(name="judge", source="for scores")
+    train = msgspec.structs.replace(recipe.train, epochs=epochs, seed=seed, previews=0)
+    recipe = msgspec.structs.replace(recipe, train=train)
+    none = pictures.take(torch.arange(0))
+    with bar(what, None) as advance:
+        for progress in fit(recipe, device_name="cpu", pictures=(pictures, none)):
+            state = progress.state
+            advance(1)
+    assert isinstance(state.model, Classifier), "a judge's objective trains a classifier"
+    state.ema.swap()
+    return Judge(state.model, state.card), state
+
+
+def judge_for(data: Data) -> tuple[Judge, str]:
+    """A judge of these pictures and its name, trained once and kept in the cache.
+
+    Raises:
+        UserError: the set has no classes.
+    """
+    # All of its classes' pictures, however few of them were trained on, and read or not.
+    data = msgspec.structs.replace(data, captions=True, caption="", limit=None, codec="")
+    kept = {name: getattr(data, name) for name in _FORM}
+    where = data.path if data.name in ("folder", "hub") else ""
+    key = hashlib.sha256(repr((data.name, where, kept, _EPOCHS)).encode()).hexdigest()[:12]
+    file = cache_folder() / "judges" / f"{data.name}-{key}.safetensors"
+    if not file.is_file() or not _intact(file):
+        pictures = read_pictures(data)
+        if not pictures.classes:
+            raise UserError(
+                f"{data.name} has no classes for a judge to learn; use --features pixels, "
+                "clip:FOLDER or inception"
+            )
+        _, state = train_judge(pictures, what=f"training a judge of {data.name}")
+        state.ema.swap()
+        checkpoint.save(file, state.model_checkpoint())
+    return Judge.load(file), f"{data.name} {mark(file)}"
+
+
+def _intact(file: Path) -> bool:
+    """Whether a judge can be read back: one that was torn is made again."""
+    try:
+        Judge.load(file)
+    except UserError:
+        return False
+    return True
+
+
+def mark(path: Path) -> str:
+    """A short digest that tells judges apart."""
+    return hashlib.sha256(checkpoint.locate(path).read_bytes()).hexdigest()[:8]

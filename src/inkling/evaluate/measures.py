@@ -11,7 +11,7 @@ import numpy as np
 
 from inkling.errors import UserError, UserNote
 from inkling.evaluate import metrics
-from inkling.evaluate.features import Seen
+from inkling.evaluate.features import Outputs
 from inkling.evaluate.intervals import Interval, by_halves, of_a_mean, of_a_share
 
 MOST_NEIGHBOURS = 2000
@@ -120,27 +120,27 @@ def of_features(drawn: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
     )
 
 
-def of_verdicts(shares: np.ndarray, asked: np.ndarray | None) -> Iterator[Measure]:
-    """What a classifier says: whether it sees what was asked, and how sure and varied it is.
+def of_probabilities(probabilities: np.ndarray, prompted: np.ndarray | None) -> Iterator[Measure]:
+    """Of a classifier's outputs: prompt accuracy, and how sure and varied they are.
 
     Args:
-        shares: [N, classes] of the drawn pictures.
-        asked: [N] classes that were asked for, if classes were.
+        probabilities: [N, classes] of the samples.
+        prompted: [N] classes of the prompts, if they name classes.
     """
-    if asked is not None:
-        right = (shares.argmax(1) == asked).astype(float)
-        yield Measure("asked class drawn", "higher", right)
+    if prompted is not None:
+        right = (probabilities.argmax(1) == prompted).astype(float)
+        yield Measure("prompt accuracy", "higher", right)
     yield Measure(
         "Inception-score form",
         "higher",
-        whole=lambda rows: metrics.inception_score(shares[rows]),
-        size=len(shares),
+        whole=lambda rows: metrics.inception_score(probabilities[rows]),
+        size=len(probabilities),
     )
 
 
-def of_seen(drawn: Seen, real: Seen, asked: np.ndarray | None = None) -> list[Measure]:
-    """All that features and verdicts say."""
+def of_outputs(drawn: Outputs, real: Outputs, prompted: np.ndarray | None = None) -> list[Measure]:
+    """Every measure of features and, where they classify, of class probabilities."""
     found = list(of_features(drawn.features, real.features))
-    if drawn.shares is not None:
-        found += of_verdicts(drawn.shares, asked)
+    if drawn.probabilities is not None:
+        found += of_probabilities(drawn.probabilities, prompted)
     return found

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from inkling.errors import UserError
 from inkling.evaluate.intervals import Interval, of_a_share
+from inkling.pixels import from_bytes
 
 _CLOSE = 0.5
 """Of the usual distance of an unseen picture to its nearest training picture: closer is a copy."""
@@ -48,11 +49,11 @@ def nearest(images: Tensor, train: Tensor, batch: int = 250) -> Nearest:
         UserError: pictures of different shapes.
     """
     check_shapes(images.shape[1:], train.shape[1:])
-    known = [part.float().flatten(1) / 127.5 for part in torch.split(train, 20_000)]
+    known = [from_bytes(part).flatten(1) for part in torch.split(train, 20_000)]
     found = []
     for part in torch.split(images, batch):
-        asked = part.float().flatten(1) / 127.5
-        gaps = torch.cat([torch.cdist(asked, each) for each in known], dim=1)  # [batch, M]
+        rows = from_bytes(part).flatten(1)
+        gaps = torch.cat([torch.cdist(rows, each) for each in known], dim=1)  # [batch, M]
         found.append(gaps.min(1))
     scale = train[0].numel() ** 0.5
     return Nearest(
@@ -79,7 +80,7 @@ class Memory(NamedTuple):
         return self.interval.low > self.usual_interval.high + _EXCESS
 
     @property
-    def says(self) -> str:
+    def summary(self) -> str:
         """The verdict in one sentence."""
         low, high = self.interval
         verdict = "it repeats training pictures" if self.memorises else "no sign of memorisation"

@@ -8,12 +8,10 @@ import msgspec
 import torch
 from torch import Tensor
 
-from inkling.config.recipe import Data
 from inkling.core.rng import stream
-from inkling.data import Pictures
+from inkling.data import Data, Pictures, read_pictures
 from inkling.errors import UserError
 from inkling.evaluate.memory import check_shapes
-from inkling.models.build import held_count, read_pictures
 from inkling.sampling.pipeline import TextToImage
 
 _MOST = 10_000
@@ -26,7 +24,7 @@ _SEEN_BEFORE = 0.01
 """Share of reference pictures that may be training pictures too, pixel by pixel."""
 
 
-class Held(NamedTuple):
+class EvaluationData(NamedTuple):
     """Training pictures, and what is held against them."""
 
     train: Pictures
@@ -39,14 +37,14 @@ class Held(NamedTuple):
     """What the reference is, with a digest of its pixels."""
 
 
-def held(artist: TextToImage, data: Data, split: str) -> Held:
+def evaluation_data(pipeline: TextToImage, data: Data, split: str) -> EvaluationData:
     """The pictures to score a model with.
 
     The reference is the test split whole; as the run's own settings cut it; or what training held
     out: the first that is large enough and shares no pictures with training.
 
     Args:
-        artist: the model.
+        pipeline: the model.
         data: where its pictures lie now.
         split: the wanted reference.
 
@@ -59,7 +57,7 @@ def held(artist: TextToImage, data: Data, split: str) -> Held:
             "the model was trained on the split 'train': against it, learning by heart looks "
             "like quality; use --reference test"
         )
-    train, kept = _trained_on(artist, data)
+    train, kept = _trained_on(pipeline, data)
     rows = torch.linspace(0, len(train) - 1, min(len(train), _TRAIN)).long()
     known = train.at(rows).cpu()
     marks = {_mark(image) for image in known}
@@ -78,22 +76,22 @@ def held(artist: TextToImage, data: Data, split: str) -> Held:
             continue
         digest = hashlib.blake2b(reference.pixels().cpu().numpy().tobytes(), digest_size=3)
         said = f"{name}, {len(reference):,} pictures ({digest.hexdigest()})"
-        return Held(train, known, reference, said)
+        return EvaluationData(train, known, reference, said)
     raise reasons[0]
 
 
-def _trained_on(artist: TextToImage, data: Data) -> tuple[Pictures, Pictures]:
+def _trained_on(pipeline: TextToImage, data: Data) -> tuple[Pictures, Pictures]:
     """(pictures that were trained on, those that were held out), as training had them."""
     everything = read_pictures(data)
-    count = held_count(data, len(everything))
-    trained, there = artist.facts["pictures"], len(everything) - count
+    count = data.validation_count(len(everything))
+    trained, there = pipeline.card.pictures, len(everything) - count
     if there != trained:
         raise UserError(
             f"{trained:,} pictures were trained on, and now there are {there:,}: which of them are "
             "new cannot be told; bring the data back as they were"
         )
-    check_shapes(torch.Size(artist.shape), torch.Size(everything.shape))
-    return everything.split(count, artist.recipe.train.seed)
+    check_shapes(torch.Size(pipeline.shape), torch.Size(everything.shape))
+    return everything.split(count, pipeline.recipe.train.seed)
 
 
 def _unseen(found: Pictures, name: str, shape: torch.Size, marks: set[bytes]) -> Pictures:

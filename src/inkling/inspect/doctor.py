@@ -1,26 +1,34 @@
-"""A preflight: proves the wiring of a run before hours are spent on it, and says how to mend it.
+"""A preflight: proves the wiring of a run before hours are spent on it, and says how to fix it.
 
 Every check measures; none trusts a setting.
 """
 
+import dataclasses
 import math
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import torch
 from torch import Tensor
 
-from inkling.config.overrides import override
 from inkling.config.recipe import Recipe
 from inkling.contracts import Cond
+from inkling.core.noise import ends_of
 from inkling.data import DATASETS
-from inkling.models.build import schedule
-from inkling.runs.console import duration
-from inkling.training.gradient_step import Optimisation, Work, draw, pixels
-from inkling.training.state import Learner, prepare
+from inkling.models.build import noise_schedule
+from inkling.models.text_denoiser import TextDenoiser
+from inkling.pixels import from_bytes
+from inkling.system.progress import duration
+from inkling.training.denoising import DenoisingObjective, step_randomness
+from inkling.training.loop import accumulate_gradients
+from inkling.training.objective import GradientStep
+from inkling.training.optimiser import Optimisers
+from inkling.training.prepare import prepare
+from inkling.training.state import TrainState
 
 _OVERFIT_STEPS, _OVERFIT_SECONDS = 150, 25.0
 _PICTURES = 8
@@ -28,12 +36,12 @@ _DRAWS = 2000
 
 
 class Finding(NamedTuple):
-    """What a check found."""
+    """What a check measured."""
 
     check: str
-    sound: bool
-    says: str
-    mend: str = ""
+    ok: bool
+    measured: str
+    fix: str = ""
     """What to do about it."""
 
 
@@ -44,25 +52,26 @@ def examine(recipe: Recipe, device_name: str = "auto") -> Iterator[Finding]:
         UserError: the data are not there, or the recipe does not fit together.
     """
     steps, budget = recipe.train.steps, recipe.train.budget
-    learner = prepare(override(recipe, ["train.steps=1"]), device_name=device_name)
+    once = msgspec.structs.replace(recipe.train, steps=1)
+    state = prepare(msgspec.structs.replace(recipe, train=once), device_name=device_name)
     for check in (_range, _spread, _channels, _mirroring, _ends, _drops, _null, _average):
-        yield check(learner)
-    yield _room(learner)
-    taken = yield from _learning(learner)
+        yield check(state)
+    yield _room(state)
+    taken = yield from _learning(state)
     total = steps * taken if steps else budget
     done = f"{steps:,} steps" if steps else f"{int(budget / taken):,} steps"
     rate = recipe.train.batch / taken
     yield Finding("time", True, f"{done} in {duration(total)}, {rate:,.0f} pictures/s")
 
 
-def _some(learner: Learner, count: int = 512) -> Tensor:
+def _some(state: TrainState, count: int = 512) -> Tensor:
     """An even choice of training pictures, uint8 [N, C, H, W]."""
-    every = max(1, len(learner.pictures) // count)
-    return learner.pictures.at(torch.arange(0, len(learner.pictures), every)[:count])
+    every = max(1, len(state.pictures) // count)
+    return state.pictures.at(torch.arange(0, len(state.pictures), every)[:count])
 
 
-def _range(learner: Learner) -> Finding:
-    seen = pixels(_some(learner))
+def _range(state: TrainState) -> Finding:
+    seen = from_bytes(_some(state))
     low, high = seen.min().item(), seen.max().item()
     return Finding(
         "value range",
@@ -72,8 +81,10 @@ def _range(learner: Learner) -> Finding:
     )
 
 
-def _spread(learner: Learner) -> Finding:
-    measured, used = learner.pictures.sigma_data(), learner.recipe.diffusion.sigma_data
+def _spread(state: TrainState) -> Finding:
+    model, used = _model(state), _recipe(state).diffusion.sigma_data
+    with torch.no_grad():
+        measured = model.codec.encode(_some(state).to(model.device)).std().item()
     return Finding(
         "sigma_data",
         0.8 < used / max(measured, 1e-9) < 1.25,
@@ -82,8 +93,18 @@ def _spread(learner: Learner) -> Finding:
     )
 
 
-def _channels(learner: Learner) -> Finding:
-    seen = _some(learner)
+def _model(state: TrainState) -> TextDenoiser:
+    assert isinstance(state.model, TextDenoiser), "the doctor examines denoisers"
+    return state.model
+
+
+def _recipe(state: TrainState) -> Recipe:
+    assert isinstance(state.recipe, Recipe), "the doctor examines denoisers"
+    return state.recipe
+
+
+def _channels(state: TrainState) -> Finding:
+    seen = _some(state)
     channels = seen.shape[1]
     same = channels == 3 and bool((seen[:, :1] == seen).all())
     return Finding(
@@ -94,8 +115,8 @@ def _channels(learner: Learner) -> Finding:
     )
 
 
-def _mirroring(learner: Learner) -> Finding:
-    name, mirrored = learner.recipe.data.name, learner.pictures.mirror
+def _mirroring(state: TrainState) -> Finding:
+    name, mirrored = state.recipe.data.name, state.pictures.mirror
     allowed = DATASETS[name].mirror or name in ("folder", "hub")
     return Finding(
         "mirroring",
@@ -105,44 +126,50 @@ def _mirroring(learner: Learner) -> Finding:
     )
 
 
-def _ends(learner: Learner) -> Finding:
-    law, grid = (
-        schedule(settings)
-        for settings in (learner.recipe.diffusion.noise, learner.recipe.sample.grid)
+def _ends(state: TrainState) -> Finding:
+    recipe = _recipe(state)
+    (_, top), (_, start) = (
+        ends_of(noise_schedule(settings))
+        for settings in (recipe.diffusion.noise, recipe.sample.grid)
     )
-    top, start = (each.sigma(torch.ones(())).item() for each in (law, grid))
-    spread = learner.recipe.diffusion.sigma_data
+    spread = recipe.diffusion.sigma_data
     left = spread / math.hypot(spread, min(top, start))
     return Finding(
         "noisiest level",
         left < 0.05 and start <= 1.05 * top,
-        f"trained up to sigma {top:.3g}, drawn from {start:.3g}: {left:.1%} of the picture is left",
+        f"trained up to sigma {top:.3g}, sampled from {start:.3g}: {left:.1%} of the picture is "
+        "left",
         "end at a larger sigma_max: a picture that starts from pure noise should be trained on it",
     )
 
 
-def _drops(learner: Learner) -> Finding:
-    recipe = learner.recipe
-    law, shape = schedule(recipe.diffusion.noise), torch.Size((1, 1, 1))
-    steps = max(1, _DRAWS // recipe.train.batch)
-    drops = [draw(recipe, law, step, shape, "cpu").dropped for step in range(steps)]
-    wanted, count = recipe.train.caption_drop, steps * recipe.train.batch
+def _drops(state: TrainState) -> Finding:
+    recipe, batch = _recipe(state), state.recipe.train.batch
+    schedule = noise_schedule(recipe.diffusion.noise)
+    steps = max(1, _DRAWS // batch)
+    drops = [
+        step_randomness(
+            recipe, schedule, GradientStep(step, 0.0, batch, slice(0, batch)), (1, 1, 1), "cpu"
+        ).dropped
+        for step in range(steps)
+    ]
+    wanted, count = recipe.train.caption_drop, steps * batch
     found = torch.cat(drops).float().mean().item()
     margin = 4 * math.sqrt(wanted * (1 - wanted) / count) + 1e-9
     return Finding(
         "caption drop",
         abs(found - wanted) <= margin,
         f"set to {wanted:.1%}, measured {found:.1%} of {count:,}",
-        "a mended `work.draw`: drop where a uniform number is below train.caption_drop",
+        "`step_randomness`: drop where a uniform number is below train.caption_drop",
     )
 
 
 @torch.no_grad()
-def _null(learner: Learner) -> Finding:
-    said = [sentence for sentence in learner.pictures.sentences if sentence][:200]
+def _null(state: TrainState) -> Finding:
+    said = [sentence for sentence in state.pictures.sentences if sentence][:200]
     if not said:
         return Finding("null condition", True, "no captions: an unconditional model")
-    null, *real = (learner.model.condition([text]) for text in ("", *said))
+    null, *real = (_model(state).encode_text([text]) for text in ("", *said))
     nearest = min((_meaning(null) - _meaning(cond)).norm().item() for cond in real)
     return Finding(
         "null condition",
@@ -159,21 +186,23 @@ def _meaning(cond: Cond) -> Tensor:
     return torch.cat([cond.vector[0], mean])
 
 
-def _average(learner: Learner) -> Finding:
-    parameters = {id(p) for p in learner.model.parameters()}
-    strangers = sum(id(live) not in parameters for live in learner.ema.live)
-    complete = len(learner.ema.live) == len(parameters)
+def _average(state: TrainState) -> Finding:
+    parameters = {id(p) for p in state.model.parameters() if p.requires_grad}
+    strangers = sum(id(live) not in parameters for live in state.ema.live)
+    complete = len(state.ema.live) == len(parameters)
     return Finding(
         "weight average",
         strangers == 0 and complete,
-        f"{len(learner.ema.live)} tensors, {len(parameters)} parameters, {strangers} buffers",
+        f"{len(state.ema.live)} tensors, {len(parameters)} parameters, {strangers} buffers",
         "Ema(model.parameters()): averaged schedule buffers spoil the schedule",
     )
 
 
-def _room(learner: Learner) -> Finding:
-    need = 4 * sum(p.numel() for p in learner.model.parameters())
-    need = need * 4 * (learner.recipe.train.keep + 1) + 4 * need  # states, best, model, one beside
+def _room(state: TrainState) -> Finding:
+    need = 4 * state.card.parameters
+    need = (
+        need * 4 * (state.recipe.train.keep + 1) + 4 * need
+    )  # checkpoints, best, model, one beside
     free = shutil.disk_usage(Path.cwd()).free
     return Finding(
         "disk",
@@ -183,26 +212,28 @@ def _room(learner: Learner) -> Finding:
     )
 
 
-def _learning(learner: Learner) -> Generator[Finding, None, float]:
+def _learning(state: TrainState) -> Generator[Finding, None, float]:
     """Overfit eight pictures; returns the seconds of a step at the recipe's own batch."""
-    model, recipe = learner.model, learner.recipe
-    taken = _step_time(learner)
-    few = override(recipe, [f"train.batch={_PICTURES}", "train.accumulation=1", "train.warmup=0"])
-    some = learner.pictures.take(torch.arange(min(_PICTURES, len(learner.pictures))))
-    work = Work(few, some, model, learner.accelerator)
-    optimisation = Optimisation(few, model, learner.accelerator)
+    model, train = _model(state), state.recipe.train
+    taken = _step_time(state)
+    few = msgspec.structs.replace(train, batch=_PICTURES, accumulation=1, warmup=0)
+    recipe = msgspec.structs.replace(_recipe(state), train=few)
+    some = state.pictures.take(torch.arange(min(_PICTURES, len(state.pictures))))
+    objective = DenoisingObjective(recipe, some, model, "")
+    optimisers = Optimisers(few, objective, state.accelerator)
+    prepared = state.accelerator.prepare(objective)
+    overfit = dataclasses.replace(
+        state, objective=objective, prepared=prepared, optimisers=optimisers
+    )
     losses: list[float] = []
     reached, until = 0.0, time.monotonic() + _OVERFIT_SECONDS
-    # A frozen encoder has none of its own: then those that read what it says.
-    text = list(model.text.parameters()) or [
-        parameter
-        for name, parameter in model.denoiser.named_parameters()
-        if (".caption.weight" in name and recipe.text.pooled) or ".cross_kv.weight" in name
-    ]
+    # A frozen encoder has none of its own: then the weights that read its conditions.
+    text = list(model.text.parameters()) or model.network.caption_weights()
     while len(losses) < _OVERFIT_STEPS and time.monotonic() < until:
-        loss = work.gradients(len(losses), 1.0)
+        overfit.step = len(losses)
+        loss = accumulate_gradients(overfit)
         reached = max(reached, sum(p.grad.norm().item() for p in text if p.grad is not None))
-        optimisation.step(1.0, loss)
+        optimisers.step(1.0, loss)
         losses.append(loss.item())
     part = max(1, len(losses) // 6)
     first, last = (sum(each) / part for each in (losses[:part], losses[-part:]))
@@ -213,7 +244,7 @@ def _learning(learner: Learner) -> Generator[Finding, None, float]:
         "other learning rates (train.lr, train.muon_lr), or a look at the pictures: this does not "
         "learn even what it sees again and again",
     )
-    if not learner.conditional:
+    if not state.objective.conditional:
         return taken
     yield Finding(
         "gradient to the text",
@@ -221,21 +252,23 @@ def _learning(learner: Learner) -> Generator[Finding, None, float]:
         f"largest norm {reached:.3g}",
         "text parameters that require gradients, and a network that reads the condition",
     )
-    yield _follows(learner)
+    yield _follows(state)
     return taken
 
 
 @torch.no_grad()
-def _follows(learner: Learner) -> Finding:
+def _follows(state: TrainState) -> Finding:
     """Whether the output changes when nothing but the prompt does."""
-    said = [sentence for sentence in learner.pictures.sentences if sentence][:4] or [""]
-    learner.model.eval()
-    noise = torch.randn(1, *learner.pictures.shape, generator=torch.Generator().manual_seed(0))
-    x = noise.to(learner.accelerator.device)
+    said = [sentence for sentence in state.pictures.sentences if sentence][:4] or [""]
+    state.model.eval()
+    model, shape = _model(state), tuple(state.pictures.shape)
+    shape = model.codec.encoded_shape(shape)  # type: ignore[arg-type]
+    noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
+    x = noise.to(state.accelerator.device)
     level = torch.tensor(1.0, device=x.device)
-    conds: list[Cond] = [learner.model.condition([text]) for text in ("", *said)]
-    drawn = [learner.model.denoiser(x, level, cond) for cond in conds]
-    learner.model.train()
+    conds: list[Cond] = [_model(state).encode_text([text]) for text in ("", *said)]
+    drawn = [model(x, level, cond) for cond in conds]
+    state.model.train()
     change = max((drawn[0] - other).square().mean().sqrt().item() for other in drawn[1:])
     return Finding(
         "prompt",
@@ -245,12 +278,13 @@ def _follows(learner: Learner) -> Finding:
     )
 
 
-def _step_time(learner: Learner) -> float:
+def _step_time(state: TrainState) -> float:
     """Seconds of a training step, the first ones left out."""
-    work: Callable[[int, float], Tensor] = learner.work.gradients
     taken = []
     for step in range(4):
+        state.step = step
         begun = time.monotonic()
-        learner.optimisation.step(0.0, work(step, 1.0))
+        state.optimisers.step(0.0, accumulate_gradients(state))
         taken.append(time.monotonic() - begun)
+    state.step = 0
     return min(taken[1:])

@@ -15,11 +15,11 @@ from inkling import __version__
 from inkling.config.overrides import to_json
 from inkling.errors import UserError
 from inkling.evaluate.scores import Report
-from inkling.inspect.plots import Asked, plot, reports_of
+from inkling.inspect.plots import PlotRequest, plot, reports_of
 from inkling.system.disk import write_whole
 
 SHOWN = {
-    "grid": ("What it draws", "Ten pictures of each prompt; none was chosen."),
+    "grid": ("Samples", "Ten pictures of each prompt; none was chosen."),
     "strip": (
         "Noise becoming pictures",
         "From left to right less noise: t of the 1000 levels of Ho et al. 2020. Rows are prompts.",
@@ -27,8 +27,8 @@ SHOWN = {
     "animation": ("The same, moving", "Four pictures of each prompt, step by step."),
     "curves": (
         "Curves",
-        "Training and held-out loss, held-out loss by noise level, bits per dimension, by how much "
-        "a wrong prompt costs, gradient norm, speed.",
+        "Training and held-out loss, held-out loss by noise level, bits per dimension, "
+        "conditioning gain, gradient norm, speed.",
     ),
     "progression": ("As training went on", "The same seeds at every checkpoint that was kept."),
     "between": ("In between", "From prompt to prompt under one noise, and from noise to noise."),
@@ -37,15 +37,18 @@ SHOWN = {
         "Noisy states of samples on the two principal axes of the training pictures, which lie "
         "behind.",
     ),
-    "confusion": ("Asked and drawn", "Which class the judge sees where which was asked for, in %."),
+    "confusion": (
+        "PlotRequest and drawn",
+        "Which class the judge recognises for which prompt, in %.",
+    ),
     "nearest": (
         "Nearest training pictures",
-        "Drawn pictures above the training pictures nearest to them, pixel by pixel: a model that "
-        "learnt by heart shows equal pairs.",
+        "Samples above the training pictures nearest to them, pixel by pixel: a model that "
+        "memorises shows equal pairs.",
     ),
 }
 """Figures in the order of the page, with a heading and a sentence."""
-_FACTS = {
+_CARD = {
     "data": "trained on",
     "steps": "steps",
     "seconds": "seconds",
@@ -79,11 +82,11 @@ def figure(name: str, path: Path) -> Figure:
     return Figure(name, *SHOWN[name], data, width, height)
 
 
-def figures(asked: Asked) -> Iterator[tuple[str, Path | UserError]]:
+def figures(request: PlotRequest) -> Iterator[tuple[str, Path | UserError]]:
     """Draws the figures one after the other; where the run has nothing for one, why."""
     for name in SHOWN:
         try:
-            yield name, plot(name, asked)
+            yield name, plot(name, request)
         except UserError as error:
             yield name, error
 
@@ -93,43 +96,43 @@ def scores_of(run: Path) -> Report | None:
     return next(reports_of(run), None)
 
 
-def page(asked: Asked, drawn: dict[str, Path]) -> str:
+def page(request: PlotRequest, drawn: dict[str, Path]) -> str:
     """The page as HTML, with everything inside.
 
     Args:
-        asked: the run.
+        request: the run.
         drawn: its figures by name.
     """
-    artist = asked.artist
-    facts, recipe = artist.facts, artist.recipe
+    pipeline = request.pipeline
+    card, recipe = pipeline.card, pipeline.recipe
     shown: list[tuple[str, Any]] = [
-        (label, f"{facts[name]:,}" if isinstance(facts[name], int) else facts[name])
-        for name, label in _FACTS.items()
-        if name in facts
+        (label, f"{value:,}" if isinstance(value, int) else value)
+        for name, label in _CARD.items()
+        if (value := getattr(card, name))
     ]
-    versions = [("inkling", __version__), ("python", facts.get("python", "not recorded"))]
+    versions = [("inkling", __version__), ("python", card.python)]
     versions += [(f"{name}, now", version(name)) for name in _LIBRARIES]
-    versions.insert(2, ("torch, in training", facts["torch"]))
+    versions.insert(2, ("torch, in training", card.torch))
     template = Environment(autoescape=True).from_string(
         files("inkling.inspect").joinpath("report.html").read_text("utf-8")
     )
     return template.render(
-        title=" / ".join(dict.fromkeys([asked.run.resolve().name, recipe.name])),
+        title=" / ".join(dict.fromkeys([request.run.resolve().name, recipe.name])),
         recipe=recipe,
-        steps=facts["steps"],
+        steps=card.steps,
         facts=shown,
-        command=facts.get("command", ""),
+        command=card.command,
         figures=[figure(name, path) for name, path in drawn.items()],
-        scores=scores_of(asked.run),
+        scores=scores_of(request.run),
         versions=versions,
         settings=to_json(recipe),
     )
 
 
-def write(asked: Asked, drawn: dict[str, Path], out: Path) -> Path:
+def write(request: PlotRequest, drawn: dict[str, Path], out: Path) -> Path:
     """Write the page.
 
     Raises:
         UserError: it cannot be written there.
     """
-    return write_whole(out, page(asked, drawn).encode())
+    return write_whole(out, page(request, drawn).encode())

@@ -8,9 +8,19 @@ from typing import Any
 import plotext
 
 from inkling.errors import UserError
-from inkling.runs import run_folder as folder
-from inkling.runs.console import duration
+from inkling.runs import run_folder
+from inkling.system.progress import duration
 
+_SCORES = (
+    "low_noise_loss",
+    "bits_per_dim",
+    "conditioning_gain",
+    "retrieval",
+    "accuracy",
+    "psnr",
+)
+"""Of the last validation, in this order."""
+_NO_GAIN = 0.002
 Records = Sequence[Mapping[str, Any]]
 
 _PAUSE = 2.0
@@ -32,8 +42,8 @@ def frames(out: Path, size: tuple[int, int]) -> Iterator[str]:
     if not (out / "metrics.jsonl").is_file() and not (out / "recipe.json").is_file():
         raise UserError(f"there is no run in {out}; name a folder that `inkling train` writes into")
     while True:
-        records = folder.read_metrics(out)
-        done = folder.finished(out)
+        records = run_folder.read_metrics(out)
+        done = run_folder.finished(out)
         yield frame(out, records, done, size)
         if done:
             return
@@ -49,23 +59,26 @@ def frame(out: Path, records: Records, done: bool, size: tuple[int, int]) -> str
 
 
 def _plots(records: Records, width: int, height: int) -> str:
-    held = [r for r in records if "levels" in r]
+    held = [r for r in records if "validation_loss" in r]
     plotext.main()
     plotext.clear_figure()
     plotext.theme("clear")
-    plotext.subplots(1, 2 if held else 1)
+    levels = [r for r in held if r.get("loss_by_sigma")]
+    plotext.subplots(1, 2 if levels else 1)
     plotext.plot_size(width, height)
     plotext.subplot(1, 1)
     plotext.title("loss")
     plotext.plot([r["step"] for r in records], [r["loss"] for r in records], label="training")
     if held:
         steps = [r["step"] for r in held]
-        plotext.scatter(steps, [r["validation"] for r in held], label="held out")
+        plotext.scatter(steps, [r["validation_loss"] for r in held], label="held out")
+    if levels:
+        steps = [r["step"] for r in levels]
         plotext.subplot(1, 2)
         plotext.title("by noise level")
-        names = list(held[0]["levels"])
-        for name in names[:: max(1, len(names) // 4)]:
-            plotext.plot(steps, [r["levels"].get(name) for r in held], label=f"sigma {name}")
+        for name in [*levels[0]["loss_by_sigma"]][::2]:
+            losses = [r["loss_by_sigma"].get(name) for r in levels]
+            plotext.plot(steps, losses, label=f"sigma {name}")
     plotext.main()
     picture: str = plotext.build()
     return picture
@@ -89,11 +102,11 @@ def _numbers(out: Path, records: Records, done: bool) -> Iterator[str]:
     )
     skipped = f"  {last['skipped']} steps skipped (not finite)" if last.get("skipped") else ""
     yield f"loss {last['loss']:.4f}  gradient norm {last['grad_norm']:.3g}{skipped}"
-    held = [r for r in records if "levels" in r]
+    held = [r for r in records if "validation_loss" in r]
     if held:
-        prompt = held[-1]["prompt"]
-        ignored = "  the prompt makes no difference yet" if abs(prompt) < 0.002 else ""
-        yield (
-            f"held out {held[-1]['validation']:.4f}  low noise {held[-1]['low']:.4f}  "
-            f"{held[-1]['bits']:.2f} bits  wrong prompt {prompt:+.1%}{ignored}"
+        scores = "  ".join(f"{name} {held[-1][name]:.4g}" for name in _SCORES if name in held[-1])
+        gain = held[-1].get("conditioning_gain")
+        ignored = gain is not None and abs(gain) < _NO_GAIN
+        yield f"held out {held[-1]['validation_loss']:.4f}  {scores}" + (
+            "  the prompt makes no difference yet" if ignored else ""
         )

@@ -1,98 +1,30 @@
-"""A recipe becomes modules: the one place where the names in a recipe meet classes."""
+"""A recipe becomes modules: where names in a recipe meet what they name."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from inkling import data
-from inkling.config.recipe import Data, Net, Recipe, Schedule
-from inkling.contracts import Cond
+from inkling.config.codec_recipe import CodecRecipe
+from inkling.config.judge_recipe import JudgeRecipe
+from inkling.config.overrides import from_json, to_json
+from inkling.config.recipe import Recipe, Schedule
 from inkling.core import noise
 from inkling.core.denoiser import Denoiser
-from inkling.data import Options, Pictures
 from inkling.errors import UserError, nearest
-from inkling.nets.unet import Level, UNet
+from inkling.models import checkpoint
+from inkling.models.card import Card
+from inkling.models.checkpoint import Checkpoint
+from inkling.models.codec import Codec, LatentCodec, PixelCodec
+from inkling.models.text_denoiser import TextDenoiser
+from inkling.nets.autoencoder import Autoencoder
+from inkling.nets.classifier import Classifier
 from inkling.text import ENCODERS, TextEncoder
 
-_VALIDATION = 500
-"""Pictures held out where the recipe does not say."""
 
-
-class TextDenoiser(nn.Module):
-    """All that learns: the text encoder and the denoiser that reads what it says."""
-
-    def __init__(self, text: TextEncoder, denoiser: Denoiser):
-        super().__init__()
-        self.text = text
-        self.denoiser = denoiser
-
-    def forward(
-        self,
-        clean: Tensor,
-        noise: Tensor,
-        sigma: Tensor,
-        ids: Tensor,
-        rows: Tensor,
-        penalty: str,
-        weighting: str,
-    ) -> Tensor:
-        """The training loss of each image [B].
-
-        Each distinct caption is encoded once: `ids` [M, L] holds them, `rows` [B] points to them.
-        The other arguments are those of `Denoiser.loss`.
-        """
-        cond = self.text(ids).take(rows)
-        return self.denoiser.loss(clean, noise, sigma, cond, penalty, weighting)
-
-    def condition(self, captions: Sequence[str]) -> Cond:
-        """The conditions of these captions, batch by batch of one."""
-        device = next(self.parameters()).device
-        encoded: Cond = self.text(self.text.tokenize(captions).to(device))
-        return encoded
-
-
-def read_pictures(settings: Data, split: str = "train") -> Pictures:
-    """The pictures that the settings name.
-
-    Raises:
-        UserError: no such data set, or its files are missing or damaged.
-    """
-    options = {name: getattr(settings, name) for name in Options.__dataclass_fields__}
-    found = data.read(settings.name, settings.path, split, Options(**options))
-    if settings.caption:
-        found = _captioned(found, settings)
-    return found if settings.mirror is None else replace(found, mirror=settings.mirror)
-
-
-def held_count(settings: Data, total: int) -> int:
-    """How many of so many pictures are held out of training."""
-    if settings.validation is not None:
-        return settings.validation
-    return min(_VALIDATION, total // 10)
-
-
-def _captioned(pictures: Pictures, settings: Data) -> Pictures:
-    """The pictures of a set with classes, one sentence for each class."""
-    if not pictures.classes:
-        raise UserError(
-            f"data.caption={settings.caption!r} names classes, and {settings.name} has none; "
-            "leave it empty"
-        )
-    said = tuple(settings.caption.replace("{}", name) for name in pictures.classes)
-    return replace(
-        pictures,
-        groups=(*((sentence,) for sentence in said), ("",)),
-        group=torch.where(pictures.labels < 0, len(said), pictures.labels),
-        classes=said,
-        held_out=(),
-    )
-
-
-def schedule(settings: Schedule) -> noise.Schedule:
+def noise_schedule(settings: Schedule) -> noise.Schedule:
     """The noise schedule that the settings name.
 
     Raises:
@@ -110,12 +42,6 @@ def schedule(settings: Schedule) -> noise.Schedule:
     return kind(**typed)  # type: ignore[arg-type]
 
 
-def network(settings: Net, channels: int, cond_width: int) -> UNet:
-    """The raw network for pictures of so many channels."""
-    fields = {name: getattr(settings, name) for name in settings.__struct_fields__}
-    return UNet(channels, cond_width, **fields)
-
-
 def text_encoder(
     recipe: Recipe, *, sentences: Sequence[str] = (), vocabulary: str | None = None
 ) -> TextEncoder:
@@ -127,24 +53,104 @@ def text_encoder(
     return kind.fit(sentences, **settings)
 
 
-def assemble(recipe: Recipe, text: TextEncoder, channels: int) -> TextDenoiser:
-    """The model of a recipe with fresh weights. `diffusion.sigma_data` is resolved by now."""
-    net = network(recipe.net, channels, text.width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    for part in net.modules():
-        if isinstance(part, Level):
-            part.recompute = recipe.train.recompute
+def text_denoiser(
+    recipe: Recipe, text: TextEncoder, shape: tuple[int, int, int], codec: Codec | None = None
+) -> TextDenoiser:
+    """The model of a recipe with fresh weights. `diffusion.sigma_data` is resolved by now.
+
+    Args:
+        recipe: of a denoiser.
+        text: what reads captions.
+        shape: (C, H, W) of the pictures.
+        codec: between them and what the denoiser works on; pixels if None.
+    """
+    codec = codec or PixelCodec()
+    channels, _, _ = codec.encoded_shape(shape)
+    net = recipe.net.build(channels, text.width)
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for unit in net.units():
+        unit.recompute = recipe.train.recompute
     diffusion = recipe.diffusion
-    return TextDenoiser(text, Denoiser(net, diffusion.prediction, diffusion.sigma_data))
+    return TextDenoiser(text, Denoiser(net, diffusion.prediction, diffusion.sigma_data), codec)
 
 
-_SMALL = re.compile(r"\.(stem|head|token|table|place|maps|template)\b|\.noise\.mlp\.0\.")
+class Trained(NamedTuple):
+    """A trained denoiser and what is known about it."""
+
+    model: TextDenoiser
+    recipe: Recipe
+    card: Card
 
 
-def hidden_matrices(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """(matrices for Muon, everything else): first and last layers and tables are not hidden."""
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        hidden = parameter.ndim >= 2 and not _SMALL.search(f".{name}")
-        (matrices if hidden else others).append(parameter)
-    return matrices, others
+def load_denoiser(path: Path, weights: str = "ema", device: torch.device | str = "cpu") -> Trained:
+    """Read a denoiser back.
+
+    Args:
+        path: a run folder or the file in it.
+        weights: "ema" for the averaged weights, "raw" for the last ones.
+        device: where the model shall live.
+
+    Raises:
+        UserError: no file, a truncated or damaged one, or one that holds no denoiser.
+    """
+    stored = checkpoint.read(checkpoint.locate(path))
+    recipe = stored.recipe
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"{path} holds a {recipe.train.objective}, not a model that draws pictures")
+    text = text_encoder(recipe, vocabulary=stored.vocabulary)
+    codec = codec_of(stored.card)
+    model = text_denoiser(recipe, text, stored.card.shape, codec)
+    load_weights(model, stored, weights)
+    return Trained(model.to(device).eval(), recipe, stored.card)
+
+
+def load_weights(model: nn.Module, stored: Checkpoint, weights: str = "ema") -> None:
+    """Put the weights of a checkpoint into a model; what is never averaged comes from the raw."""
+    model.load_state_dict(stored.part("raw") | stored.part(weights))
+
+
+def codec_of(card: Card) -> Codec:
+    """The codec that a denoiser's card describes; its weights come with the denoiser's."""
+    if not card.codec:
+        return PixelCodec()
+    recipe = from_json(card.codec)
+    assert isinstance(recipe, CodecRecipe), "a card holds the recipe of a codec"
+    return LatentCodec(autoencoder(recipe, card.channels))
+
+
+class LoadedCodec(NamedTuple):
+    """A codec read from its run."""
+
+    codec: LatentCodec
+    recipe: str
+    """As JSON, for the card of a denoiser."""
+
+
+def load_codec(path: Path, device: torch.device | str = "cpu") -> LoadedCodec:
+    """A codec of its own run; its latents are not measured yet.
+
+    Raises:
+        UserError: no run, or one of something else.
+    """
+    stored = checkpoint.read(checkpoint.locate(path))
+    if not isinstance(stored.recipe, CodecRecipe):
+        raise UserError(
+            f"{path} holds a {stored.recipe.train.objective}, not a codec; train one with "
+            f"`inkling train codec-NAME`"
+        )
+    net = autoencoder(stored.recipe, stored.card.channels)
+    load_weights(net, stored)
+    return LoadedCodec(LatentCodec(net).to(device), to_json(stored.recipe))
+
+
+def autoencoder(recipe: CodecRecipe, channels: int) -> Autoencoder:
+    """An autoencoder with fresh weights for pictures of so many channels."""
+    net = Autoencoder(channels, recipe.autoencoder)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def classifier(recipe: JudgeRecipe, shape: tuple[int, int, int], classes: int) -> Classifier:
+    """A classifier with fresh weights for pictures (C, H, W)."""
+    channels, *size = shape
+    net = Classifier(channels, classes, (size[0], size[1]), recipe.classifier)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

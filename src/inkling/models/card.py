@@ -1,43 +1,89 @@
-"""What is known of a run before its first step: for checkpoints, progress lines and reports."""
+"""What is known of a model beside its weights: the card in every checkpoint."""
 
 import platform
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
-from accelerate import Accelerator
 
 from inkling.data import Pictures
-from inkling.models.build import TextDenoiser
-from inkling.system import device
-
-WORDS_OF_PRECISION = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
+from inkling.settings import Settings
 
 
-def facts_of(pictures: Pictures, model: TextDenoiser, accelerator: Accelerator) -> dict[str, Any]:
+class Card(Settings, frozen=True):
+    """What a checkpoint says of its model; JSON both ways."""
+
+    channels: int
+    size: tuple[int, int]
+    """(H, W) of the pictures."""
+    classes: tuple[str, ...] = ()
+    """The prompt that names each class of the training set, if it had classes."""
+    pictures: int = 0
+    """Trained on so many, held-out ones left out."""
+    data: str = ""
+    """The training set in words."""
+    problems: tuple[str, ...] = ()
+    """What could not be read."""
+    parameters: int = 0
+    """That learn."""
+    device: str = ""
+    precision: str = ""
+    processes: int = 1
+    torch: str = ""
+    python: str = ""
+    command: str = ""
+    """What was typed."""
+    steps: int = 0
+    """Optimiser steps, skipped ones included."""
+    seconds: float = 0.0
+    skipped: int = 0
+    """Steps whose loss or gradient was not finite."""
+    ema_width: float = 0.0
+    """Length of the EMA, if it was chosen after training."""
+    scores: dict[str, float] = {}
+    """Of the finished model on pictures that training never saw."""
+    codec: str = ""
+    """The recipe of the codec whose latents were learnt, as JSON; empty: pixels."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the pictures."""
+        return (self.channels, *self.size)
+
+
+def card_of(
+    pictures: Pictures,
+    *,
+    parameters: int,
+    device: str,
+    precision: str,
+    processes: int,
+    codec: str = "",
+) -> Card:
     """What is known of a run before its first step."""
-    return {
-        "channels": pictures.shape[0],
-        "size": list(pictures.shape[1:]),
-        "classes": list(pictures.classes),
-        "pictures": len(pictures),
-        "data": pictures.describe(),
-        "problems": list(pictures.problems),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "device": device.describe(accelerator.device),
-        "precision": WORDS_OF_PRECISION[accelerator.mixed_precision],
-        "processes": accelerator.num_processes,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "command": command(),
-    }
+    channels, height, width = pictures.shape
+    return Card(
+        channels=channels,
+        size=(height, width),
+        classes=pictures.classes,
+        pictures=len(pictures),
+        data=pictures.describe(),
+        problems=pictures.problems,
+        parameters=parameters,
+        device=device,
+        precision=precision,
+        processes=processes,
+        torch=str(torch.__version__),
+        python=platform.python_version(),
+        command=_command(),
+        codec=codec,
+    )
 
 
-def command() -> str:
+def _command() -> str:
     """What was typed, as far as the interpreter knows."""
     file, *arguments = sys.argv
-    place = Path(file)
-    program = ["python", "-m", place.parent.name] if place.stem == "__main__" else [place.name]
+    path = Path(file)
+    program = ["python", "-m", path.parent.name] if path.stem == "__main__" else [path.name]
     return shlex.join([*program, *arguments])

@@ -1,8 +1,8 @@
-"""One safetensors file that explains itself: weights, recipe, vocabulary, facts, and in a run that
+"""One safetensors file that explains itself: weights, recipe, vocabulary, card, and in a run that
 is still going on all that it needs to go on.
 
 A path is all that sampling needs. Nothing in a file is executed when it is read, and a digest over
-everything in it tells a damaged file from a sound one.
+everything in it tells a damaged file from an intact one.
 """
 
 import hashlib
@@ -12,30 +12,31 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from inkling.config.overrides import from_json, to_json
-from inkling.config.recipe import Recipe
+from inkling.config.recipe import RunRecipe
 from inkling.errors import UserError
-from inkling.models.build import TextDenoiser, assemble, text_encoder
+from inkling.models.card import Card
 
 FILE = "model.safetensors"
-STATES = "checkpoints"
-FORMAT = "inkling 2"
+CHECKPOINTS = "checkpoints"
+FORMAT = "inkling 3"
+_OLD = ("inkling 1", "inkling 2")
 
 
-class Stored(NamedTuple):
-    """What a file holds."""
+class Checkpoint(NamedTuple):
+    """Everything in a file."""
 
     tensors: dict[str, Tensor]
-    """`raw.*` the last weights, `ema.*` their average, `optimiser.*` what optimisers remember."""
-    recipe: Recipe
+    """`raw.*` the last weights, `ema.*` their average, `optimiser.*` the optimisers' states."""
+    recipe: RunRecipe
     vocabulary: str
-    facts: dict[str, Any]
-    """channels, size [H, W], steps, seconds, classes, versions: whatever the trainer noted."""
+    card: Card
     progress: dict[str, Any]
     """Where training stands; empty in a finished model."""
 
@@ -48,27 +49,19 @@ class Stored(NamedTuple):
         }
 
 
-class Checkpoint(NamedTuple):
-    """A trained model and what is known about it."""
-
-    model: TextDenoiser
-    recipe: Recipe
-    facts: dict[str, Any]
-
-
-def save(file: Path, stored: Stored) -> Path:
+def save(file: Path, contents: Checkpoint) -> Path:
     """Write a file beside, flush it, read it back, and only then give it its name.
 
     Raises:
         UserError: it cannot be written whole; what stood under the name is as it was.
     """
-    tensors = {k: v.detach().cpu().contiguous() for k, v in stored.tensors.items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in contents.tensors.items()}
     metadata = {
         "format": FORMAT,
-        "recipe": to_json(stored.recipe),
-        "vocabulary": stored.vocabulary,
-        "facts": json.dumps(stored.facts),
-        "progress": json.dumps(stored.progress),
+        "recipe": to_json(contents.recipe),
+        "vocabulary": contents.vocabulary,
+        "card": msgspec.json.encode(contents.card).decode(),
+        "progress": json.dumps(contents.progress),
     }
     metadata["digest"] = digest(tensors, metadata)
     beside = file.with_name(f".{file.name}.partial")
@@ -88,7 +81,7 @@ def save(file: Path, stored: Stored) -> Path:
     return file
 
 
-def read(file: Path) -> Stored:
+def read(file: Path) -> Checkpoint:
     """Everything in a file, checked.
 
     Raises:
@@ -97,6 +90,13 @@ def read(file: Path) -> Stored:
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = dict(opened.metadata() or {})
+            if metadata.get("format") in _OLD:
+                raise UserError(
+                    f"{file} was written by an earlier version of inkling (format "
+                    f"{metadata['format']!r}, this version reads {FORMAT!r}) and cannot be "
+                    "converted; train it again with the settings in its recipe.json, or install "
+                    "the version that wrote it"
+                )
             if metadata.get("format") != FORMAT:
                 raise UserError(
                     f"{file} is a safetensors file but not an inkling checkpoint (format "
@@ -106,11 +106,11 @@ def read(file: Path) -> Stored:
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
         if digest(tensors, metadata) != metadata["digest"]:
             raise ValueError("its digest does not fit its content")
-        return Stored(
+        return Checkpoint(
             tensors,
             from_json(metadata["recipe"]),
             metadata["vocabulary"],
-            json.loads(metadata["facts"]),
+            msgspec.json.decode(metadata["card"], type=Card),
             json.loads(metadata["progress"]),
         )
     except UserError:
@@ -134,47 +134,27 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     return sha.hexdigest()
 
 
-def states(run: Path) -> Iterator[Path]:
-    """The training states in a run folder, the latest first."""
-    yield from sorted((run / STATES).glob("step-*.safetensors"), reverse=True)
+def checkpoints(run: Path) -> Iterator[Path]:
+    """The training checkpoints in a run folder, the latest first."""
+    yield from sorted((run / CHECKPOINTS).glob("step-*.safetensors"), reverse=True)
 
 
 def locate(path: Path) -> Path:
     """The checkpoint file of a run folder, or the file itself.
 
-    A run that is not finished has its latest training state.
+    A run that is not finished has its latest training checkpoint.
 
     Raises:
         UserError: there is none.
     """
     file = path / FILE if path.is_dir() else path
     if path.is_dir() and not file.is_file():
-        file = next(states(path), file)
+        file = next(checkpoints(path), file)
     if not file.is_file():
         raise UserError(
             f"there is no checkpoint at {file}; name a run folder that `inkling train` has finished"
         )
     return file
-
-
-def load(path: Path, weights: str = "ema", device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a model back.
-
-    Args:
-        path: a run folder or the file in it.
-        weights: "ema" for the averaged weights, "raw" for the last ones.
-        device: where the model shall live.
-
-    Raises:
-        UserError: no file, a truncated or damaged one, or one that is not ours.
-    """
-    file = locate(path)
-    stored = read(file)
-    text = text_encoder(stored.recipe, vocabulary=stored.vocabulary)
-    model = assemble(stored.recipe, text, stored.facts["channels"])
-    # Buffers are never averaged, so the averages do not have them.
-    model.load_state_dict(stored.part("raw") | stored.part(weights))
-    return Checkpoint(model.to(device).eval(), stored.recipe, stored.facts)
 
 
 def _flush(path: Path) -> None:

@@ -1,23 +1,22 @@
-"""CLIPs: ours or a downloaded one, all `transformers.CLIPModel`s, and guidance by what they see.
+"""CLIPs: ours or a downloaded one, all `transformers.CLIPModel`s.
 
 A CLIP puts pictures and captions into one space. One that inkling trained brings its captions
 along, so that it can say how likely a caption is among them, and may have learnt to read noise.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from inkling.config.recipe import Clip as ClipSettings
-from inkling.contracts import Denoise
-from inkling.core import guidance
+from inkling.core.guidance import LogLikelihood
 from inkling.errors import UserError
-from inkling.text.pretrained import library, located
+from inkling.pixels import from_bytes
+from inkling.text.pretrained import library, model_folder
 from inkling.text.transformer import words_of
 
 NOTES = "inkling.json"
@@ -40,18 +39,32 @@ class Known(NamedTuple):
     noisy: bool = False
     """Whether it reads noisy pictures, scaled to unit variance."""
 
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """What `_asdict` gave, lists in place of tuples."""
+        return cls(
+            tuple(stored.get("classes", ())),
+            tuple(map(tuple, stored.get("groups", ()))),
+            tuple(stored.get("words", ())),
+            bool(stored.get("noisy", False)),
+        )
 
-class Clip:
+
+class Clip(nn.Module):
     """A CLIP that reads pictures [B, C, H, W] in [-1, 1] and captions."""
 
-    def __init__(self, model: Any, tokenizer: Any, look: dict[str, Any], known: Known):
-        self.model: Any = model.eval()
+    def __init__(
+        self, model: Any, tokenizer: Any, pixels: Mapping[str, Sequence[float]], known: Known
+    ):
+        super().__init__()
+        self.model: Any = model
         self.tokenizer = tokenizer
         self.known = known
         vision = self.model.config.vision_config
         self.side, self.channels = int(vision.image_size), int(vision.num_channels)
-        self.mean = torch.tensor(look["image_mean"])[:, None, None]
-        self.std = torch.tensor(look["image_std"])[:, None, None]
+        self.mean = torch.tensor(pixels["image_mean"])[:, None, None]
+        """[C, 1, 1] of pixels in [0, 1], by channel."""
+        self.std = torch.tensor(pixels["image_std"])[:, None, None]
 
     @classmethod
     def load(cls, where: str | Path, device: torch.device | str = "cpu") -> Self:
@@ -61,13 +74,13 @@ class Clip:
             UserError: nothing there, or no CLIP.
         """
         models = library()
-        folder = located(str(where))
+        folder = model_folder(str(where))
         try:
             model = models.CLIPModel.from_pretrained(
                 folder, attn_implementation="eager", dtype=torch.float32
             )
             tokenizer = models.AutoTokenizer.from_pretrained(folder)
-            look = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
+            pixels = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
             notes = folder / NOTES
             stored = json.loads(notes.read_text("utf-8"))["known"] if notes.is_file() else {}
         except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -75,15 +88,9 @@ class Clip:
                 f"{where} holds no CLIP ({' '.join(str(error).split())[:160]}); train one with "
                 "`inkling train clip-mnist`, or name one of the hub"
             ) from None
-        known = Known(
-            tuple(stored.get("classes", ())),
-            tuple(map(tuple, stored.get("groups", ()))),
-            tuple(stored.get("words", ())),
-            bool(stored.get("noisy", False)),
-        )
-        for parameter in model.parameters():
-            parameter.requires_grad_(False)
-        return cls(model.to(device), tokenizer, look, known)
+        known = Known.from_json(stored)
+        model.requires_grad_(False)
+        return cls(model.to(device), tokenizer, pixels, known).eval()
 
     @property
     def device(self) -> torch.device:
@@ -97,8 +104,8 @@ class Clip:
         scale: Tensor = self.model.logit_scale.exp()
         return scale
 
-    def look(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:
-        """Where pictures lie, [B, D] of length 1.
+    def encode_images(self, x: Tensor, sigma: Tensor | None = None) -> Tensor:
+        """Image embeddings [B, D] of length 1.
 
         Args:
             x: [B, C, H, W] in [-1, 1]; or `x0 + sigma * noise`, for one that reads noise.
@@ -117,19 +124,67 @@ class Clip:
         seen = ((x + 1) / 2 - self.mean.to(x)) / self.std.to(x)
         return F.normalize(self._vector(self.model.get_image_features(pixel_values=seen)), dim=1)
 
-    def read(self, captions: Sequence[str]) -> Tensor:
-        """Where captions lie, [M, D] of length 1."""
-        most = self.model.config.text_config.max_position_embeddings
-        ids = self.tokenizer(
+    def tokenize(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """(token ids, attention mask) [M, L] int64 each, on the CLIP's device."""
+        found = self.tokenizer(
             list(captions),
             padding=True,
             truncation=True,
-            max_length=most,
+            max_length=self.model.config.text_config.max_position_embeddings,
             return_tensors="pt",
-            return_token_type_ids=False,
         )
-        found = self.model.get_text_features(**ids.to(self.device))
+        return found["input_ids"].to(self.device), found["attention_mask"].to(self.device)
+
+    def encode_ids(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Text embeddings [M, D] of length 1 of tokenised captions."""
+        found = self.model.get_text_features(input_ids=ids, attention_mask=mask)
         return F.normalize(self._vector(found), dim=1)
+
+    def encode_text(self, captions: Sequence[str]) -> Tensor:
+        """Text embeddings [M, D] of length 1."""
+        return self.encode_ids(*self.tokenize(captions))
+
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """For Muon: all but embeddings, projections into the common space and the logit scale."""
+        outer = ("embedding", "projection", "logit_scale")
+        return [
+            parameter
+            for name, parameter in self.model.named_parameters()
+            if parameter.ndim >= 2 and not any(part in name for part in outer)
+        ]
+
+    def vocabulary(self) -> str:
+        """Tokenizer and known captions, as text for a checkpoint."""
+        tokenizer = self.tokenizer.backend_tokenizer.to_str()
+        return json.dumps({"tokenizer": tokenizer, "known": self.known._asdict()})
+
+    def save(self, folder: Path, notes: Mapping[str, Any]) -> Path:
+        """Write the model, its tokenizer and what it knows, in the format of transformers.
+
+        Args:
+            folder: where to.
+            notes: what else to note, JSON-able.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        pixels = {
+            "image_processor_type": "CLIPImageProcessor",
+            "image_mean": self.mean.flatten().tolist(),
+            "image_std": self.std.flatten().tolist(),
+            "size": {"height": self.side, "width": self.side},
+            "do_center_crop": False,
+        }
+        known = {"known": self.known._asdict(), **notes}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
+            (folder / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2), "utf-8")
+            (folder / NOTES).write_text(json.dumps(known, indent=2), "utf-8")
+        except OSError as error:
+            raise UserError(f"cannot write the CLIP to {folder}: {error.strerror}") from None
+        return folder
 
     def _vector(self, found: Any) -> Tensor:
         """The features alone: newer versions of transformers return them with all the rest."""
@@ -148,22 +203,22 @@ class Clip:
         ]
         return [prompt, *others[:_ALTERNATIVES]]
 
-    def strange(self, prompt: str) -> bool:
+    def is_unknown(self, prompt: str) -> bool:
         """Whether no word of the prompt means anything to the data that it learnt from."""
         words = words_of([prompt])
         return bool(words and self.known.words) and not words & set(self.known.words)
 
     @torch.no_grad()
-    def verdicts(self, images: Tensor, captions: Sequence[str]) -> Tensor:
+    def classify(self, images: Tensor, captions: Sequence[str]) -> Tensor:
         """Which of the captions fits each picture best, [N] int64.
 
         Args:
             images: uint8 [N, C, H, W].
             captions: M of them.
         """
-        texts = self.read(captions)
+        texts = self.encode_text(captions)
         found = [
-            (self.look(part.to(self.device).float() / 127.5 - 1) @ texts.T).argmax(1).cpu()
+            (self.encode_images(from_bytes(part.to(self.device))) @ texts.T).argmax(1).cpu()
             for part in torch.split(images, 250)
         ]
         return torch.cat(found)
@@ -176,7 +231,7 @@ class Clip:
         return texts[kept]
 
     @torch.no_grad()
-    def likeness(self, prompts: Sequence[str]) -> guidance.Likeness:
+    def log_likelihood(self, prompts: Sequence[str]) -> LogLikelihood:
         """The log-likelihood of each picture's prompt: among known captions, or its cosine alone.
 
         Args:
@@ -184,7 +239,9 @@ class Clip:
         """
         distinct = list(dict.fromkeys(prompts))
         number = torch.tensor([distinct.index(prompt) for prompt in prompts], device=self.device)
-        read = [self._apart(self.read(self.alternatives(p))) for p in distinct]  # [1 + M, D] each
+        read = [
+            self._apart(self.encode_text(self.alternatives(p))) for p in distinct
+        ]  # [1 + M, D] each
         longest = max(map(len, read))
         # Repeating the last alternative would count it twice: padding is masked.
         texts = torch.stack([F.pad(each, (0, 0, 0, longest - len(each))) for each in read])
@@ -193,48 +250,10 @@ class Clip:
         scale = self.scale
 
         def likely(x: Tensor, sigma: Tensor) -> Tensor:
-            seen = self.look(x.float(), sigma.float())  # [B, D]
+            seen = self.encode_images(x.float(), sigma.float())  # [B, D]
             logits = scale * (texts @ seen[:, :, None]).squeeze(2)  # [B, 1 + M]
             if longest == 1:
                 return logits[:, 0]
             return logits.masked_fill(~there, -torch.inf).log_softmax(1)[:, 0]
 
         return likely
-
-
-class Guide:
-    """Pulls what a model draws towards prompts that only a CLIP can read."""
-
-    def __init__(self, clip: Clip, settings: ClipSettings):
-        self.clip = clip
-        self.settings = settings
-        form = settings.form
-        if form == "auto":
-            form = "noisy" if clip.known.noisy else "network"
-        if form == "noisy" and not clip.known.noisy:
-            raise UserError(
-                "this CLIP reads clean pictures only and cannot guide in the form 'noisy'; use "
-                "network or inner, or train one with train.noisy=0.7"
-            )
-        self.form = form
-
-    def wrap(self, denoise: Denoise, prompts: Sequence[str], sigma_data: float) -> Denoise:
-        """The denoiser, guided towards one prompt a picture."""
-        likeness, settings = self.clip.likeness(prompts), self.settings
-        low, high = settings.interval
-        if settings.strength == 0:
-            return denoise
-        if self.form == "noisy":
-            guided = guidance.pulled(denoise, likeness, settings.strength)
-        elif self.form == "network":
-            guided = guidance.pulled_through(denoise, likeness, settings.strength)
-        else:
-            guided = guidance.pulled_inside(
-                denoise,
-                likeness,
-                settings.strength,
-                sigma_data,
-                settings.inner_steps,
-                settings.step_size,
-            )
-        return lambda x, sigma: (guided if low < sigma <= high else denoise)(x, sigma)

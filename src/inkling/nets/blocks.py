@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inkling.contracts import Cond
+from inkling.nets.network import CaptionAttention
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -58,7 +59,7 @@ def silenced(conv: nn.Conv2d) -> nn.Conv2d:
     return zeroed(conv)
 
 
-def shrinking(kind: str, fine: int, coarse: int) -> nn.Module:
+def downsample(kind: str, fine: int, coarse: int) -> nn.Module:
     """[B, fine, H, W] -> [B, coarse, H / 2, W / 2], in the way of that name."""
     if kind == "conv":
         return nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
@@ -67,7 +68,7 @@ def shrinking(kind: str, fine: int, coarse: int) -> nn.Module:
     return nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * fine, coarse, 1))
 
 
-def growing(kind: str, coarse: int, fine: int) -> nn.Module:
+def upsample(kind: str, coarse: int, fine: int) -> nn.Module:
     """[B, coarse, H, W] -> [B, fine, 2 H, 2 W], in the way of that name."""
     if kind == "transposed":
         return nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1)
@@ -116,7 +117,7 @@ class ResidualBlock(nn.Module):
         self.film = condition == "film"
         self.norm1 = group_norm(inside)
         self.conv1 = conv(inside, outside, 3, padding=1)
-        self.enter = zeroed(nn.Linear(embedding, 2 * outside if self.film else outside))
+        self.cond_proj = zeroed(nn.Linear(embedding, 2 * outside if self.film else outside))
         self.norm2 = group_norm(outside, affine=not self.film)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = silenced(conv(outside, outside, 3, padding=1))
@@ -124,12 +125,12 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # [B, in, H, W], [B, E]
         h = self.conv1(F.silu(self.norm1(x)))  # [B, out, H, W]
-        entering = self.enter(embedding)[:, :, None, None]  # [B, out or 2 out, 1, 1]
+        projected = self.cond_proj(embedding)[:, :, None, None]  # [B, out or 2 out, 1, 1]
         if self.film:
-            scale, shift = entering.chunk(2, dim=1)  # [B, out, 1, 1] each
+            scale, shift = projected.chunk(2, dim=1)  # [B, out, 1, 1] each
             h = torch.addcmul(shift, self.norm2(h), 1 + scale)  # [B, out, H, W]
         else:
-            h = self.norm2(h + entering)  # [B, out, H, W]
+            h = self.norm2(h + projected)  # [B, out, H, W]
         out: Tensor = self.skip(x) + self.conv2(self.dropout(F.silu(h)))  # [B, out, H, W]
         return out
 
@@ -149,27 +150,70 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
     return seen
 
 
+def split_heads(x: Tensor, parts: int, heads: int) -> list[Tensor]:
+    """[B, L, parts * C] -> parts of [B, heads, L, C / heads]."""
+    batch, length, _ = x.shape
+    return list(x.view(batch, length, parts, heads, -1).permute(2, 0, 3, 1, 4))
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """[B, heads, L, C / heads] -> [B, L, C]."""
+    return x.transpose(1, 2).flatten(2)
+
+
+class SelfAttention(nn.Module):
+    """Attention among positions."""
+
+    def __init__(self, channels: int, head_width: int):
+        super().__init__()
+        self.heads = channels // min(channels, head_width)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = zeroed(nn.Linear(channels, channels))
+
+    def forward(self, tokens: Tensor, turn: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Of tokens [B, L, C]; `turn` rotates queries and keys [B, heads, L, d] by position."""
+        q, k, v = split_heads(self.qkv(tokens), 3, self.heads)  # [B, heads, L, C / heads] each
+        if turn is not None:
+            q, k = turn(q), turn(k)
+        out: Tensor = self.out(join_heads(attend(q, k, v)))  # [B, L, C]
+        return out
+
+
+class CrossAttention(CaptionAttention):
+    """Attention of positions to the caption's tokens."""
+
+    def __init__(self, channels: int, head_width: int, token_width: int):
+        super().__init__()
+        self.heads = channels // min(channels, head_width)
+        self.norm = nn.LayerNorm(channels)
+        self.q = nn.Linear(channels, channels)
+        self.kv = nn.Linear(token_width, 2 * channels)
+        self.out = zeroed(nn.Linear(channels, channels))
+
+    def forward(self, tokens: Tensor, cond: Cond, size: tuple[int, int]) -> Tensor:
+        """Of tokens [B, H W, C] that lie in rows of a picture of this (H, W)."""
+        mask = cond.mask[:, None, None, :]  # [B, 1, 1, L]
+        (q,) = split_heads(self.q(self.norm(tokens)), 1, self.heads)
+        k, v = split_heads(self.kv(cond.tokens), 2, self.heads)  # [B, heads, L, C / heads]
+        if self.watcher is not None:
+            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # [B, heads, HW, L]
+            weights = scores.masked_fill(~mask, -math.inf).softmax(-1)
+            self.watcher(weights.mean(1), size)
+        out: Tensor = self.out(join_heads(attend(q, k, v, mask)))  # [B, HW, C]
+        return out
+
+
 class AttentionBlock(nn.Module):
     """Self-attention over positions and, where asked, cross-attention to the caption's tokens.
 
     With a feed-forward part it is a whole transformer block.
     """
 
-    watcher: Callable[[Tensor, tuple[int, int]], None] | None = None
-    """Told where positions look: [B, HW, L], their shares of the tokens, and (H, W)."""
-
     def __init__(self, channels: int, head_width: int, token_width: int = 0, feedforward: int = 0):
         super().__init__()
-        self.heads = channels // min(channels, head_width)
         self.norm = group_norm(channels)
-        self.qkv = nn.Linear(channels, 3 * channels)
-        self.out = zeroed(nn.Linear(channels, channels))
-        self.cross = bool(token_width)
-        if self.cross:
-            self.cross_norm = nn.LayerNorm(channels)
-            self.cross_q = nn.Linear(channels, channels)
-            self.cross_kv = nn.Linear(token_width, 2 * channels)
-            self.cross_out = zeroed(nn.Linear(channels, channels))
+        self.attention = SelfAttention(channels, head_width)
+        self.cross = CrossAttention(channels, head_width, token_width) if token_width else None
         self.feedforward = None
         if feedforward:
             self.feedforward = nn.Sequential(
@@ -179,27 +223,13 @@ class AttentionBlock(nn.Module):
                 zeroed(nn.Linear(feedforward * channels, channels)),
             )
 
-    def _split(self, x: Tensor, parts: int) -> list[Tensor]:
-        """[B, L, parts * C] -> parts of [B, heads, L, C / heads]."""
-        batch, length, _ = x.shape
-        return list(x.view(batch, length, parts, self.heads, -1).permute(2, 0, 3, 1, 4))
-
     def forward(self, x: Tensor, cond: Cond) -> Tensor:  # [B, C, H, W]
-        batch, channels, height, width = x.shape
+        height, width = x.shape[-2:]
         tokens = self.norm(x).flatten(2).transpose(1, 2)  # [B, HW, C]
-        q, k, v = self._split(self.qkv(tokens), 3)  # [B, heads, HW, C / heads] each
-        h = attend(q, k, v).transpose(1, 2).reshape(batch, -1, channels)  # [B, HW, C]
-        h = self.out(h)  # [B, HW, C]
-        if self.cross:
-            (q,) = self._split(self.cross_q(self.cross_norm(tokens + h)), 1)
-            k, v = self._split(self.cross_kv(cond.tokens), 2)  # [B, heads, L, C / heads]
-            seen = attend(q, k, v, cond.mask[:, None, None, :])  # [B, heads, HW, C / heads]
-            if self.watcher is not None:
-                scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)  # [B, heads, HW, L]
-                shares = scores.masked_fill(~cond.mask[:, None, None, :], -math.inf).softmax(-1)
-                self.watcher(shares.mean(1), (height, width))
-            h = h + self.cross_out(seen.transpose(1, 2).reshape(batch, -1, channels))
+        h = self.attention(tokens)  # [B, HW, C]
+        if self.cross is not None:
+            h = h + self.cross(tokens + h, cond, (height, width))  # [B, HW, C]
         if self.feedforward is not None:
             h = h + self.feedforward(tokens + h)  # [B, HW, C]
-        out: Tensor = x + h.transpose(1, 2).reshape(batch, channels, height, width)
+        out: Tensor = x + h.transpose(1, 2).unflatten(2, (height, width))
         return out  # [B, C, H, W]

@@ -7,52 +7,54 @@ which schedule trained it.
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from inkling.contracts import Cond
 from inkling.nets.blocks import (
     AttentionBlock,
+    CrossAttention,
     NoiseEmbedding,
     ResidualBlock,
+    downsample,
     group_norm,
-    growing,
-    shrinking,
+    upsample,
     zeroed,
 )
+from inkling.nets.configs import UNetConfig
+from inkling.nets.network import Network, Unit, matrices
 
 
-class Level(nn.Module):
+class Level(Unit):
     """Residual blocks of one width, each followed by attention where the level has it."""
-
-    recompute = False
-    """Keep no activations of the blocks for the backward pass: less memory, a third more time."""
 
     def __init__(
         self,
         widths: Sequence[tuple[int, int]],
+        config: UNetConfig,
+        token_width: int,
         *,
         attention: bool,
-        embedding: int,
-        head_width: int,
-        token_width: int,
-        condition: str,
-        dropout: float,
-        standardised: bool,
-        feedforward: int,
     ):
         super().__init__()
         self.blocks = nn.ModuleList(
             ResidualBlock(
-                a, b, embedding, condition=condition, dropout=dropout, standardised=standardised
+                a,
+                b,
+                config.embedding,
+                condition=config.condition,
+                dropout=config.dropout,
+                standardised=config.standardised,
             )
             for a, b in widths
         )
         self.attention = nn.ModuleList(
-            AttentionBlock(b, head_width, token_width, feedforward) for _, b in widths if attention
+            AttentionBlock(b, config.head_width, token_width, config.feedforward)
+            for _, b in widths
+            if attention
         )
 
     def forward(
@@ -63,10 +65,7 @@ class Level(nn.Module):
         for index in range(len(self.blocks)):
             if waiting:
                 x = torch.cat([x, waiting.pop()], dim=1)  # [B, 2 width, h, w]
-            if self.recompute and self.training:
-                x = checkpoint(self._one, index, x, embedding, cond, use_reentrant=False)
-            else:
-                x = self._one(index, x, embedding, cond)  # [B, width, h, w]
+            x = self.run(self._one, index, x, embedding, cond)  # [B, width, h, w]
             states.append(x)
         return states
 
@@ -77,57 +76,33 @@ class Level(nn.Module):
         return x
 
 
-class UNet(nn.Module):
-    """Noise in, prediction out, at any picture size; sizes that do not divide are padded inside."""
+class UNet(Network):
+    """Noise in, prediction out, at any picture size; sizes that do not divide are padded inside.
 
-    def __init__(
-        self,
-        channels: int,  # of the picture
-        cond_width: int,  # D of the condition
-        *,
-        widths: Sequence[int],  # channels of each level, finest first
-        blocks: Sequence[int],  # residual blocks of each level, down and again up
-        attention: Sequence[bool],  # self-attention on each level
-        middle: int = 1,  # residual blocks at the coarsest level
-        middle_attention: bool = True,  # attention after the first of these
-        head_width: int = 32,  # channels of an attention head
-        cross_attention: bool = False,  # attention reads the caption's tokens too
-        feedforward: int = 0,  # width of the MLP after each attention in channels, 0 for none
-        condition: str = "film",  # "film" scales and shifts, "add" adds
-        embedding: int = 256,  # width of the joint embedding
-        activation: str = "silu",  # of the MLP of the noise level, or "gelu"
-        standardised: bool = False,  # weight-standardised convolutions in residual blocks
-        down: str = "shuffle",  # or "conv", "average"
-        up: str = "shuffle",  # or "nearest", "bilinear", "transposed"
-        skips: str = "join",  # once a level through a 1x1 convolution, or "concat" to every block
-        patch: int = 1,  # pixel-unshuffle of the input
-        positions: int = 0,  # side of the learned position maps, 0 for none
-        template: int = 0,  # channels of a map drawn from the embedding, 0 for none
-        dropout: float = 0.0,
-    ):
+    Args:
+        channels: of the pictures or latents.
+        cond_width: D of the condition.
+        config: everything else.
+    """
+
+    def __init__(self, channels: int, cond_width: int, config: UNetConfig = UNetConfig()):
         super().__init__()
-        self.patch = patch
-        self.stride = patch * 2 ** (len(widths) - 1)
-        level = partial(
-            Level,
-            embedding=embedding,
-            head_width=head_width,
-            token_width=cond_width if cross_attention else 0,
-            condition=condition,
-            dropout=dropout,
-            standardised=standardised,
-            feedforward=feedforward,
-        )
-        self.noise = NoiseEmbedding(embedding, activation)
+        widths, blocks, attention = config.widths, config.blocks, config.attention
+        embedding, positions, template = config.embedding, config.positions, config.template
+        self.patch = config.patch
+        self.stride = self.patch * 2 ** (len(widths) - 1)
+        token_width = cond_width if config.cross_attention else 0
+        level = partial(Level, config=config, token_width=token_width)
+        self.noise = NoiseEmbedding(embedding, config.activation)
         self.caption = nn.Linear(cond_width, embedding)
-        self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(channels * self.patch**2, widths[0], 3, padding=1)
         self.maps = nn.ParameterList(
             nn.Parameter(torch.zeros(1, width, positions >> i, positions >> i))
             for i, width in enumerate(widths)
             if positions >> i
         )
         # Convolutions hardly know where they are, and scale and shift say the same everywhere: at
-        # high noise, where the layout is decided, a map drawn from the caption says it in place.
+        # high noise, where the layout is decided, a map made from the caption says it in place.
         self.side = max(positions >> (len(widths) - 1), 4)
         self.template = nn.Linear(embedding, template * self.side**2) if template else None
         self.spread = nn.ModuleList(nn.Conv2d(template, width, 1) for width in widths if template)
@@ -136,14 +111,14 @@ class UNet(nn.Module):
             level([(width, width)] * count, attention=attends)
             for width, count, attends in zip(widths, blocks, attention, strict=True)
         )
-        self.shrink = nn.ModuleList(
-            shrinking(down, fine, coarse) for fine, coarse in pairwise(widths)
+        self.downsample = nn.ModuleList(
+            downsample(config.down, fine, coarse) for fine, coarse in pairwise(widths)
         )
-        last = widths[-1]
-        attends = middle > 0 and middle_attention
+        last, middle = widths[-1], config.middle
+        attends = middle > 0 and config.middle_attention
         self.middle = level([(last, last)] * min(middle, 1), attention=attends)
         self.after_middle = level([(last, last)] * max(middle - 1, 0), attention=False)
-        self.concat = skips == "concat"
+        self.concat = config.skips == "concat"
         self.up = nn.ModuleList(
             level([(2 * width if self.concat else width, width)] * count, attention=attends)
             for width, count, attends in zip(widths, blocks, attention, strict=True)
@@ -151,9 +126,27 @@ class UNet(nn.Module):
         self.join = nn.ModuleList(
             nn.Conv2d(2 * width, width, 1) for width in widths if not self.concat
         )
-        self.grow = nn.ModuleList(growing(up, coarse, fine) for fine, coarse in pairwise(widths))
+        self.upsample = nn.ModuleList(
+            upsample(config.up, coarse, fine) for fine, coarse in pairwise(widths)
+        )
         self.norm = group_norm(widths[0])
-        self.head = zeroed(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1))
+        self.head = zeroed(nn.Conv2d(widths[0], channels * self.patch**2, 3, padding=1))
+
+    def units(self) -> list[Unit]:
+        return [*self.down, self.middle, self.after_middle, *self.up]
+
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        embeddings = [self.noise.mlp[0], self.maps, *([self.template] if self.template else [])]
+        return matrices(self, without=[self.stem, self.head, *embeddings])
+
+    def caption_attention(self) -> list[CrossAttention]:
+        levels = cast("list[Level]", self.units())
+        blocks = [cast("AttentionBlock", block) for level in levels for block in level.attention]
+        return [block.cross for block in blocks if block.cross is not None]
+
+    def caption_weights(self) -> list[nn.Parameter]:
+        readers = [self.caption, *(cross.kv for cross in self.caption_attention())]
+        return [weight for reader in readers for weight in matrices(reader)]
 
     def _place(self, x: Tensor, level: int, template: Tensor | None) -> Tensor:
         """Add the level's position map and the template, both stretched to the picture."""
@@ -169,16 +162,6 @@ class UNet(nn.Module):
         return x
 
     def forward(self, x: Tensor, coordinate: Tensor, cond: Cond) -> Tensor:
-        """The raw prediction.
-
-        Args:
-            x: scaled noisy images [B, channels, H, W].
-            coordinate: noise coordinate [B], `log(sigma)/4`.
-            cond: the condition, batch B.
-
-        Returns:
-            [B, channels, H, W].
-        """
         height, width = x.shape[-2:]
         x = F.pad(x, (0, -width % self.stride, 0, -height % self.stride))  # H, W: whole strides
         x = x.contiguous(memory_format=torch.channels_last)
@@ -194,7 +177,9 @@ class UNet(nn.Module):
         skips: list[list[Tensor]] = []
         for i, down in enumerate(self.down):
             if i:
-                h = self._place(self.shrink[i - 1](h), i, template)  # [B, widths[i], h / 2, w / 2]
+                h = self._place(
+                    self.downsample[i - 1](h), i, template
+                )  # [B, widths[i], h / 2, w / 2]
             _, *made = down(h, embedding, cond)  # [B, widths[i], h, w] each
             skips.append(made)
             h = made[-1]
@@ -209,7 +194,7 @@ class UNet(nn.Module):
                 h = self.join[i](torch.cat([h, skips[i][-1]], dim=1))  # [B, widths[i], h, w]
                 *_, h = self.up[i](h, embedding, cond)  # [B, widths[i], h, w]
             if i:
-                h = self.grow[i - 1](h)  # [B, widths[i - 1], 2h, 2w]
+                h = self.upsample[i - 1](h)  # [B, widths[i - 1], 2h, 2w]
 
         out = self.head(F.silu(self.norm(h)))  # [B, channels * patch^2, H / patch, W / patch]
         return F.pixel_shuffle(out, self.patch)[..., :height, :width]  # [B, channels, H, W]

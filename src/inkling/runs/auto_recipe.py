@@ -3,17 +3,20 @@
 Everything chosen here is an ordinary setting: it is printed, recorded and can be overridden.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from inkling.models.build import read_pictures
-from inkling.data import DATASETS, Pictures
+from inkling.data import DATASETS, Data, Pictures, read_pictures
 from inkling.errors import UserError, nearest
+from inkling.nets.configs import UNetConfig
 from inkling.config.overrides import override
-from inkling.config.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text
+from inkling.config.clip_recipe import ClipRecipe
+from inkling.config.codec_recipe import CodecRecipe
+from inkling.config.judge_recipe import JudgeRecipe
+from inkling.config.recipe import Diffusion, Recipe, RunRecipe, Sample, Schedule, Text
 from inkling.config.recipes import MNIST, RECIPES, small
 
 _FORMS: tuple[tuple[float, int, tuple[int, ...]], ...] = (
@@ -24,8 +27,8 @@ _FORMS: tuple[tuple[float, int, tuple[int, ...]], ...] = (
 )
 """(side at most, patch, widths): a quarter of the positions costs a quarter of the time, as long
 as the first width holds the pixels of a patch."""
-_PLACES = ("folder", "hub")
-"""Data sets that mean nothing without a place."""
+_NEED_A_PATH = ("folder", "hub")
+"""Data sets that mean nothing without a path."""
 _CAPTIONED = 400
 """More distinct sentences than this are captions rather than names of classes."""
 
@@ -43,7 +46,7 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
     colour, captioned = channels == 3, len(pictures.sentences) > _CAPTIONED
     patch, widths = next((p, w) for most, p, w in _FORMS if side <= most)
     positions = -(-side // patch)
-    net = Net(
+    net = UNetConfig(
         widths=widths,
         blocks=(1,) * len(widths),
         attention=(False,) * len(widths),
@@ -60,7 +63,7 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
     # Photographs have detail at every scale, drawings an outline: the noise that teaches most
     # lies lower for the first (Karras et al. 2022, table 1, for CIFAR-10).
     mean, std = (-0.6, 1.2) if colour else (0.3, 1.0)
-    law = {"mean": mean, "std": std, "sigma_min": 0.005, "sigma_max": 80.0}
+    levels = {"mean": mean, "std": std, "sigma_min": 0.005, "sigma_max": 80.0}
     scale = MNIST.sample.scale if pictures.conditional else 1.0
     return Recipe(
         name=name,
@@ -68,7 +71,7 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
         data=data,
         net=net,
         text=text,
-        diffusion=Diffusion(prediction="edm", noise=Schedule(name="lognormal", options=law)),
+        diffusion=Diffusion(prediction="edm", noise=Schedule(name="lognormal", options=levels)),
         train=MNIST.train,
         sample=_sample(colour, scale),
     )
@@ -81,17 +84,70 @@ def _sample(colour: bool, scale: float) -> Sample:
     return replace(MNIST.sample, steps=15, grid=grid, scale=scale)
 
 
-def resolve(target: str, assignments: Sequence[str], trial: bool = False) -> Recipe:
+def _clip(name: str, data: Data) -> ClipRecipe:
+    source = "inkling's own: CLIP (Radford et al. 2021) with all fitting captions positive"
+    return ClipRecipe(name=name, source=source, data=data)
+
+
+def _judge(name: str, data: Data) -> JudgeRecipe:
+    return JudgeRecipe(
+        name=name, source="inkling's own: a small convolutional classifier", data=data
+    )
+
+
+def _codec(name: str, data: Data) -> CodecRecipe:
+    source = "inkling's own: a small autoencoder (Rombach et al. 2022, section 3.1)"
+    return CodecRecipe(name=name, source=source, data=data)
+
+
+_OTHERS: dict[str, Callable[[str, Data], RunRecipe]] = {
+    "clip": _clip,
+    "judge": _judge,
+    "codec": _codec,
+}
+"""What `inkling train KIND-NAME` trains on the pictures of NAME."""
+
+
+def kind_of(target: str) -> tuple[str, str]:
+    """(kind, the rest) of a target such as `clip-mnist`; no kind is a denoiser's."""
+    kind, sign, rest = target.partition("-")
+    known = target in RECIPES or target in DATASETS or Path(target).expanduser().exists()
+    return (kind, rest) if sign and kind in _OTHERS and not known else ("", target)
+
+
+def name_of(target: str) -> str:
+    """What a run of this target is called.
+
+    Raises:
+        UserError: nothing of that name.
+    """
+    kind, rest = kind_of(target)
+    name, _ = find_target(rest)
+    return f"{kind}-{name}" if kind else name
+
+
+def is_chosen(target: str) -> bool:
+    """Whether settings for this target are chosen from its pictures."""
+    return target not in RECIPES and not kind_of(target)[0]
+
+
+def resolve(target: str, assignments: Sequence[str], trial: bool = False) -> RunRecipe:
     """The recipe for what a user names: a recipe, a data set, a path or a hub id.
 
     Args:
-        target: `mnist`, `cifar10`, `./photographs`, `hub:owner/name`.
+        target: `mnist`, `cifar10`, `./photographs`, `hub:owner/name`; behind `clip-`, `judge-` or
+            `codec-` what these learn from.
         assignments: settings as for `override`.
         trial: make the recipe small before these.
 
     Raises:
         UserError: nothing of that name, pictures that cannot be read, or a wrong setting.
     """
+    kind, rest = kind_of(target)
+    if kind:
+        name, data = find_target(rest)
+        given = ["train.epochs=0", "train.budget=120"] if trial else []
+        return override(_OTHERS[kind](f"{kind}-{name}", data), [*given, *assignments])
     if target in RECIPES:
         recipe = RECIPES[target]
         return override(small(recipe) if trial else recipe, assignments)
@@ -109,18 +165,18 @@ def read_target(
     Raises:
         UserError: nothing of that name, pictures that cannot be read, or a wrong setting.
     """
-    name, found = located(target)
+    name, found = find_target(target)
     settings = override(Recipe(name=name, source="", data=found), assignments).data
     return name, settings, read_pictures(settings, split)
 
 
-def located(target: str) -> tuple[str, Data]:
+def find_target(target: str) -> tuple[str, Data]:
     """(a name for it, where the pictures of a target are).
 
     Raises:
         UserError: nothing of that name.
     """
-    if target in DATASETS and target not in _PLACES:
+    if target in DATASETS and target not in _NEED_A_PATH:
         return target, Data(name=target)
     if target in RECIPES:
         return target, RECIPES[target].data
@@ -130,7 +186,7 @@ def located(target: str) -> tuple[str, Data]:
     path = Path(target).expanduser()
     if path.exists():
         return path.resolve().name.split(".")[0], Data(name="folder", path=str(path))
-    known = [name for name in dict.fromkeys([*RECIPES, *DATASETS]) if name not in _PLACES]
+    known = [name for name in dict.fromkeys([*RECIPES, *DATASETS]) if name not in _NEED_A_PATH]
     raise UserError(
         nearest(target, known, "recipe, data set or folder") + ", or name a folder of pictures"
     )

@@ -1,95 +1,78 @@
-"""What long work looks like as it goes on: one live line on a terminal, plain lines elsewhere."""
+"""A run as it goes: one live line on a terminal, plain lines elsewhere."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import numpy as np
 from rich.console import Console
-from rich.progress import Progress
-from torch import Tensor
 
-from inkling.runs.session import Report
-
-
-def speaks() -> bool:
-    """Whether this process is the one of several that talks to the user."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def processes() -> int:
-    """How many processes work together."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+from inkling.runs.session import Update
+from inkling.system.distributed import is_main_process
+from inkling.system.progress import duration
 
 
 def say(text: str) -> None:
     """A line for the user, from one process of several."""
-    if speaks():
+    if is_main_process():
         click.echo(text, err=True)
 
 
-def duration(seconds: float) -> str:
-    """A time for people."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"
-
-
-def watch(reports: Iterator[Report], out: Path) -> Report:
-    """Show the run as it goes: one live line on a terminal, plain lines elsewhere."""
-    console = Console(stderr=True, quiet=not speaks())
-    loss, spoken, begun, report = "...", 0.0, 0, None
+def follow(updates: Iterator[Update], out: Path) -> Update:
+    """Show the run as it goes, and return its last update."""
+    console = Console(stderr=True, quiet=not is_main_process())
+    loss, spoken, begun, update = "...", 0.0, False, None
     with console.status("reading the data") as status:
-        for report in reports:
-            progress = report.progress
-            if not speaks():
+        for update in updates:
+            progress = update.progress
+            if not is_main_process():
                 continue
-            if report.loss is not None:
-                loss = f"{report.loss:.4f}"
+            if update.loss is not None:
+                loss = f"{update.loss:.4f}"
             if not begun:
-                begun, spoken = progress.step, progress.seconds
-                facts = progress.learner.facts
-                click.echo(
-                    f"{progress.learner.recipe.name} on {facts['device']}, {facts['precision']}: "
-                    f"{facts['data']}; {facts['parameters'] / 1e6:.2f}M parameters; into {out}",
-                    err=True,
-                )
-                if facts["problems"]:
-                    click.echo(
-                        f"warning: {len(facts['problems'])} problems in the data, the first: "
-                        f"{facts['problems'][0]} (`inkling data` lists all)",
-                        err=True,
-                    )
-            skipped = progress.learner.skipped
-            lost = f"  {skipped} steps skipped (not finite)" if skipped else ""
-            eta = "measuring speed" if progress.eta is None else f"{duration(progress.eta)} to go"
-            line = (
-                f"step {progress.step}/{progress.total or '?'}  loss {loss}  "
-                f"{progress.images_per_second:,.0f} images/s  {eta}{lost}"
-            )
+                begun, spoken = True, progress.seconds
+                for line in _opening(update, out):
+                    click.echo(line, err=True)
+            line = _line(update, loss)
             if console.is_terminal:
                 status.update(line)
             elif progress.seconds - spoken > 10 or progress.step == progress.total:
                 spoken = progress.seconds
                 click.echo(line, err=True)
-            if report.preview is not None:
-                held, seen = "", report.validation
-                if seen is not None:
-                    held = f"validation {seen.loss:.4f}  {seen.bits:.2f} bits  "
-                    held += f"prompt {seen.prompt:+.1%}  " if progress.learner.conditional else ""
-                click.echo(f"step {progress.step}  {held}{report.preview}", err=True)
-    assert report is not None, "a run has at least one step"
-    return report
+            if update.validation is not None or update.preview is not None:
+                click.echo(_preview_line(update), err=True)
+    assert update is not None, "a run has at least one step"
+    return update
 
 
-def collect(batches: Iterator[Tensor], total: int, shape: tuple[int, ...]) -> np.ndarray:
-    """All pictures of the batches, uint8 [total, *shape], with a bar on a terminal."""
-    console = Console(stderr=True)
-    parts = [np.zeros((0, *shape), np.uint8)]
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("drawing", total=total)
-        for images in batches:
-            parts.append(images.numpy())
-            bar.advance(task, len(images))
-    return np.concatenate(parts)
+def _opening(update: Update, out: Path) -> Iterator[str]:
+    state = update.progress.state
+    card = state.card
+    yield (
+        f"{state.recipe.name} on {card.device}, {card.precision}: {card.data}; "
+        f"{card.parameters / 1e6:.2f}M parameters; into {out}"
+    )
+    if card.problems:
+        yield (
+            f"warning: {len(card.problems)} problems in the data, the first: {card.problems[0]} "
+            "(`inkling data` lists all)"
+        )
+
+
+def _line(update: Update, loss: str) -> str:
+    progress = update.progress
+    skipped = progress.state.skipped
+    lost = f"  {skipped} steps skipped (not finite)" if skipped else ""
+    eta = "measuring speed" if progress.eta is None else f"{duration(progress.eta)} to go"
+    return (
+        f"step {progress.step}/{progress.total or '?'}  loss {loss}  "
+        f"{progress.images_per_second:,.0f} images/s  {eta}{lost}"
+    )
+
+
+def _preview_line(update: Update) -> str:
+    parts = [f"step {update.progress.step}"]
+    if update.validation is not None:
+        parts += [f"validation {update.validation.loss:.4f}", update.validation.text]
+    if update.preview is not None:
+        parts.append(str(update.preview))
+    return "  ".join(filter(None, parts))

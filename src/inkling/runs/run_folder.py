@@ -2,15 +2,16 @@
 
 RUN/recipe.json           what was asked for
 RUN/metrics.jsonl         one line every few steps, one for each validation
-RUN/samples/*.png         the same prompts and noise as training goes on
-RUN/checkpoints/          the last training states: from each the run goes on as if never stopped
-RUN/averages/             short averages at several moments, if train.snapshots says so
+RUN/samples/*.png         previews: the same prompts and noise as training goes on
+RUN/checkpoints/          the last training checkpoints: each goes on as if never stopped
+RUN/averages/             short EMAs at several moments, if train.snapshots says so
 RUN/best.safetensors      the model with the lowest validation loss so far
-RUN/curves.png            at the end: loss, by noise level, bits, the worth of the prompt
+RUN/curves.png            at the end: losses, bits, conditioning gain, speed
 RUN/model.safetensors     at the end: all that sampling needs
 """
 
 import json
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,14 +22,20 @@ from torch import Tensor
 from inkling.models import checkpoint
 
 from inkling.training import posthoc_ema as posthoc
-from inkling.models.checkpoint import STATES, Stored
+from inkling.models.checkpoint import CHECKPOINTS, Checkpoint
 from inkling.system.disk import write_whole
 from inkling.errors import UserError, UserNote
 from inkling.config.overrides import override, to_json
-from inkling.training.budget import Cadence
+from inkling.errors import UserError, UserNote
+from inkling.models import checkpoint
+from inkling.models.checkpoint import CHECKPOINTS, Checkpoint
 from inkling.runs.trackers import Trackers
+from inkling.system.disk import write_whole
+from inkling.training import posthoc_ema
+from inkling.training.budget import seconds_of
 from inkling.training.loop import Progress
-from inkling.training.validation import Validation
+from inkling.training.objective import Validation
+from inkling.training.state import TrainState
 
 BEST = "best.safetensors"
 _TRACES = (checkpoint.FILE, "metrics.jsonl", "recipe.json")
@@ -40,7 +47,7 @@ def check_free(out: Path) -> None:
     Raises:
         UserError: there is a run in it already.
     """
-    if any((out / name).exists() for name in _TRACES) or any(checkpoint.states(out)):
+    if any((out / name).exists() for name in _TRACES) or any(checkpoint.checkpoints(out)):
         raise UserError(
             f"{out} already holds a run; nothing was changed. Go on with it (--resume), choose "
             "another --out, or move it away"
@@ -52,16 +59,16 @@ def finished(out: Path) -> bool:
     return (out / checkpoint.FILE).is_file()
 
 
-def newest(out: Path) -> Stored | None:
-    """The latest sound training state of a run; None where there is none.
+def newest(out: Path) -> Checkpoint | None:
+    """The latest intact training checkpoint of a run; None where there is none.
 
     A damaged one is passed over with a warning, and the one before it is taken.
 
     Raises:
-        UserError: there are states, but all of them are damaged.
+        UserError: there are checkpoints, but all of them are damaged.
     """
     damaged: list[str] = []
-    for file in checkpoint.states(out):
+    for file in checkpoint.checkpoints(out):
         try:
             stored = checkpoint.read(file)
         except UserError as error:
@@ -72,20 +79,20 @@ def newest(out: Path) -> Stored | None:
         return stored
     if damaged:
         raise UserError(
-            f"no training state in {out / STATES} can be read, the latest because: {damaged[0]}"
+            f"no training checkpoint in {out / CHECKPOINTS} can be read, the latest because: {damaged[0]}"
         )
     return None
 
 
-def to_resume(out: Path, assignments: Sequence[str]) -> Stored | None:
-    """The training state from which a run goes on; None to start afresh.
+def to_resume(out: Path, assignments: Sequence[str]) -> Checkpoint | None:
+    """The training checkpoint from which a run goes on; None to start afresh.
 
     Raises:
-        UserError: the states are damaged, or settings were given that are not those of the run.
+        UserError: the checkpoints are damaged, or settings were given that are not those of the run.
     """
     stored = newest(out)
     if stored is None:
-        for name in _TRACES:  # of a run that was killed before its first state
+        for name in _TRACES:  # of a run that was killed before its first checkpoint
             (out / name).unlink(missing_ok=True)
         return None
     given = override(stored.recipe, assignments)
@@ -112,79 +119,102 @@ def claim(out: Path) -> None:
         raise UserError(f"cannot make the run folder {out}: {error.strerror}") from None
 
 
-class Wanted(NamedTuple):
+class WritesDue(NamedTuple):
     """What is to be written after a step."""
 
     best: bool = False
     snapshot: bool = False
-    state: bool = False
+    training: bool = False
 
 
 class Files(NamedTuple):
-    """What was wanted, ready to be written."""
+    """What is due, ready to be written."""
 
-    best: Stored | None
-    snapshot: tuple[Stored, dict[str, Tensor]] | None
-    state: Stored | None
+    best: Checkpoint | None
+    snapshot: tuple[Checkpoint, dict[str, Tensor]] | None
+    training: Checkpoint | None
 
 
-def gathered(progress: Progress, wanted: Wanted) -> Files:
-    """The files of a step; where weights are shared out, all must ask, and want the same."""
-    learner = progress.learner
+def gathered(state: TrainState, due: WritesDue) -> Files:
+    """The files of a step; where weights are sharded, all must ask, and for the same."""
     return Files(
-        learner.model_file() if wanted.best else None,
-        (learner.model_file(), learner.short_averages()) if wanted.snapshot else None,
-        progress.state() if wanted.state else None,
+        state.model_checkpoint() if due.best else None,
+        (state.model_checkpoint(), state.short_averages()) if due.snapshot else None,
+        state.training_checkpoint() if due.training else None,
     )
 
 
-class Folder:
+class Cadence:
+    """When something is due again: every so many steps, or every so many seconds."""
+
+    def __init__(self, every: str):
+        self.steps = int(every) if every.isdigit() else 0
+        self.seconds = 0.0 if self.steps else seconds_of(every)
+        self.last = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        """Whether it is time after this step."""
+        if self.steps:
+            return step % self.steps == 0
+        return time.monotonic() - self.last >= self.seconds
+
+    def done(self) -> None:
+        """It was done; count anew."""
+        self.last = time.monotonic()
+
+
+class RunFolder:
     """What the main process writes into a run folder."""
 
-    def __init__(self, out: Path, first: Progress, resume: Stored | None):
+    def __init__(self, out: Path, state: TrainState, resume: Checkpoint | None):
         if resume is None:
             check_free(out)
         claim(out)
         for left in out.rglob(".*.partial"):  # of a process that was killed while it wrote
             left.unlink()
         self.out = out
-        self.train = first.learner.recipe.train
+        self.train = state.recipe.train
         self.cadence = Cadence(self.train.checkpoint_every)
         self.best = float("inf")
         self.trackers = Trackers(self.train.trackers, out)
-        (out / "recipe.json").write_text(to_json(first.learner.recipe) + "\n")
+        (out / "recipe.json").write_text(to_json(state.recipe) + "\n")
         if resume is not None:
             records = [r for r in read_metrics(out) if r["step"] <= resume.progress["step"]]
             self.best = min(
-                (r["validation"] for r in records if "validation" in r), default=self.best
+                (r["validation_loss"] for r in records if "validation_loss" in r),
+                default=self.best,
             )
             text = "".join(json.dumps(r) + "\n" for r in records)
             write_whole(out / "metrics.jsonl", text.encode())
 
-    def wanted(self, progress: Progress, validation: Validation | None, now: bool) -> Wanted:
-        """What is to be written after a step; the state at the latest `now`."""
-        # The last step is followed by the model itself, so that a state always has a step to go.
-        return Wanted(
+    def writes_due(
+        self, progress: Progress, validation: Validation | None, now: bool
+    ) -> WritesDue:
+        """What is to be written after a step; the training checkpoint at the latest `now`."""
+        last = progress.step == progress.total
+        # The last step is followed by the model itself, so that a checkpoint always has a step to
+        # go.
+        return WritesDue(
             best=validation is not None and validation.loss < self.best,
             snapshot=_snapshot_is_due(progress),
-            state=now or (self.cadence.due(progress.step) and progress.step != progress.total),
+            training=now or (self.cadence.due(progress.step) and not last),
         )
 
-    def keep(
+    def write(
         self, progress: Progress, loss: float | None, validation: Validation | None, files: Files
     ) -> None:
-        """Log what is known after a step, and write what was wanted."""
+        """Log what is known after a step, and write the files that were due."""
         if loss is not None:
             self._log(progress, loss, validation)
         if files.best is not None and validation is not None:
             self.best = validation.loss
             checkpoint.save(self.out / BEST, files.best)
         if files.snapshot is not None:
-            posthoc.store(self.out, *files.snapshot)
-        if files.state is not None:
+            posthoc_ema.store(self.out, *files.snapshot)
+        if files.training is not None:
             name = f"step-{progress.step:08d}.safetensors"
-            checkpoint.save(self.out / STATES / name, files.state)
-            for old in list(checkpoint.states(self.out))[self.train.keep :]:
+            checkpoint.save(self.out / CHECKPOINTS / name, files.training)
+            for old in list(checkpoint.checkpoints(self.out))[self.train.keep :]:
                 old.unlink(missing_ok=True)
             self.cadence.done()
 
@@ -197,26 +227,26 @@ class Folder:
             "lr": progress.lr,
             "images_per_second": round(progress.images_per_second, 1),
             "seconds": round(progress.seconds, 2),
-            "skipped": progress.learner.skipped,
+            "skipped": progress.state.skipped,
         }
         if validation is not None:
-            record["validation"] = round(validation.loss, 6)
-            record |= {"low": round(validation.low, 6), "bits": round(validation.bits, 4)}
-            record |= {"prompt": round(validation.prompt, 5), "levels": validation.levels}
+            record["validation_loss"] = round(validation.loss, 6)
+            record |= {name: round(score, 6) for name, score in validation.scores.items()}
+            record["loss_by_sigma"] = validation.levels
         self.trackers.log(record)
         try:
             with (self.out / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise UserError(
-                f"cannot write {self.out / 'metrics.jsonl'}: {error.strerror}; the last saved "
-                "state is sound, go on with --resume"
+                f"cannot write {self.out / 'metrics.jsonl'}: {error.strerror}; the last "
+                "checkpoint is intact, go on with --resume"
             ) from None
 
 
 def _snapshot_is_due(progress: Progress) -> bool:
-    """Whether the short averages are kept after this step: evenly spread, the last at the end."""
-    wanted, total = progress.learner.recipe.train.snapshots, progress.total
+    """Whether the short EMAs are stored after this step: evenly spread, the last at the end."""
+    wanted, total = progress.state.recipe.train.snapshots, progress.total
     if not wanted or total is None:
         return False
     return progress.step == total or progress.step % max(1, total // wanted) == 0

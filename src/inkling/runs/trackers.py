@@ -26,10 +26,10 @@ class Trackers:
             self.active.append(tracker)
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Send one record of `metrics.jsonl`; losses by noise level become `levels/SIGMA`."""
+        """Send one record of `metrics.jsonl`; losses by noise level become `loss_by_sigma/SIGMA`."""
         values = {k: v for k, v in record.items() if isinstance(v, int | float) and k != "step"}
-        levels = record.get("levels", {})
-        values |= {f"levels/{sigma}": loss for sigma, loss in levels.items()}
+        levels = record.get("loss_by_sigma", {})
+        values |= {f"loss_by_sigma/{sigma}": loss for sigma, loss in levels.items()}
         for tracker in self.active:
             tracker.log(values, step=record["step"])
 

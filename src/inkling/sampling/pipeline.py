@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
+from inkling.config.overrides import replaced
 from inkling.config.recipe import Recipe, Sample
 from inkling.contracts import Cond, Step
 from inkling.core import guidance
@@ -15,13 +17,16 @@ from inkling.core.noise import grid
 from inkling.core.rng import ImageNoise, Seed
 from inkling.core.samplers import SAMPLERS
 from inkling.errors import UserError, UserNote, nearest
-from inkling.models import checkpoint
-from inkling.models.build import TextDenoiser, schedule
-from inkling.models.clip import Guide
-from inkling.system.device import choose
+from inkling.models.build import load_denoiser, noise_schedule
+from inkling.models.card import Card
+from inkling.models.text_denoiser import TextDenoiser
+from inkling.sampling.clip_guidance import Guide
+from inkling.system import device as devices
 
 Prompt = str | Mapping[str, float]
 """A caption, or captions with their weights: their conditions are summed."""
+Encoded = Mapping[str, Cond]
+"""The condition of each distinct caption of a call, as a batch of one."""
 
 
 def between(first: str, last: str, count: int) -> list[Prompt]:
@@ -34,31 +39,30 @@ def between(first: str, last: str, count: int) -> list[Prompt]:
     """
     if first == last:
         return [first] * count
-    shares = [number / (count - 1) for number in range(count)]
-    return [{first: 1 - share, last: share} for share in shares]
+    fractions = [number / (count - 1) for number in range(count)]
+    return [{first: 1 - fraction, last: fraction} for fraction in fractions]
 
 
-def _parts(prompt: Prompt) -> dict[str, float]:
+def weights_of(prompt: Prompt) -> dict[str, float]:
     """The captions of a prompt and their weights; those without weight left out."""
     if isinstance(prompt, str):
         return {prompt: 1.0}
     return {caption: weight for caption, weight in prompt.items() if weight} or {"": 1.0}
 
 
-def to_bytes(images: Tensor) -> Tensor:
-    """[-1, 1] float [...] to uint8 [...] on the CPU, rounded; what lies outside is clipped."""
-    return images.float().clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).cpu()
-
-
 class TextToImage:
-    """A trained model that draws what captions say."""
+    """A trained model that samples pictures for captions.
 
-    def __init__(self, model: TextDenoiser, recipe: Recipe, facts: dict[str, Any]):
+    Args:
+        model: in eval mode.
+        recipe: of its training; recommends how to sample.
+        card: what is known of it.
+    """
+
+    def __init__(self, model: TextDenoiser, recipe: Recipe, card: Card):
         self.model = model
         self.recipe = recipe
-        self.facts = facts
-        self.shape = (int(facts["channels"]), *map(int, facts["size"]))
-        """C, H, W of the pictures it was trained on."""
+        self.card = card
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto", weights: str = "ema") -> Self:
@@ -72,174 +76,184 @@ class TextToImage:
         Raises:
             UserError: no checkpoint, a damaged one, one that is not ours, or no such device.
         """
-        return cls(*checkpoint.load(Path(path), weights, choose(device)))
+        return cls(*load_denoiser(Path(path), weights, devices.choose(device)))
 
     @property
     def device(self) -> torch.device:
         """Where the model lives."""
-        return next(self.model.parameters()).device
+        return self.model.device
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the pictures it was trained on."""
+        return self.card.shape
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The prompts that name the classes of the training set, if it had classes."""
-        return tuple(self.facts.get("classes", ()))
+        return self.card.classes
 
-    def check(self, captions: Sequence[Prompt]) -> None:
-        """Refuse captions that cannot be read; warn of words that training never had.
+    def settings(self, *, guided: bool = False, **changes: Any) -> Sample:
+        """The checkpoint's recommended sampling, with changes.
+
+        Args:
+            guided: whether a CLIP guides, for which other steps are recommended.
+            changes: fields of `inkling.config.recipe.Sample` by name; None leaves one as it is.
 
         Raises:
-            UserError: a caption is too long, or no label of a label model.
+            UserError: no such field, or a value that it cannot have.
         """
-        distinct = list(dict.fromkeys(part for caption in captions for part in _parts(caption)))
-        self.model.text.tokenize(distinct)
-        unknown = sorted({word for c in distinct for word in self.model.text.unknown_words(c)})
-        if unknown:
-            warnings.warn(
-                f"this model never saw {', '.join(map(repr, unknown))} in training and cannot know "
-                "what that looks like; it draws what the rest of the prompt suggests",
-                UserNote,
-                stacklevel=2,
-            )
+        recommended = self.recipe.sample
+        if guided:
+            clip = recommended.clip
+            recommended = replace(recommended, sampler=clip.sampler, steps=clip.steps, scale=1.0)
+        given = {name: value for name, value in changes.items() if value is not None}
+        settings = replaced(recommended, given, "sampling setting")
+        if settings.sampler not in SAMPLERS:
+            raise UserError(nearest(settings.sampler, SAMPLERS, "sampler"))
+        return settings
 
-    @torch.no_grad()
     def steps(
         self,
         captions: Sequence[Prompt],
         *,
         seeds: Sequence[Seed],
-        sampler: str | None = None,
-        steps: int | None = None,
-        scale: float | None = None,
-        size: tuple[int, int] | None = None,
-        avoid: str = "",
+        settings: Sample | None = None,
         guide: Guide | None = None,
+        **changes: Any,
     ) -> Iterator[Step]:
         """Every solver step for one batch, from noise to picture.
 
+        Noisy pictures and estimates are what the model works on: pixels in [-1, 1], or latents
+        that `model.codec` decodes.
+
         Args:
-            captions: one for each image; "" draws without a prompt, `{"zero": 0.5, "eight": 0.5}`
-                mixes.
+            captions: one for each image; "" samples without a prompt,
+                `{"zero": 0.5, "eight": 0.5}` mixes.
             seeds: one for each image; image i depends on its own seed, not on its batch. Also
                 `(3, 4, 0.5)`: noise halfway from seed 3 to seed 4.
-            sampler: a key of `SAMPLERS`; like the rest, what the checkpoint recommends if None.
-            steps: solver steps.
-            scale: classifier-free guidance, 1 is off.
-            size: (H, W) if another than in training.
-            avoid: a negative prompt, away from which guidance leads.
-            guide: a CLIP that reads the captions instead; the model draws without a prompt.
+            settings: how to sample; what the checkpoint recommends, with `changes`, if None.
+            guide: a CLIP that reads the captions instead; the model samples without a prompt.
+            changes: as in `settings`.
 
         Raises:
-            UserError: an unknown sampler, a caption that cannot be read, unequal lengths.
+            UserError: a setting or a caption that cannot be used, unequal lengths.
         """
-        settings = self.settings(sampler, steps, scale, guide is not None)
-        if avoid and settings.scale == 1:
-            raise UserError(
-                f"at scale 1 there is no guidance that could lead away from {avoid!r}; give a "
-                "scale such as 2"
-            )
+        settings = settings or self.settings(guided=guide is not None, **changes)
         if len(captions) != len(seeds):
             raise UserError(f"{len(captions)} captions for {len(seeds)} seeds; give one an image")
-        noise = ImageNoise(seeds)
-        shape = (self.shape[0], *(size or self.shape[1:]))
-        sigmas = grid(schedule(settings.grid), settings.steps)
-        x = (noise.draw(shape) * sigmas[0]).to(self.device, torch.float32)
-        asked = [""] * len(captions) if guide else captions
-        cond, null = (self._conditions(each) for each in (asked, [avoid] * len(captions)))
-        low, high = settings.interval
-        # Without a prompt there is nothing to extrapolate from: one call does.
-        scale = 1.0 if all(each == avoid for each in asked) else settings.scale
-        denoise = guidance.cfg(self.model.denoiser, cond, null, scale, low, high)
-        if guide:
-            prompts = [" ".join(_parts(caption)) for caption in captions]
-            denoise = guide.wrap(denoise, prompts, self.recipe.diffusion.sigma_data)
-        if settings.clamp:
-            denoise = guidance.clamp(denoise)
-        yield from SAMPLERS[settings.sampler](denoise, x, sigmas, randn_like=noise)
+        yield from self._steps(
+            captions, seeds, settings, guide, self._encode(captions, settings, guide)
+        )
 
     def __call__(
         self,
         captions: Sequence[Prompt],
         *,
         seeds: Sequence[Seed],
-        sampler: str | None = None,
-        steps: int | None = None,
-        scale: float | None = None,
-        size: tuple[int, int] | None = None,
-        avoid: str = "",
+        settings: Sample | None = None,
         guide: Guide | None = None,
         batch: int = 250,
+        **changes: Any,
     ) -> Tensor:
         """The pictures, uint8 [B, C, H, W] on the CPU; arguments as in `steps`, in batches."""
-        return torch.cat(
-            list(
-                self.batches(
-                    captions,
-                    seeds=seeds,
-                    sampler=sampler,
-                    steps=steps,
-                    scale=scale,
-                    size=size,
-                    avoid=avoid,
-                    guide=guide,
-                    batch=batch,
-                )
-            )
+        parts = self.batches(
+            captions, seeds=seeds, settings=settings, guide=guide, batch=batch, **changes
         )
+        return torch.cat(list(parts))
 
     def batches(
-        self, captions: Sequence[Prompt], *, seeds: Sequence[Seed], batch: int = 250, **options: Any
+        self,
+        captions: Sequence[Prompt],
+        *,
+        seeds: Sequence[Seed],
+        settings: Sample | None = None,
+        guide: Guide | None = None,
+        batch: int = 250,
+        **changes: Any,
     ) -> Iterator[Tensor]:
         """The pictures batch by batch, uint8 [batch, C, H, W]; arguments as in `steps`."""
-        self.check([options.get("avoid", ""), *(() if options.get("guide") else captions)])
+        settings = settings or self.settings(guided=guide is not None, **changes)
+        if len(captions) != len(seeds):
+            raise UserError(f"{len(captions)} captions for {len(seeds)} seeds; give one an image")
+        encoded = self._encode(captions, settings, guide)
         for first in range(0, len(captions), batch):
             rows = slice(first, first + batch)
-            *_, last = self.steps(captions[rows], seeds=seeds[rows], **options)
-            yield to_bytes(last.x)
+            *_, last = self._steps(captions[rows], seeds[rows], settings, guide, encoded)
+            yield self.decode(last.x)
 
-    def settings(
+    @torch.no_grad()
+    def decode(self, x: Tensor) -> Tensor:
+        """Pictures uint8 [B, C, H, W] on the CPU of what the model works on."""
+        return self.model.codec.decode_to_bytes(x)
+
+    @torch.no_grad()
+    def _steps(
         self,
-        sampler: str | None = None,
-        steps: int | None = None,
-        scale: float | None = None,
-        guided: bool = False,
-    ) -> Sample:
-        """The checkpoint's recommended sampling with these settings instead.
+        captions: Sequence[Prompt],
+        seeds: Sequence[Seed],
+        settings: Sample,
+        guide: Guide | None,
+        encoded: Encoded,
+    ) -> Iterator[Step]:
+        noise = ImageNoise(seeds)
+        channels, *size = self.shape
+        height, width = settings.size or size
+        shape = self.model.codec.encoded_shape((channels, height, width))
+        sigmas = grid(noise_schedule(settings.grid), settings.steps)
+        x = (noise.draw(shape) * sigmas[0]).to(self.device, torch.float32)
+        negative = settings.negative_prompt
+        asked: Sequence[Prompt] = [""] * len(captions) if guide else captions
+        cond = joined(asked, encoded)
+        null = joined([negative] * len(captions), encoded)
+        low, high = settings.interval
+        # Without a prompt there is nothing to extrapolate from: one call does.
+        scale = 1.0 if all(each == negative for each in asked) else settings.scale
+        denoise = guidance.cfg(self.model, cond, null, scale, low, high)
+        if guide:
+            prompts = [" ".join(weights_of(caption)) for caption in captions]
+            denoise = guide.wrap(denoise, prompts, self.recipe.diffusion.sigma_data)
+        if settings.clamp and self.model.codec.is_pixels:
+            denoise = guidance.clamp(denoise)
+        yield from SAMPLERS[settings.sampler](denoise, x, sigmas, randn_like=noise)
 
-        Args:
-            sampler: a key of `SAMPLERS`.
-            steps: solver steps.
-            scale: classifier-free guidance, 1 is off.
-            guided: whether a CLIP guides, for which another sampler is recommended.
-
-        Raises:
-            UserError: an unknown sampler, no steps, a negative scale.
-        """
-        if sampler is not None and sampler not in SAMPLERS:
-            raise UserError(nearest(sampler, SAMPLERS, "sampler"))
-        if steps is not None and steps < 1:
-            raise UserError(f"steps is {steps}; a sampling run takes at least 1")
-        if scale is not None and not scale >= 0:
-            raise UserError(f"scale is {scale}; it is 0 or more, and 1 is no guidance")
-        given = {"sampler": sampler, "steps": steps, "scale": scale}
-        fields = {name: getattr(self.recipe.sample, name) for name in Sample.__struct_fields__}
-        if guided:
-            clip = self.recipe.sample.clip
-            fields |= {"sampler": clip.sampler, "steps": clip.steps, "scale": 1.0}
-        return Sample(**fields | {k: v for k, v in given.items() if v is not None})
-
-    def _conditions(self, captions: Sequence[Prompt]) -> Cond:
-        """Conditions row by row; each distinct caption is read once and alone.
+    @torch.no_grad()
+    def _encode(self, captions: Sequence[Prompt], settings: Sample, guide: Guide | None) -> Encoded:
+        """The condition of each distinct caption of a call, each read once and alone.
 
         Alone, because padding to a longer neighbour must not change a picture even by rounding.
+
+        Raises:
+            UserError: a caption that cannot be read, or a guide that cannot see what is sampled.
         """
-        wanted = [tuple(sorted(_parts(caption).items())) for caption in captions]
-        distinct = list(dict.fromkeys(wanted))
-        read = {part: self.model.condition([part]) for prompt in distinct for part, _ in prompt}
-        each = [
-            Cond.mixed([read[part] for part, _ in prompt], [weight for _, weight in prompt])
-            if len(prompt) > 1 or prompt[0][1] != 1
-            else read[prompt[0][0]]
-            for prompt in distinct
-        ]
-        rows = torch.tensor([distinct.index(prompt) for prompt in wanted])
-        return Cond.joined(each).take(rows)
+        if guide and not self.model.codec.is_pixels:
+            raise UserError(
+                "a CLIP sees pixels, and this model works on latents; use a model without "
+                "data.codec"
+            )
+        read: Sequence[Prompt] = [settings.negative_prompt, *([""] if guide else captions)]
+        distinct = list(dict.fromkeys(part for caption in read for part in weights_of(caption)))
+        encoded = {caption: self.model.encode_text([caption]) for caption in distinct}
+        unknown = sorted({word for c in distinct for word in self.model.text.unknown_words(c)})
+        if unknown:
+            warnings.warn(
+                f"this model never saw {', '.join(map(repr, unknown))} in training and cannot know "
+                "what that looks like; it samples what the rest of the prompt suggests",
+                UserNote,
+                stacklevel=3,
+            )
+        return encoded
+
+
+def joined(captions: Sequence[Prompt], encoded: Encoded) -> Cond:
+    """Conditions row by row."""
+    wanted = [tuple(sorted(weights_of(caption).items())) for caption in captions]
+    distinct = list(dict.fromkeys(wanted))
+    each = [
+        Cond.mixed([encoded[part] for part, _ in prompt], [weight for _, weight in prompt])
+        if len(prompt) > 1 or prompt[0][1] != 1
+        else encoded[prompt[0][0]]
+        for prompt in distinct
+    ]
+    rows = torch.tensor([distinct.index(prompt) for prompt in wanted])
+    return Cond.joined(each).take(rows)

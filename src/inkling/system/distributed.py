@@ -1,7 +1,8 @@
-"""Weights shared out over processes: each keeps its rows and gathers the others' as it goes (FSDP;
-Zhao et al. 2023). Tensors that are not shared out pass through unchanged.
+"""Several processes: which one this is, what they agree on, and weights sharded over them (FSDP;
+Zhao et al. 2023). Tensors that are not sharded pass through unchanged. Knows torch only.
 """
 
+import os
 from collections.abc import Iterable
 
 import torch
@@ -12,39 +13,84 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 
-def shard(model: nn.Module, parts: Iterable[nn.Module], place: torch.device) -> None:
-    """Share the weights of a model out over all processes, in place.
+def is_main_process() -> bool:
+    """Whether this process is the one of several that talks to the user and writes files."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def process_count() -> int:
+    """How many processes work together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def agreed_numbers(device: torch.device, *numbers: float) -> tuple[float, ...]:
+    """Numbers of the first process on every process: they must agree on what to do."""
+    if process_count() == 1:
+        return numbers
+    kind = torch.float32 if device.type == "mps" else torch.float64
+    shared = torch.tensor(numbers, dtype=kind, device=device)
+    dist.broadcast(shared, src=0)
+    return tuple(shared.tolist())
+
+
+def any_process(device: torch.device, flag: bool) -> bool:
+    """Whether the flag is up on any process."""
+    if process_count() == 1:
+        return flag
+    count = torch.tensor(float(flag), device=device)
+    dist.all_reduce(count)
+    return bool(count > 0)
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """The rows [B / P, ...] of all processes in order, [B, ...], with gradients to each."""
+    if process_count() == 1:
+        return rows
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(all_gather(rows))  # type: ignore[no-untyped-call]
+
+
+def leave() -> None:
+    """Say goodbye to other processes, if there are any; torch aborts on exit where nobody does."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def shard(model: nn.Module, units: Iterable[nn.Module], device: torch.device) -> None:
+    """Shard the weights of a model over all processes, in place.
 
     Args:
         model: on the device already, alike on every process.
-        parts: modules whose weights are gathered together, just before they are needed.
-        place: the device.
+        units: modules whose weights are gathered together, just before they are needed.
+        device: where they live.
     """
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    mesh = init_device_mesh(place.type, (dist.get_world_size(),))
-    for part in parts:
-        if next(part.parameters(), None) is not None:
-            fully_shard(part, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    for unit in units:
+        if next(unit.parameters(), None) is not None:
+            fully_shard(unit, mesh=mesh)
+    frozen = {parameter for parameter in model.parameters() if not parameter.requires_grad}
+    fully_shard(model, mesh=mesh, ignored_params=frozen)
 
 
-def exchange(model: nn.Module, wanted: bool) -> None:
-    """Whether the next backward pass shares out its gradients, or keeps them to add to."""
+def set_gradient_sync(model: nn.Module, wanted: bool) -> None:
+    """Whether the next backward pass of a sharded model reduces gradients, or only adds to them."""
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(wanted)
 
 
-def local(tensor: Tensor) -> Tensor:
+def to_local(tensor: Tensor) -> Tensor:
     """The rows of a tensor that this process keeps, without a copy."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """All rows of a tensor. Every process must ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def collected(tensor: Tensor) -> Tensor:
+def gather_to_rank0(tensor: Tensor) -> Tensor:
     """All rows of a tensor in the first process's memory, none in the others'; all must ask."""
     if not isinstance(tensor, DTensor):
         return tensor
@@ -52,8 +98,8 @@ def collected(tensor: Tensor) -> Tensor:
     return every.cpu() if dist.get_rank() == 0 else every.new_empty(0, device="cpu")
 
 
-def like(values: Tensor, pattern: Tensor) -> Tensor:
-    """Values that every process has whole, shared out as `pattern` is."""
+def distribute_like(values: Tensor, pattern: Tensor) -> Tensor:
+    """Values that every process has whole, sharded as `pattern` is."""
     if not isinstance(pattern, DTensor):
         return values
     return distribute_tensor(

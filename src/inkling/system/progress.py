@@ -46,3 +46,10 @@ def _lines(what: str, total: int | None) -> Callable[[int], None]:
             print(f"{what} {done:,}{of}{left}", file=sys.stderr, flush=True)
 
     return advance
+
+
+def duration(seconds: float) -> str:
+    """A time for people."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"

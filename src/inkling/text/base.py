@@ -56,6 +56,10 @@ class TextEncoder(nn.Module, ABC):
             return False
         return True
 
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """Matrices of hidden layers, which Muon may train; embeddings are not among them."""
+        return []
+
     def pieces(self, caption: str) -> list[str]:
         """The text behind each of the tokens that cross-attention reads; none where there are no
         tokens. A piece that begins a word begins with a space.

@@ -19,7 +19,7 @@ from inkling.contracts import Cond
 from inkling.errors import UserError, UserNote
 from inkling.system.progress import bar
 from inkling.text.base import TextEncoder
-from inkling.text.pretrained import Pretrained, fingerprint, located, token_pieces
+from inkling.text.pretrained import Pretrained, fingerprint, model_folder, token_pieces
 from inkling.text.store import Store
 
 _CARRIED = 1 << 24
@@ -32,7 +32,8 @@ class FrozenEncoder(TextEncoder):
     """What a pretrained model says of captions; nothing in it learns."""
 
     settings = ("model", "pooled", "max_tokens")
-    place: Tensor
+    anchor: Tensor
+    """[] moved along with the module: where conditions go."""
     carried: Tensor
     """[K, 1 + L, D] float16: what it said of the captions that the checkpoint carries."""
 
@@ -59,7 +60,7 @@ class FrozenEncoder(TextEncoder):
         self.register_buffer(
             "carried", torch.zeros(len(self.lengths), longest, width, dtype=torch.float16)
         )
-        self.register_buffer("place", torch.zeros(()), persistent=False)
+        self.register_buffer("anchor", torch.zeros(()), persistent=False)
 
     @classmethod
     def fit(
@@ -72,7 +73,7 @@ class FrozenEncoder(TextEncoder):
         max_tokens: int = 32,
         **settings: Any,
     ) -> Self:
-        folder = located(model)
+        folder = model_folder(model)
         mark = fingerprint(folder, max_tokens)
         store = Store(mark)
         wanted = list(dict.fromkeys(["", *sentences]))
@@ -131,7 +132,7 @@ class FrozenEncoder(TextEncoder):
         """Where the encoder lies, which must be the one of the training."""
         what = f"the caption {missing[0][:60]!r} was never encoded, and"
         try:
-            folder = located(self.model)
+            folder = model_folder(self.model)
         except UserError as error:
             raise UserError(f"{what} {error}") from None
         if fingerprint(folder, self.max_tokens) != self.mark:
@@ -145,7 +146,7 @@ class FrozenEncoder(TextEncoder):
         return True  # what is too long is cut, and nothing need be encoded to know it
 
     def pieces(self, caption: str) -> list[str]:
-        return token_pieces(located(self.model), caption, self.max_tokens)
+        return token_pieces(model_folder(self.model), caption, self.max_tokens)
 
     def unknown_words(self, caption: str) -> list[str]:
         return []
@@ -163,7 +164,7 @@ class FrozenEncoder(TextEncoder):
         rows = [self._read(number) for number in (ids[:, 0] - 1).tolist()]  # [1 + L, D] each
         lengths = torch.tensor([len(row) - 1 for row in rows])  # [B]
         padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)  # [B, 1 + longest, D]
-        padded = padded.to(self.place.device)
+        padded = padded.to(self.anchor.device)
         mask = torch.arange(padded.shape[1] - 1) < lengths[:, None]  # [B, longest]
         vector = padded[:, 0]  # [B, D]
         if not self.pooled:

@@ -46,7 +46,7 @@ def library() -> Any:
     return untyped
 
 
-def located(model: str) -> Path:
+def model_folder(model: str) -> Path:
     """The folder of a model: itself, or what the hub has under that id.
 
     Raises:

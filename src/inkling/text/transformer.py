@@ -65,7 +65,7 @@ class TransformerEncoder(TextEncoder):
         self.width = width
         self.max_tokens = max_tokens
         self.token = nn.Embedding(tokenizer.get_vocab_size(), width)
-        self.place = nn.Parameter(torch.randn(max_tokens, width) * 0.02)
+        self.position_embedding = nn.Parameter(torch.randn(max_tokens, width) * 0.02)
         layer = nn.TransformerEncoderLayer(
             width,
             heads,
@@ -102,7 +102,7 @@ class TransformerEncoder(TextEncoder):
     def tokenize(self, captions: Sequence[str], *, cut: bool = False) -> Tensor:
         found = self.tokenizer.encode_batch([caption.strip() for caption in captions])
         rows = [encoding.ids or [_NULL_ID] for encoding in found]
-        long = [place for place, ids in enumerate(rows) if len(ids) > self.max_tokens]
+        long = [row for row, ids in enumerate(rows) if len(ids) > self.max_tokens]
         if long and not cut:
             caption, count = captions[long[0]], len(rows[long[0]])
             raise UserError(
@@ -120,6 +120,9 @@ class TransformerEncoder(TextEncoder):
             [torch.tensor(ids[: self.max_tokens]) for ids in rows], batch_first=True
         )
 
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.layers.parameters() if parameter.ndim >= 2]
+
     def pieces(self, caption: str) -> list[str]:
         ids = self.tokenizer.encode(caption.strip()).ids[: self.max_tokens]
         return [self.tokenizer.decode([number]) for number in ids]
@@ -129,7 +132,7 @@ class TransformerEncoder(TextEncoder):
 
     def forward(self, ids: Tensor) -> Cond:
         mask = ids != 0  # [B, L]
-        x = self.token(ids) + self.place[: ids.shape[1]]  # [B, L, D]
+        x = self.token(ids) + self.position_embedding[: ids.shape[1]]  # [B, L, D]
         x = self.norm(self.layers(x, src_key_padding_mask=~mask))  # [B, L, D]
         weight = mask.unsqueeze(-1).to(x.dtype)  # [B, L, 1]
         vector = (x * weight).sum(1) / weight.sum(1)  # [B, D]

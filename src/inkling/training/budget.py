@@ -1,20 +1,19 @@
-"""How many steps a run has and how large each may be: time budgets and learning rates."""
+"""How many steps a run has: given, or fixed once the speed that a time budget meets is measured."""
 
 import math
 import re
 import time
-from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
-from inkling.config.recipe import Recipe
+from inkling.config.recipe import Train
+from inkling.training.progressive import mean_cost, relative_costs
 
-_MEASURED_SHARE = 0.08
-"""Share of a budget after which the step count is fixed."""
+_MEASURED_FRACTION = 0.08
+"""Fraction of a budget after which the step count is fixed."""
 _CORRECTIONS = 40
 """How often in a run its step count may be corrected."""
-_LOOKING_SHARE = 0.12
-"""Share of a budget that previews and validations may take."""
+_PREVIEW_FRACTION = 0.12
+"""Fraction of a budget that previews and validations may take."""
 
 
 def seconds_of(text: str) -> float:
@@ -26,39 +25,44 @@ def seconds_of(text: str) -> float:
     return 3600.0 * hours + 60.0 * minutes + rest
 
 
-class Pace:
-    """How many steps the run has: given, or fixed once a budget's speed is measured."""
+class StepBudget:
+    """How many steps a run has, and after which of them a preview is due.
 
-    def __init__(self, recipe: Recipe, started: float):
-        self.total: int | None = recipe.train.steps or None
-        self.budget = 0.0 if self.total else recipe.train.budget
-        self.previews = recipe.train.previews
+    Args:
+        train: steps or a budget, and how many previews.
+        started: `time.monotonic()` from which a budget counts.
+    """
+
+    def __init__(self, train: Train, started: float):
+        self.total: int | None = train.steps or None
+        self.budget = 0.0 if self.total else train.budget
+        self.previews = train.previews
         self.started = started
-        self.costs = relative_costs(recipe.train.sizes)
-        self.pause = 0.0  # what the caller took at the last preview
-        self.look = 0.0  # the same in steps, as the caller expects it before the first one
-        self.looked = 0  # previews since the step count is known
-        self.beat = 0  # how many moments for a correction have passed
+        self.costs = relative_costs(train.sizes)
+        self.last_preview_seconds = 0.0  # what the caller took for it
+        self.preview_cost_steps = 0.0  # as the caller expects it before the first one
+        self.previews_done = 0  # previews since the step count is known
+        self.moments_passed = 0  # moments at which the count may be corrected
         self._window: tuple[int, float] | None = None
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run needs to keep this pace, JSON-able."""
+        """What a resumed run needs to keep its budget, JSON-able."""
         return {
             "total": self.total,
             "budget": self.budget,
             "previews": self.previews,
-            "pause": self.pause,
-            "looked": self.looked,
+            "last_preview_seconds": self.last_preview_seconds,
+            "previews_done": self.previews_done,
             "window": self._window,
         }
 
     def restore(self, state: dict[str, Any], seconds: float) -> None:
         """Go on where `state` was taken, `seconds` into the run."""
         self.total, self.budget = state["total"], state["budget"]
-        self.previews, self.pause = state["previews"], state["pause"]
-        self.looked = state["looked"]
+        self.previews, self.last_preview_seconds = state["previews"], state["last_preview_seconds"]
+        self.previews_done = state["previews_done"]
         self._window = None if state["window"] is None else tuple(state["window"])
-        self.beat = int(seconds / self.budget * _CORRECTIONS) if self.budget else 0
+        self.moments_passed = int(seconds / self.budget * _CORRECTIONS) if self.budget else 0
         self.started = time.monotonic() - seconds
 
     def measure(self, step: int, worked: float, seconds: float) -> bool:
@@ -76,15 +80,15 @@ class Pace:
                 self._window = (step, worked)
             return False
         first, _ = self._window
-        enough = seconds >= _MEASURED_SHARE * self.budget
+        enough = seconds >= _MEASURED_FRACTION * self.budget
         return enough and step >= first + 3
 
     def fix(self, step: int, worked: float, seconds: float) -> None:
         """Set the step count, after a preview, so that steps and previews end with the budget."""
-        self.looked += self.total is not None
-        if self.budget and self.total is None and self.pause > 0:
-            # Looking must not eat the time for learning: fewer previews where one takes long.
-            afford = max(1, int(_LOOKING_SHARE * self.budget / self.pause))
+        self.previews_done += self.total is not None
+        if self.budget and self.total is None and self.last_preview_seconds > 0:
+            # Previews must not eat the time for learning: fewer of them where one takes long.
+            afford = max(1, int(_PREVIEW_FRACTION * self.budget / self.last_preview_seconds))
             self.previews = min(self.previews, afford)
         self._count(step, worked, seconds)
 
@@ -94,9 +98,9 @@ class Pace:
         Where the end would be missed by more than a fiftieth; on a steady machine the first count
         stands.
         """
-        beat = int(seconds / self.budget * _CORRECTIONS) if self.budget else 0
-        if self.total is not None and beat != self.beat:
-            self.beat = beat
+        moment = int(seconds / self.budget * _CORRECTIONS) if self.budget else 0
+        if self.total is not None and moment != self.moments_passed:
+            self.moments_passed = moment
             self._count(step, worked, seconds)
 
     def _count(self, step: int, worked: float, seconds: float) -> None:
@@ -104,7 +108,9 @@ class Pace:
             return
         first, since = self._window
         unit = (worked - since) / (self._work(step) - self._work(first))
-        pauses = self.pause * (self.previews if self.total is None else self._previews_left(step))
+        pauses = self.last_preview_seconds * (
+            self.previews if self.total is None else self._previews_left(step)
+        )
         left = self.budget - seconds - pauses
         mean = mean_cost(self.costs, 0.0, 1.0)
         wanted = max(step + 1, int((self._work(step) + left / unit) / mean))
@@ -115,17 +121,19 @@ class Pace:
         """Seconds to go, previews included; None while the speed is being measured."""
         if self.total is None:
             return None
-        rest = (self.total - step) * mean_cost(self.costs, self.share(step), 1.0)
+        rest = (self.total - step) * mean_cost(self.costs, self.run_fraction(step), 1.0)
         unit = worked / self._work(step)
-        return rest * unit + self._previews_left(step) * (self.pause or self.look * unit)
+        return rest * unit + self._previews_left(step) * (
+            self.last_preview_seconds or self.preview_cost_steps * unit
+        )
 
-    def share(self, step: int) -> float:
+    def run_fraction(self, step: int) -> float:
         """Of the run that lies before a step, 0 to 1; 0 while its length is not known."""
         return min(1.0, step / self.total) if self.total else 0.0
 
     def _work(self, step: int) -> float:
         """The cost of the steps so far, in steps at the full size."""
-        return step * mean_cost(self.costs, 0.0, self.share(step))
+        return step * mean_cost(self.costs, 0.0, self.run_fraction(step))
 
     def _previews_left(self, step: int) -> int:
         assert self.total is not None
@@ -142,68 +150,6 @@ class Pace:
         if self.total is None or not self.previews:
             return False
         # A count that is corrected must not make more of them than the recipe says.
-        return step == self.total or (step % self._every() == 0 and self.looked < self.previews - 1)
-
-
-def relative_costs(sizes: Sequence[int]) -> tuple[float, ...]:
-    """What a step costs at each of the picture sizes of a run, the last one 1."""
-    return tuple((size / sizes[-1]) ** 2 for size in sizes) or (1.0,)
-
-
-def boundaries(costs: Sequence[float]) -> list[float]:
-    """Where in a run, as shares of its steps, each size ends, so that all take the same time."""
-    ends = list(accumulate(1 / cost for cost in costs))
-    return [end / ends[-1] for end in ends]
-
-
-def mean_cost(costs: Sequence[float], low: float, high: float) -> float:
-    """The mean cost of the steps between two shares of a run."""
-    ends = boundaries(costs)
-    if high <= low:
-        return costs[next(i for i, end in enumerate(ends) if low <= end)]
-    total, begin = 0.0, 0.0
-    for cost, end in zip(costs, ends, strict=True):
-        total += cost * max(0.0, min(end, high) - max(begin, low))
-        begin = end
-    return total / (high - low)
-
-
-def size_at(sizes: Sequence[int], share: float) -> int | None:
-    """The picture size at a share of the run; None where it is always the full one."""
-    ends = boundaries(relative_costs(sizes)) if sizes else []
-    return next((size for size, end in zip(sizes, ends, strict=True) if share < end), None)
-
-
-def learning_rate_factor(
-    step: int, total: int | None, warmup: int, decay: float, curve: str = "linear"
-) -> float:
-    """Share of the peak learning rate at `step`, counted from 0: up, level, down to zero.
-
-    "linear" or "cosine" (Loshchilov & Hutter 2017, eq. 5) says how it falls.
-    """
-    if total is not None:
-        warmup = min(warmup, total // 4)
-    rise = min(1.0, (step + 1) / (warmup + 1))
-    if total is None or decay == 0:
-        return rise
-    left = min(1.0, (total - step) / (decay * total))
-    return rise * (left if curve == "linear" else (1 - math.cos(math.pi * left)) / 2)
-
-
-class Cadence:
-    """When something is due again: every so many steps, or every so many seconds."""
-
-    def __init__(self, every: str):
-        self.steps = int(every) if every.isdigit() else 0
-        self.seconds = 0.0 if self.steps else seconds_of(every)
-        self.last = time.monotonic()
-
-    def due(self, step: int) -> bool:
-        """Whether it is time after this step."""
-        if self.steps:
-            return step % self.steps == 0
-        return time.monotonic() - self.last >= self.seconds
-
-    def done(self) -> None:
-        """It was done; count anew."""
-        self.last = time.monotonic()
+        return step == self.total or (
+            step % self._every() == 0 and self.previews_done < self.previews - 1
+        )

@@ -1,4 +1,4 @@
-"""`fit(recipe)` trains a model as a generator of `Progress`; the caller drives.
+"""`fit(recipe)` trains anything that has an objective, as a generator of `Progress`.
 
 Progress lines, previews, validation and files are the caller's business between the steps. A run of
 a given step count depends on its recipe alone: step n draws its noise from (seed, n), and the order
@@ -7,19 +7,22 @@ of the pictures comes from (seed, epoch).
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import broadcast
 from torch import Tensor
 
-from inkling.config.recipe import Recipe
+from inkling.config.recipe import RunRecipe
+from inkling.core.rng import number
+from inkling.data import Pictures
 from inkling.errors import UserError
-from inkling.models.checkpoint import Stored
-from inkling.training.budget import Pace, learning_rate_factor
-from inkling.training.state import Learner, prepare
+from inkling.models.checkpoint import Checkpoint
+from inkling.system.distributed import agreed_numbers
+from inkling.training.optimiser import learning_rate_factor
+from inkling.training.prepare import prepare
+from inkling.training.state import TrainState
 
 
 class Progress(NamedTuple):
@@ -36,112 +39,121 @@ class Progress(NamedTuple):
     lr: float
     """AdamW's learning rate at this step."""
     images_per_second: float
-    """Pictures trained on a second, without the caller's pauses where one is due."""
+    """Pictures trained on a second, without the caller's previews."""
     seconds: float
-    """Since the run began, pauses included."""
+    """Since the run began, previews included."""
     eta: float | None
     """Seconds to go; None while a budget is still being measured."""
-    due: bool
+    preview_due: bool
     """Whether now is the time for a preview and a validation."""
-    learner: Learner
-    """Everything that learns."""
-    pace: Pace
-    """How many steps the run has."""
-
-    def state(self) -> Stored:
-        """Everything that the run needs to go on from here."""
-        return self.learner.state(self.pace.state())
+    state: TrainState
+    """Everything that learns; `state.save(folder)` writes the model."""
 
 
 def fit(
-    recipe: Recipe,
+    recipe: RunRecipe,
     *,
     device_name: str = "auto",
     start_from: str | Path | None = None,
-    resume: Stored | None = None,
+    resume: Checkpoint | None = None,
+    pictures: tuple[Pictures, Pictures] | None = None,
     started: float | None = None,
 ) -> Iterator[Progress]:
-    """Train a model; yields after every optimiser step.
+    """Train what a recipe describes; yields after every optimiser step.
 
     Args:
         recipe: what to train, on what, for how many steps or how long.
         device_name: "auto", "cuda", "mps" or "cpu".
         start_from: a run whose averaged weights to begin with.
-        resume: the training state to go on from; the run is then the uninterrupted one.
+        resume: the training checkpoint to go on from; the run is then the uninterrupted one.
+        pictures: (to learn from, held out), where not those that the recipe names.
         started: `time.monotonic()` from which a budget counts; now, if not given.
 
     Raises:
         UserError: what the recipe names is not there, or does not fit together; or too many
             steps in a row had a loss or gradient that is not finite.
     """
-    started = time.monotonic() if started is None else started
-    learner = prepare(recipe, device_name=device_name, start_from=start_from, resume=resume)
-    train = learner.recipe.train
-    pace = Pace(learner.recipe, started)
-    if resume is not None:
-        pace.restore(resume.progress["pace"], learner.seconds)
+    state = prepare(
+        recipe,
+        device_name=device_name,
+        start_from=start_from,
+        resume=resume,
+        pictures=pictures,
+        started=time.monotonic() if started is None else started,
+    )
+    budget, train, device = state.budget, state.recipe.train, state.accelerator.device
     begun = time.monotonic()
-    while pace.total is None or learner.step < pace.total:
+    while budget.total is None or state.step < budget.total:
         factor = learning_rate_factor(
-            learner.step, pace.total, train.warmup, train.decay, train.curve
+            state.step, budget.total, train.warmup, train.decay, train.curve
         )
-        loss = learner.work.gradients(learner.step, pace.share(learner.step))
-        norm, sound = learner.optimisation.step(factor, loss)
-        learner.step += 1
-        if sound:
-            learner.average()
-            learner.in_a_row = 0
+        loss = accumulate_gradients(state)
+        norm, finite = state.optimisers.step(factor, loss)
+        state.step += 1
+        if finite:
+            state.objective.after_step()
+            state.update_averages()
+            state.skipped_in_a_row = 0
         else:
-            _count_skipped(learner)
+            _count_skipped(state)
         ended = time.monotonic()
-        learner.worked, begun = learner.worked + ended - begun, ended
-        learner.seconds = ended - pace.started
-        if pace.budget:  # one clock says how many steps fit
-            learner.worked, learner.seconds = of_the_first(
-                learner.accelerator, learner.worked, learner.seconds
-            )
+        state.worked, begun = state.worked + ended - begun, ended
+        state.seconds = ended - budget.started
+        if budget.budget:  # one clock says how many steps fit
+            state.worked, state.seconds = agreed_numbers(device, state.worked, state.seconds)
 
-        measured = pace.measure(learner.step, learner.worked, learner.seconds)
-        due = measured or pace.due(learner.step)
+        measured = budget.measure(state.step, state.worked, state.seconds)
+        due = measured or budget.due(state.step)
         yield Progress(
-            step=learner.step,
-            total=pace.total,
+            step=state.step,
+            total=budget.total,
             loss=loss,
             grad_norm=norm,
             lr=train.lr * factor,
-            images_per_second=learner.step * train.batch / learner.worked,
-            seconds=learner.seconds,
-            eta=pace.eta(learner.step, learner.worked),
-            due=due,
-            learner=learner,
-            pace=pace,
+            images_per_second=state.step * train.batch / state.worked,
+            seconds=state.seconds,
+            eta=budget.eta(state.step, state.worked),
+            preview_due=due,
+            state=state,
         )
         if due:
             begun = time.monotonic()
-            (pace.pause,) = of_the_first(learner.accelerator, begun - ended)
-            pace.fix(learner.step, learner.worked, learner.seconds + pace.pause)
+            (budget.last_preview_seconds,) = agreed_numbers(device, begun - ended)
+            budget.fix(state.step, state.worked, state.seconds + budget.last_preview_seconds)
         else:
-            pace.correct(learner.step, learner.worked, learner.seconds)
+            budget.correct(state.step, state.worked, state.seconds)
 
 
-def of_the_first(accelerator: Accelerator, *numbers: float) -> tuple[float, ...]:
-    """Numbers of the first process on every process: they must agree on what to do."""
-    if accelerator.num_processes == 1:
-        return numbers
-    place = accelerator.device
-    kind = torch.float32 if place.type == "mps" else torch.float64
-    return tuple(broadcast(torch.tensor(numbers, dtype=kind, device=place)).tolist())
+def accumulate_gradients(state: TrainState) -> Tensor:
+    """Add up the gradients of the next step; its mean loss [] over all processes."""
+    accelerator, seed = state.accelerator, state.recipe.train.seed
+    parts = state.parts()
+    total = torch.zeros((), device=accelerator.device)
+    for rows in parts:
+        inputs = state.objective.inputs(state.gradient_step(rows))
+        # Dropout reads torch's own stream: it too follows from seed, step and rows.
+        if state.objective.dropout:
+            torch.manual_seed(number(seed, "dropout", state.step, rows.start))
+        with accelerator.autocast() if state.sharded else nullcontext():
+            losses = state.prepared(*inputs)
+        loss = losses.mean() / len(parts)
+        # Processes reduce gradients once a step, after the last part.
+        with state.gradient_sync(rows is parts[-1]):
+            accelerator.backward(loss)
+        total += loss.detach()
+    mean: Tensor = accelerator.reduce(total, "mean")
+    return mean
 
 
-def _count_skipped(learner: Learner) -> None:
+def _count_skipped(state: TrainState) -> None:
     """Count a step that changed nothing; stop where none changes anything any more."""
-    learner.skipped += 1
-    learner.in_a_row += 1
-    train = learner.recipe.train
-    if learner.in_a_row >= train.most_skipped:
+    state.skipped += 1
+    state.skipped_in_a_row += 1
+    train = state.recipe.train
+    if state.skipped_in_a_row >= train.most_skipped:
         raise UserError(
-            f"the loss or the gradient was not finite in {learner.in_a_row} steps in a row, up to "
-            f"step {learner.step}; go back to the last saved state with a lower learning rate "
+            f"the loss or the gradient was not finite in {state.skipped_in_a_row} steps in a row, "
+            f"up to step {state.step}; go back to the last checkpoint with a lower learning rate "
             f"(train.lr={train.lr:g}, train.muon_lr={train.muon_lr:g}), train.clip=1 or "
             "train.precision=float32, and look at the pictures with `inkling doctor`"
         )

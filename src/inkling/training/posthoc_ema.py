@@ -1,88 +1,101 @@
-"""Averages of any length after training, from short ones that were stored (Karras et al. 2024).
+"""EMAs of any length after training, from short ones that were stored (Karras et al. 2024).
 
-A run with `train.snapshots=16` keeps two short averages at sixteen moments in RUN/averages/. Any
-longer average is a mix of them, so its length can be chosen when the run is over.
+A run with `train.snapshots=16` stores two short EMAs at sixteen moments in RUN/averages/. Any
+longer one is a mix of them, so its length can be chosen when the run is over.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import torch
 from torch import Tensor
 
-from inkling.config.overrides import override
+from inkling.config.recipe import Recipe
 from inkling.core.ema import posthoc_weights, power_from_width
 from inkling.errors import UserError
 from inkling.models import checkpoint
-from inkling.models.checkpoint import Stored
-from inkling.training.state import SHORT, prepare
-from inkling.training.validation import validate
+from inkling.models.build import load_denoiser, load_weights
+from inkling.models.checkpoint import Checkpoint
+from inkling.system import device as devices
+from inkling.training.prepare import split_pictures
+from inkling.training.state import SHORT_WIDTHS
+from inkling.training.validation import validate_denoiser
 
 FOLDER = "averages"
 LONGEST = 0.25
 SWEEP = (0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25)
 
 
-def store(out: Path, model: Stored, shorts: dict[str, Tensor]) -> Path:
-    """Keep the short averages of this moment, in half precision."""
-    tensors = {name: tensor.half() for name, tensor in shorts.items()}
-    file = out / FOLDER / f"step-{model.facts['steps']:08d}.safetensors"
+def store(out: Path, model: Checkpoint, short_emas: dict[str, Tensor]) -> Path:
+    """Write the short EMAs of this moment, in half precision."""
+    tensors = {name: tensor.half() for name, tensor in short_emas.items()}
+    file = out / FOLDER / f"step-{model.card.steps:08d}.safetensors"
     return checkpoint.save(file, model._replace(tensors=tensors))
 
 
-class Kept(NamedTuple):
-    """A finished run with the short averages that it kept."""
+class EmaSnapshots(NamedTuple):
+    """A finished run with the short EMAs that it stored."""
 
-    model: Stored
-    shorts: list[Stored]
+    model: Checkpoint
+    snapshots: list[Checkpoint]
     """In the order of training."""
 
-    def mix(self, width: float) -> Stored:
-        """The model with an average of this width in place of its own."""
-        times = torch.tensor([stored.facts["steps"] for stored in self.shorts for _ in SHORT])
-        powers = torch.tensor([power_from_width(short) for _ in self.shorts for short in SHORT])
-        steps = self.model.facts["steps"]
-        weights = iter(posthoc_weights(times, powers, steps, power_from_width(width)))
+    def mix(self, width: float) -> Checkpoint:
+        """The model with an EMA of this width in place of its own."""
+        steps = [stored.card.steps for stored in self.snapshots for _ in SHORT_WIDTHS]
+        powers = [power_from_width(short) for _ in self.snapshots for short in SHORT_WIDTHS]
+        weights = iter(
+            posthoc_weights(
+                torch.tensor(steps),
+                torch.tensor(powers),
+                self.model.card.steps,
+                power_from_width(width),
+            )
+        )
         tensors = {f"raw.{name}": tensor for name, tensor in self.model.part("raw").items()}
         mixed: dict[str, Tensor] = {}
-        for stored in self.shorts:
-            for number in range(len(SHORT)):
+        for stored in self.snapshots:
+            for number in range(len(SHORT_WIDTHS)):
                 weight = next(weights)
                 for name, tensor in stored.part(f"short{number}").items():
                     mixed[name] = mixed.get(name, 0) + weight * tensor.double()
         tensors |= {f"ema.{name}": tensor.float() for name, tensor in mixed.items()}
-        return self.model._replace(tensors=tensors, facts=self.model.facts | {"ema_width": width})
+        card = msgspec.structs.replace(self.model.card, ema_width=width)
+        return self.model._replace(tensors=tensors, card=card)
 
 
-def kept(run: Path) -> Kept:
-    """What a run kept.
+def snapshots_of(run: Path) -> EmaSnapshots:
+    """The EMAs that a run stored.
 
     Raises:
-        UserError: no run, or one that stored no averages.
+        UserError: no run, or one that stored none.
     """
     files = sorted((run / FOLDER).glob("step-*.safetensors"))
     if not files:
         raise UserError(
-            f"{run} holds no stored averages; train with --set train.snapshots=16 to choose the "
-            "length of the average afterwards"
+            f"{run} holds no stored EMAs; train with --set train.snapshots=16 to choose the EMA "
+            "length after training"
         )
-    return Kept(checkpoint.read(checkpoint.locate(run)), [checkpoint.read(file) for file in files])
+    model = checkpoint.read(checkpoint.locate(run))
+    return EmaSnapshots(model, [checkpoint.read(file) for file in files])
 
 
-def reconstruct(run: Path, width: float) -> Stored:
-    """The finished model of a run with an average of another length in place of its own.
+def reconstruct(run: Path, width: float) -> Checkpoint:
+    """The finished model of a run with an EMA of another length in place of its own.
 
     Args:
         run: its folder.
-        width: standard deviation of the weighting, as a share of training; up to 0.25.
+        width: standard deviation of the weighting, as a fraction of training; up to 0.25.
 
     Raises:
-        UserError: no such length, or the run stored no averages.
+        UserError: no such length, or the run stored no EMAs.
     """
     if not 0 < width <= LONGEST:
-        raise UserError(f"--length {width} is no share of training; choose 0.01 to {LONGEST}")
-    return kept(run).mix(width)
+        raise UserError(f"--length {width} is no fraction of training; choose 0.01 to {LONGEST}")
+    return snapshots_of(run).mix(width)
 
 
 @torch.no_grad()
@@ -94,10 +107,16 @@ def sweep(
     Raises:
         UserError: as `reconstruct`, or the pictures are not there any more.
     """
-    stored = kept(run)
-    learner = prepare(override(stored.model.recipe, ["train.steps=1"]), device_name=device_name)
+    stored = snapshots_of(run)
+    recipe = stored.model.recipe
+    if not isinstance(recipe, Recipe):
+        raise UserError(f"{run} holds a {recipe.train.objective}; EMAs are compared for denoisers")
+    model = load_denoiser(run, device=devices.choose(device_name)).model
+    _, validation = split_pictures(recipe)
     for width in widths:
-        average = stored.mix(width).part("ema")
-        for name, tensor in learner.named(learner.ema).items():
-            tensor.copy_(average[name])
-        yield width, validate(learner).loss
+        load_weights(model, stored.mix(width))
+        seed = recipe.train.seed
+        found = validate_denoiser(
+            model, validation, recipe.diffusion, seed=seed, autocast=nullcontext
+        )
+        yield width, found.loss

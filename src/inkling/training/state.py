@@ -1,75 +1,121 @@
-"""Everything that learns, and what it learns from: made from a recipe or a saved state."""
+"""Everything that a training run is at a step, and how it is saved and restored."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 
-from inkling.config.recipe import Recipe
+from inkling.config.recipe import RunRecipe
 from inkling.core.ema import Ema
 from inkling.data import Pictures
-from inkling.errors import UserError
-from inkling.models import checkpoint
-from inkling.models.build import TextDenoiser, assemble, held_count, read_pictures, text_encoder
-from inkling.models.card import facts_of
-from inkling.models.checkpoint import Stored
-from inkling.nets.unet import Level
-from inkling.system import device
-from inkling.system.distributed import collected, like, shard, whole
-from inkling.training.gradient_step import Optimisation, Work
+from inkling.models.card import Card
+from inkling.models.checkpoint import Checkpoint
+from inkling.system.distributed import (
+    distribute_like,
+    full_tensor,
+    gather_to_rank0,
+    set_gradient_sync,
+)
+from inkling.training.budget import StepBudget
+from inkling.training.objective import GradientStep, Objective, Validation
+from inkling.training.optimiser import Optimisers
 
-SHORT = (0.05, 0.1)
-"""Widths of the averages from which any longer one can be made."""
-_PROGRESS = ("step", "skipped", "in_a_row", "worked", "seconds")
-"""The counters of a learner that a training state keeps."""
+SHORT_WIDTHS = (0.05, 0.1)
+"""Widths of the EMAs from which any longer one can be made."""
+_COUNTERS = ("step", "skipped", "skipped_in_a_row", "worked", "seconds")
+"""What a training checkpoint keeps of a state beside its tensors."""
 
 
 @dataclass
-class Learner:
-    """Everything that learns, and what it learns from."""
+class TrainState:
+    """Everything that a training run is at a step."""
 
-    recipe: Recipe
-    """With every measured value filled in."""
+    objective: Objective
+    """The model, and the loss that teaches it."""
+    prepared: nn.Module
+    """The objective as its gradients are computed: in the run's precision, over its processes."""
     accelerator: Accelerator
-    pictures: Pictures
     validation: Pictures
-    model: TextDenoiser
+    """Held out of training."""
+    card: Card
     ema: Ema
-    work: Work
-    optimisation: Optimisation
-    shorts: list[Ema] = field(default_factory=list)
-    """Short averages of which snapshots are kept, if any are."""
+    short_emas: list[Ema]
+    """Of which snapshots are stored, if any are."""
+    optimisers: Optimisers
+    budget: StepBudget
     step: int = 0
     """Steps done, skipped ones included."""
     skipped: int = 0
     """Steps whose loss or gradient was not finite, so that the weights stayed as they were."""
-    in_a_row: int = 0
-    """Of these, how many since the last sound one."""
+    skipped_in_a_row: int = 0
+    """Of these, how many since the last finite one."""
     worked: float = 0.0
-    """Seconds spent on steps and between them, pauses for previews left out."""
+    """Seconds spent on steps and between them, previews left out."""
     seconds: float = 0.0
-    """Seconds since the run began, pauses included."""
-    facts: dict[str, Any] = field(default_factory=dict)
+    """Seconds since the run began, previews included."""
+    _names: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        learning = self.objective.model.named_parameters()
+        self._names = [name for name, parameter in learning if parameter.requires_grad]
 
     @property
-    def conditional(self) -> bool:
-        """Whether there is a prompt that the model could follow."""
-        return self.pictures.conditional
+    def recipe(self) -> RunRecipe:
+        """With every measured value filled in."""
+        return self.objective.recipe
+
+    @property
+    def pictures(self) -> Pictures:
+        """Trained on."""
+        return self.objective.pictures
+
+    @property
+    def model(self) -> nn.Module:
+        """With the weights of this step; `averaged` has their average."""
+        return self.objective.model
+
+    @property
+    def sharded(self) -> bool:
+        """Whether weights are sharded over several processes."""
+        return self.recipe.train.shard and self.accelerator.num_processes > 1
+
+    def parts(self) -> list[slice]:
+        """The rows of the global batch that this process works through, part by part."""
+        train, accelerator = self.recipe.train, self.accelerator
+        count = train.accumulation
+        size = train.batch // (accelerator.num_processes * count)
+        first = accelerator.process_index * count
+        return [slice(i * size, (i + 1) * size) for i in range(first, first + count)]
+
+    def gradient_step(self, rows: slice) -> GradientStep:
+        """What the next loss is of."""
+        fraction = self.budget.run_fraction(self.step)
+        return GradientStep(self.step, fraction, self.recipe.train.batch, rows)
 
     @contextmanager
-    def averaged(self) -> Iterator[TextDenoiser]:
+    def gradient_sync(self, wanted: bool) -> Iterator[None]:
+        """Within it, backward passes reduce gradients over processes, or only add to them."""
+        set_gradient_sync(self.prepared, wanted)
+        with nullcontext() if wanted else self.accelerator.no_sync(self.prepared):
+            yield
+
+    def update_averages(self) -> None:
+        """Take the weights of a finite step into every EMA."""
+        for ema in (self.ema, *self.short_emas):
+            ema.update(self.step)
+
+    @contextmanager
+    def averaged(self) -> Iterator[nn.Module]:
         """The model with its averaged weights, in eval mode; training weights return after.
 
-        Where weights are shared out, all processes must ask, and each gets a whole copy.
+        Where weights are sharded, all processes must ask, and each gets a whole copy.
         """
-        if self.work.sharded:
+        if self.sharded:
             yield self._whole_copy()
             return
         self.ema.swap()
@@ -80,217 +126,80 @@ class Learner:
             self.model.train()
             self.ema.swap()
 
+    def validate(self) -> Validation:
+        """What held-out pictures say of the averaged weights."""
+        with self.averaged() as model:
+            return self.objective.validate(model, self.validation, self.accelerator.autocast)
+
     def named(self, ema: Ema) -> dict[str, Tensor]:
-        """The tensors of an average by the names of the parameters."""
-        names = (name for name, _ in self.model.named_parameters())
-        return dict(zip(names, ema.average, strict=True))
+        """The tensors of an EMA by the names of the parameters."""
+        return dict(zip(self._names, ema.average, strict=True))
 
     @torch.no_grad()
-    def _whole_copy(self) -> TextDenoiser:
+    def _whole_copy(self) -> nn.Module:
         """The averaged model, every weight of it on this process."""
-        text = text_encoder(self.recipe, vocabulary=self.model.text.vocabulary())
-        copy = assemble(self.recipe, text, self.facts["channels"]).to(self.accelerator.device)
-        tensors = dict(self.model.named_buffers()) | self.named(self.ema)
-        copy.load_state_dict({name: whole(tensors[name]) for name in copy.state_dict()})
+        stored = Checkpoint({}, self.recipe, self.objective.vocabulary(), self.card, {})
+        device = self.accelerator.device
+        with torch.random.fork_rng(devices=[]):
+            copy = type(self.objective).build(self.recipe, self.pictures, device, stored).model
+        tensors = self.model.state_dict() | self.named(self.ema)
+        copy.load_state_dict({name: full_tensor(tensors[name]) for name in copy.state_dict()})
         return copy.eval()
 
-    def model_file(self) -> Stored:
-        """The model as it is now, for a checkpoint.
+    def model_checkpoint(self) -> Checkpoint:
+        """The model as it is now.
 
-        Where weights are shared out, all processes must ask, and the first gets it.
+        Where weights are sharded, all processes must ask, and the first gets it.
         """
         tensors = {f"raw.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"ema.{name}": tensor for name, tensor in self.named(self.ema).items()}
-        tensors = {name: collected(tensor) for name, tensor in tensors.items()}
-        facts = self.facts | {
-            "steps": self.step,
-            "seconds": round(self.seconds, 1),
-            "skipped": self.skipped,
-        }
-        return Stored(tensors, self.recipe, self.model.text.vocabulary(), facts, {})
+        tensors = {name: gather_to_rank0(tensor) for name, tensor in tensors.items()}
+        card = msgspec.structs.replace(
+            self.card, steps=self.step, seconds=round(self.seconds, 1), skipped=self.skipped
+        )
+        return Checkpoint(tensors, self.recipe, self.objective.vocabulary(), card, {})
 
-    def save(self, path: str | Path) -> Path:
-        """Write the self-describing `model.safetensors` into a run folder and return its path.
-
-        Raises:
-            UserError: it cannot be written.
-        """
-        return checkpoint.save(Path(path) / checkpoint.FILE, self.model_file())
-
-    def state(self, pace: dict[str, Any]) -> Stored:
+    def training_checkpoint(self) -> Checkpoint:
         """Everything that this run needs to go on as if it had never stopped.
 
         Order, noise and drops follow from the seed and the step, so they need no place here.
         """
-        model = self.model_file()
-        optimisers = self.optimisation.tensors()
-        progress = {name: getattr(self, name) for name in _PROGRESS} | {"pace": pace}
-        kept = {f"optimiser.{name}": tensor for name, tensor in optimisers.items()}
+        model = self.model_checkpoint()
+        tensors = {f"optimiser.{name}": t for name, t in self.optimisers.tensors().items()}
+        progress = {name: getattr(self, name) for name in _COUNTERS}
         return model._replace(
-            tensors=model.tensors | kept | self.short_averages(), progress=progress
+            tensors=model.tensors | tensors | self.short_averages(),
+            progress=progress | {"budget": self.budget.state()},
         )
 
     def short_averages(self) -> dict[str, Tensor]:
-        """The short averages by number and name of parameter."""
+        """The short EMAs by number and name of parameter."""
         return {
-            f"short{number}.{name}": collected(tensor)
-            for number, short in enumerate(self.shorts)
-            for name, tensor in self.named(short).items()
+            f"short{number}.{name}": gather_to_rank0(tensor)
+            for number, ema in enumerate(self.short_emas)
+            for name, tensor in self.named(ema).items()
         }
 
-    def average(self) -> None:
-        """Take the weights of a sound step into every average."""
-        for ema in (self.ema, *self.shorts):
-            ema.update(self.step)
+    def save(self, folder: str | Path) -> Path:
+        """Write the finished model into a run folder and return its path.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        return self.objective.save(Path(folder), self.model_checkpoint())
 
     @torch.no_grad()
-    def restore(self, stored: Stored) -> None:
-        """Go back to where `state` was taken."""
+    def restore(self, stored: Checkpoint) -> None:
+        """Go back to where `training_checkpoint` was taken."""
         raw = stored.part("raw")
         for name, tensor in self.model.state_dict().items():
-            tensor.copy_(like(raw[name], tensor))
-        parts = ["ema", *(f"short{number}" for number in range(len(self.shorts)))]
-        for part, ema in zip(parts, (self.ema, *self.shorts), strict=True):
+            tensor.copy_(distribute_like(raw[name], tensor))
+        parts = ["ema", *(f"short{number}" for number in range(len(self.short_emas)))]
+        for part, ema in zip(parts, (self.ema, *self.short_emas), strict=True):
             average = stored.part(part)
             for name, tensor in self.named(ema).items():
-                tensor.copy_(like(average[name], tensor))
-        self.optimisation.restore(stored.part("optimiser"))
-        for name in _PROGRESS:
+                tensor.copy_(distribute_like(average[name], tensor))
+        self.optimisers.restore(stored.part("optimiser"))
+        for name in _COUNTERS:
             setattr(self, name, stored.progress[name])
-
-
-def prepare(
-    recipe: Recipe,
-    *,
-    device_name: str = "auto",
-    start_from: str | Path | None = None,
-    resume: Stored | None = None,
-) -> Learner:
-    """Read the data and build the model, its average, its optimisers and its accelerator.
-
-    Args:
-        recipe: what to train.
-        device_name: "auto", "cuda", "mps" or "cpu".
-        start_from: a run whose averaged weights to begin with.
-        resume: the training state to go on from.
-
-    Raises:
-        UserError: what the recipe names is not there, or does not fit together.
-    """
-    if recipe.train.steps == 0 and recipe.train.budget == 0:
-        raise UserError("give a run an end: --steps N or --budget 5m")
-    accelerator = _accelerator(recipe, device_name)
-    pictures, validation = _split(recipe, accelerator)
-    if recipe.diffusion.sigma_data == 0:
-        measured = round(pictures.sigma_data(), 4)
-        diffusion = msgspec.structs.replace(recipe.diffusion, sigma_data=measured)
-        recipe = msgspec.structs.replace(recipe, diffusion=diffusion)
-
-    _check_sizes(recipe, max(pictures.shape[1:]))
-    source = None if start_from is None else checkpoint.load(Path(start_from))
-    if source is not None:
-        _check_reading(source.recipe, recipe, start_from)
-    known = None if source is None else source.model.text.vocabulary()
-    torch.manual_seed(recipe.train.seed)  # for the fresh weights, the one use of torch's own stream
-    with accelerator.main_process_first():  # where captions are encoded, one process does it
-        text = text_encoder(
-            recipe,
-            sentences=pictures.sentences,
-            vocabulary=known if resume is None else resume.vocabulary,
-        )
-    model = assemble(recipe, text, pictures.shape[0])
-    if source is not None:
-        _start_from(model, source, start_from)
-    model.to(accelerator.device).train()
-    train = recipe.train
-    if train.shard and accelerator.num_processes > 1:
-        shard(model, (m for m in model.modules() if isinstance(m, Level)), accelerator.device)
-    learner = Learner(
-        recipe,
-        accelerator,
-        pictures,
-        validation,
-        model,
-        Ema(model.parameters(), width=train.ema_width, decay=train.ema_decay or None),
-        Work(recipe, pictures, model, accelerator),
-        Optimisation(recipe, model, accelerator),
-        [Ema(model.parameters(), width=width) for width in SHORT if train.snapshots],
-        facts=facts_of(pictures, model, accelerator),
-    )
-    if resume is not None:
-        if resume.facts["pictures"] != len(pictures):
-            raise UserError(
-                f"the run was training on {resume.facts['pictures']:,} pictures, and now there are "
-                f"{len(pictures):,}; bring the data back, or start anew with --from this run"
-            )
-        learner.restore(resume)
-    return learner
-
-
-def _check_sizes(recipe: Recipe, side: int) -> None:
-    """Refuse picture sizes that do not grow up to the pictures' own."""
-    sizes = recipe.train.sizes
-    if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != side):
-        raise UserError(
-            f"train.sizes is {list(sizes)}; the sizes rise, and the last is the pictures' own, "
-            f"{side}: for example [{max(1, side // 2)}, {side}]"
-        )
-
-
-def _check_reading(before: Recipe, now: Recipe, path: object) -> None:
-    """Refuse a start from a run that read captions in another way."""
-    for name in ("encoder", *(("model", "max_tokens") if now.text.encoder == "frozen" else ())):
-        had, has = getattr(before.text, name), getattr(now.text, name)
-        if had != has:
-            raise UserError(
-                f"{path} was trained with text.{name}={had} and cannot start a run with "
-                f"text.{name}={has}; use the one of that run"
-            )
-
-
-def _accelerator(recipe: Recipe, device_name: str) -> Accelerator:
-    place = device.choose(device_name)
-    AcceleratorState._reset_state()  # so that a notebook may train again in another precision
-    accelerator = Accelerator(
-        cpu=place.type == "cpu",
-        mixed_precision=device.precision(recipe.train.precision, place),
-    )
-    shared = recipe.train.shard and accelerator.num_processes > 1
-    if shared and accelerator.mixed_precision == "fp16":
-        raise UserError(
-            "train.shard=true cannot scale the losses of float16; set train.precision=bfloat16 or "
-            "float32"
-        )
-    share = accelerator.num_processes * recipe.train.accumulation
-    if recipe.train.batch % share:
-        raise UserError(
-            f"train.batch {recipe.train.batch} does not divide over {accelerator.num_processes} "
-            f"processes with train.accumulation {recipe.train.accumulation}; use a multiple of "
-            f"{share}"
-        )
-    return accelerator
-
-
-def _split(recipe: Recipe, accelerator: Accelerator) -> tuple[Pictures, Pictures]:
-    """(training pictures, held-out ones) on the device if they fit there."""
-    with accelerator.main_process_first():  # one process prepares, the others find it prepared
-        everything = read_pictures(recipe.data)
-    everything = everything.to(accelerator.device, device.room(accelerator.device))
-    held = held_count(recipe.data, len(everything))
-    if held >= len(everything):
-        raise UserError(
-            f"data.validation {held} would leave nothing of {len(everything)} pictures to train on"
-        )
-    return everything.split(held, recipe.train.seed)
-
-
-def _start_from(model: TextDenoiser, source: checkpoint.Checkpoint, path: object) -> None:
-    given, wanted = source.model.state_dict(), model.state_dict()
-    for name, tensor in wanted.items():
-        if name not in given or given[name].shape != tensor.shape:
-            have = tuple(given[name].shape) if name in given else "missing"
-            raise UserError(
-                f"the weights of {path} do not fit this recipe: {name} is {have} there and "
-                f"{tuple(tensor.shape)} here; use the recipe that run was trained with"
-            )
-    model.load_state_dict(given)
+        self.budget.restore(stored.progress["budget"], self.seconds)

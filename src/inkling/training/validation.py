@@ -1,94 +1,109 @@
-"""Is it learning? What pictures held out of training say of the averaged weights."""
-
-from typing import NamedTuple
+"""Is a denoiser learning? Losses, bits and conditioning gain on pictures held out of training."""
 
 import torch
 from torch import Tensor
 
+from inkling.config.recipe import Diffusion
+from inkling.contracts import Cond
 from inkling.core.likelihood import bits_per_dimension
+from inkling.core.noise import ends_of
 from inkling.core.rng import stream
-from inkling.models.build import schedule
-from inkling.training.gradient_step import pixels, trimmed
-from inkling.training.state import Learner
+from inkling.data import Pictures
+from inkling.models.build import noise_schedule
+from inkling.models.text_denoiser import TextDenoiser
+from inkling.training.objective import Autocast, Validation
 
 _FEW = 250
-"""How many pictures suffice for bits per dimension and for the worth of the prompt."""
+"""How many pictures suffice for bits per dimension and for the conditioning gain."""
+_BATCH = 250
 _LEVELS = 8
 _LOW = 0.1
-"""Share of the noise law that counts as low noise: t < 100 of 1000."""
+"""Fraction of the noise levels that counts as low noise: t < 100 of 1000."""
 
 
-class Validation(NamedTuple):
-    """What held-out pictures say of the averaged weights."""
-
-    loss: float
-    levels: dict[str, float]
-    """Loss in each of eight equal shares of the noise law, by the noise level in their middle."""
-    low: float
-    """Loss in the lowest tenth of the law."""
-    bits: float
-    """Bits per dimension given the caption, a bound from above."""
-    prompt: float
-    """By which share the loss rises when pictures get each other's captions; 0: the prompt is
-    ignored."""
+def trimmed(ids: Tensor) -> Tensor:
+    """Token ids [M, L] without the padding that all of them have."""
+    longest = int((ids != 0).sum(1).max())
+    return ids[:, : max(longest, 1)]
 
 
 @torch.no_grad()
-def validate(learner: Learner) -> Validation:
-    """Losses of the averaged weights on held-out pictures, with the same noise at every call."""
-    recipe, place, count = learner.recipe, learner.accelerator.device, len(learner.validation)
-    generator = stream(recipe.train.seed, "validation")
-    law = schedule(recipe.diffusion.noise)
+def validate_denoiser(
+    model: TextDenoiser,
+    pictures: Pictures,
+    diffusion: Diffusion,
+    *,
+    seed: int,
+    autocast: Autocast,
+) -> Validation:
+    """Losses of a denoiser on held-out pictures, with the same noise at every call.
+
+    Args:
+        model: in eval mode.
+        pictures: that it never saw.
+        diffusion: loss and noise levels of its training.
+        seed: of the noise.
+        autocast: the precision in which losses are computed; bits are in float32.
+    """
+    device, count = model.device, len(pictures)
+    generator = stream(seed, "validation")
+    schedule = noise_schedule(diffusion.noise)
     u = (torch.arange(count) + 0.5) / count
     u = u[torch.randperm(count, generator=generator)]
-    sigma = law.sigma(u).float().to(place)
-    clean = pixels(learner.validation.pixels().to(place))
-    noise = torch.randn(clean.shape, generator=generator).to(place)
-    groups, which = torch.unique(learner.validation.group, return_inverse=True)
-    said = [learner.validation.groups[group][0] for group in groups]
-    which = which.to(place)
+    sigma = schedule.sigma(u).float().to(device)
+    clean = model.codec.encode(pictures.pixels().to(device))
+    noise = torch.randn(clean.shape, generator=generator).to(device)
+    groups, which = torch.unique(pictures.group, return_inverse=True)
+    which = which.to(device)
+    captions = [pictures.groups[group][0] for group in groups]
+    ids = trimmed(model.text.tokenize(captions, cut=True)).to(device)
     few = min(count, _FEW)
 
-    with learner.averaged() as model:
-        ids = trimmed(model.text.tokenize(said, cut=True)).to(place)
+    def losses(rows: Tensor, captions: Tensor) -> Tensor:
+        def part(index: Tensor) -> Tensor:
+            with autocast():
+                cond = model.text(ids).take(captions[index])
+                found = model.denoiser.loss(
+                    clean[index],
+                    noise[index],
+                    sigma[index],
+                    cond,
+                    diffusion.loss,
+                    diffusion.weighting,
+                )
+            return found.float()
 
-        def losses(rows: Tensor, captions: Tensor) -> Tensor:
-            return torch.cat(
-                [
-                    model(
-                        clean[part],
-                        noise[part],
-                        sigma[part],
-                        ids,
-                        captions[part],
-                        recipe.diffusion.loss,
-                        recipe.diffusion.weighting,
-                    )
-                    for part in torch.split(rows, 250)
-                ]
-            )
+        return torch.cat([part(index) for index in torch.split(rows, _BATCH)])
 
-        each = losses(torch.arange(count, device=place), which)
-        others = losses(torch.arange(few, device=place), (which + 1) % len(said))
-        conds = model.text(ids)
-        served = iter(torch.split(which[:few], 250))
+    each = losses(torch.arange(count, device=device), which)
+    exchanged = losses(torch.arange(few, device=device), (which + 1) % len(captions))
+    gain = (exchanged.mean() / each[:few].mean() - 1).item()
+    low = each[(u < _LOW).to(device)].mean().item()
+    scores = {"low_noise_loss": low, "conditioning_gain": gain}
+    text = ""
+    if model.codec.is_pixels:
+        conds: Cond = model.text(ids).take(which[:few])
         bits = bits_per_dimension(
-            lambda x, level: model.denoiser(x, level, conds.take(next(served))),
+            lambda x, level, rows: model.denoiser(x, level, conds.take(rows)),
             clean[:few],
-            (law.sigma(torch.zeros(())).item(), law.sigma(torch.ones(())).item()),
-            recipe.diffusion.sigma_data,
+            ends_of(schedule),
+            diffusion.sigma_data,
             generator,
-        )
+            _BATCH,
+        ).mean
+        scores["bits_per_dim"] = bits
+        text = f"{bits:.2f} bits/dim"
+    if pictures.conditional:
+        text += f"  conditioning gain {gain:+.1%}"
     level = (u * _LEVELS).long().clamp(max=_LEVELS - 1)
-    middle = law.sigma((torch.arange(_LEVELS) + 0.5) / _LEVELS)
+    middle = schedule.sigma((torch.arange(_LEVELS) + 0.5) / _LEVELS)
     return Validation(
         loss=each.mean().item(),
+        scores=scores,
         levels={
-            f"{middle[k]:.3g}": each[(level == k).to(place)].mean().item()
+            f"{middle[k]:.3g}": each[(level == k).to(device)].mean().item()
             for k in range(_LEVELS)
             if (level == k).any()
         },
-        low=each[(u < _LOW).to(place)].mean().item(),
-        bits=bits.mean,
-        prompt=(others.mean() / each[:few].mean() - 1).item(),
+        text=text.strip(),
     )

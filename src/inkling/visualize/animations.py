@@ -8,9 +8,9 @@ from typing import Any
 from PIL import Image
 
 from inkling.errors import UserError
-from inkling.sampling.pipeline import TextToImage, to_bytes
+from inkling.sampling.pipeline import TextToImage
 from inkling.visualize import grids
-from inkling.visualize.strips import unit_variance
+from inkling.visualize.strips import shown
 
 FORMATS = (".gif", ".webp", ".mp4")
 _COLOURS = 48
@@ -20,7 +20,7 @@ _HOLD = 1.5
 
 
 def denoising(
-    artist: TextToImage,
+    pipeline: TextToImage,
     prompts: Sequence[str],
     *,
     count: int = 4,
@@ -32,7 +32,7 @@ def denoising(
     """A frame for every solver step: a row a prompt, `count` pictures each.
 
     Args:
-        artist: the model.
+        pipeline: the model.
         prompts: one a row.
         count: pictures a row.
         seed: of the first picture; the next ones count on.
@@ -43,9 +43,9 @@ def denoising(
     captions = [prompt for prompt in prompts for _ in range(count)]
     seeds = range(seed, seed + len(captions))
     frames = []
-    for state in artist.steps(captions, seeds=seeds, **options):
-        shown = to_bytes(state.x0 if estimate else unit_variance(state.x, state.sigma)).numpy()
-        rows = [(p, shown[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
+    for state in pipeline.steps(captions, seeds=seeds, **options):
+        images = shown(pipeline, state, estimate).numpy()
+        rows = [(p, images[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
         frames.append(grids.sheet(rows, cell=cell))
     return frames
 

@@ -9,9 +9,22 @@ from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled
 
 Records = Sequence[Mapping[str, Any]]
 
+_SCORES = (
+    ("bits_per_dim", "bits per dimension (held out)", 1.0),
+    ("conditioning_gain", "conditioning gain, %", 100.0),
+    ("retrieval", "captions found among 10, %", 100.0),
+    ("accuracy", "accuracy (held out), %", 100.0),
+    ("psnr", "reconstruction (held out), dB", 1.0),
+)
+"""(key, title, factor) of the scores of each kind of run; a run has at most two."""
+_ALWAYS = (
+    ("grad_norm", "gradient norm", 1.0),
+    ("images_per_second", "pictures a second", 1.0),
+)
+
 
 def save_curves(runs: Mapping[str, Records], path: Path) -> Path:
-    """Loss, loss by noise level, bits, worth of the prompt, gradient norm and speed in one PNG.
+    """Loss, loss by noise level, the run's scores, gradient norm and speed in one PNG.
 
     Args:
         runs: the records of `metrics.jsonl` by the name of each run.
@@ -22,19 +35,18 @@ def save_curves(runs: Mapping[str, Records], path: Path) -> Path:
         axes = grid.ravel()
         _losses(axes[0], runs)
         _levels(axes[1], runs)
-        panels = (
-            ("bits", "bits per dimension (held out)", 1.0),
-            ("prompt", "loss with a wrong prompt, % more", 100.0),
-            ("grad_norm", "gradient norm", 1.0),
-            ("images_per_second", "pictures a second", 1.0),
-        )
-        for axis, (key, title, factor) in zip(axes[2:], panels, strict=True):
+        there = {key for records in runs.values() for record in records for key in record}
+        scores = [panel for panel in _SCORES if panel[0] in there] or [_SCORES[0]]
+        panels = [*scores[:2], *_ALWAYS]
+        for axis, (key, title, factor) in zip(axes[2:], panels, strict=False):
             for name, records in runs.items():
                 points = [(r["step"], factor * r[key]) for r in records if key in r]
                 if points:
                     axis.plot(*zip(*points, strict=True), label=name, **_marks(points))
             axis.set_title(title)
             axis.set_xlabel("step")
+        for axis in axes[2 + len(panels) :]:
+            axis.set_axis_off()
         if len(runs) > 1:
             axes[2].legend()
         return saved(figure.savefig, path)
@@ -54,11 +66,11 @@ def _losses(axis: Any, runs: Mapping[str, Records]) -> None:
             alpha=0.35,
             label=f"{label}training",
         )
-        held = [(r["step"], r["validation"]) for r in records if "validation" in r]
+        held = [(r["step"], r["validation_loss"]) for r in records if "validation_loss" in r]
         if held:
             x, y = zip(*held, strict=True)
             axis.plot(x, y, color=colour, marker="o", markersize=3, label=f"{label}held out")
-        low = [(r["step"], r["low"]) for r in records if "low" in r]
+        low = [(r["step"], r["low_noise_loss"]) for r in records if "low_noise_loss" in r]
         if low:
             x, y = zip(*low, strict=True)
             style = {"color": colour, "linestyle": ":", "marker": "o", "markersize": 3}
@@ -75,16 +87,19 @@ def _levels(axis: Any, runs: Mapping[str, Records]) -> None:
     import matplotlib as mpl
 
     held = next(
-        (h for records in runs.values() if (h := [r for r in records if "levels" in r])), []
+        (h for records in runs.values() if (h := [r for r in records if r.get("loss_by_sigma")])),
+        [],
     )
     if held:
-        names = list(held[0]["levels"])
-        for place, name in enumerate(names):
-            colour = mpl.colormaps[SEQUENCE](0.92 * place / max(len(names) - 1, 1))
-            points = [(r["step"], r["levels"][name]) for r in held if name in r["levels"]]
+        names = list(held[0]["loss_by_sigma"])
+        for number, name in enumerate(names):
+            colour = mpl.colormaps[SEQUENCE](0.92 * number / max(len(names) - 1, 1))
+            points = [
+                (r["step"], r["loss_by_sigma"][name]) for r in held if name in r["loss_by_sigma"]
+            ]
             axis.plot(*zip(*points, strict=True), color=colour, label=name, **_marks(points))
         axis.legend(title="sigma", ncols=2, fontsize=8)
-        if all(value > 0 for r in held for value in r["levels"].values()):
+        if all(value > 0 for r in held for value in r["loss_by_sigma"].values()):
             axis.set_yscale("log")
     axis.set_title("held-out loss by noise level")
     axis.set_xlabel("step")

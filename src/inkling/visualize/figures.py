@@ -1,4 +1,4 @@
-"""Figures with axes: schedules, the path of sampling, who is taken for whom."""
+"""Figures with axes: schedules, the path of sampling, confusion."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,7 +51,7 @@ def save_schedules(schedules: Mapping[str, Schedule], path: Path) -> Path:
 
 
 def save_path(
-    artist: TextToImage,
+    pipeline: TextToImage,
     pictures: Tensor,
     captions: Sequence[str],
     path: Path,
@@ -66,7 +66,7 @@ def save_path(
     States are scaled to unit variance, so that all begin as one cloud around the origin.
 
     Args:
-        artist: the model.
+        pipeline: the model.
         pictures: uint8 [N, C, H, W] of the data, drawn behind.
         captions: one for each sample.
         path: where the figure goes.
@@ -75,20 +75,21 @@ def save_path(
         seed: of the first sample; the next ones count on.
         options: as in `TextToImage.steps`.
     """
-    data = (pictures.float() / 127.5 - 1).flatten(1).numpy()
+    codec = pipeline.model.codec
+    data = codec.encode(pictures.to(pipeline.device)).flatten(1).cpu().numpy()
     axes_of = PCA(2, random_state=0).fit(data)
     seeds = range(seed, seed + len(captions))
     states = [
         unit_variance(state.x, state.sigma).flatten(1).cpu().numpy()
-        for state in artist.steps(captions, seeds=seeds, **options)
+        for state in pipeline.steps(captions, seeds=seeds, **options)
     ]
     paths = np.stack([axes_of.transform(state) for state in states])  # [steps, samples, 2]
-    asked = list(dict.fromkeys(captions))
+    prompts = list(dict.fromkeys(captions))
     behind = axes_of.transform(data)
     with styled():
         figure, axis = drawn(7, 5.6)
-        for place, name in enumerate(asked):
-            colour = COLOURS[place % len(COLOURS)]
+        for number, name in enumerate(prompts):
+            colour = COLOURS[number % len(COLOURS)]
             if name in names:
                 own = behind[np.asarray(groups) == list(names).index(name)]
                 axis.scatter(*own.T, s=5, color=colour, alpha=0.25, linewidths=0)
@@ -106,7 +107,7 @@ def save_path(
 
 
 def save_confusion(table: Sequence[Sequence[int]], names: Sequence[str], path: Path) -> Path:
-    """Which class was drawn [column] where which was asked for [row], in %.
+    """Which class was recognised [column] for which prompt [row], in %.
 
     Args:
         table: counts.
@@ -127,6 +128,6 @@ def save_confusion(table: Sequence[Sequence[int]], names: Sequence[str], path: P
                 axis.text(column, row, value, ha="center", va="center", color=ink, fontsize=8)
         axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axis.set_yticks(range(len(names)), names)
-        axis.set_xlabel("seen by the judge, %")
-        axis.set_ylabel("asked for")
+        axis.set_xlabel("recognised by the judge, %")
+        axis.set_ylabel("prompt")
         return saved(figure.savefig, path)

@@ -1,4 +1,4 @@
-"""What each word of a prompt does: where attention looks at it, and what is drawn without it."""
+"""The effect of each word of a prompt: attention maps, and samples without the word."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,25 +12,20 @@ from PIL import Image
 from torch import Tensor
 
 from inkling.errors import UserError
-from inkling.nets.blocks import AttentionBlock
 from inkling.sampling.pipeline import TextToImage
 from inkling.visualize import grids
 from inkling.visualize.style import SEQUENCE
 
-Seen = list[tuple[Tensor, tuple[int, int]]]
+Weights = list[tuple[Tensor, tuple[int, int]]]
 
 
 @contextmanager
-def _watching(artist: TextToImage) -> Iterator[Seen]:
-    """Yields where attention looks, call by call: ([B, HW, L], (H, W))."""
-    seen: Seen = []
-    blocks = [
-        module
-        for module in artist.model.modules()
-        if isinstance(module, AttentionBlock) and module.cross
-    ]
+def _watching(pipeline: TextToImage) -> Iterator[Weights]:
+    """Yields attention weights, call by call: ([B, HW, L], (H, W))."""
+    seen: Weights = []
+    blocks = pipeline.model.network.caption_attention()
     for block in blocks:
-        block.watcher = lambda shares, size: seen.append((shares.cpu(), size))
+        block.watcher = lambda weights, size: seen.append((weights.cpu(), size))
     try:
         yield seen
     finally:
@@ -53,7 +48,7 @@ def words_in(pieces: Sequence[str]) -> list[tuple[str, list[int]]]:
 
 
 def attention_maps(
-    artist: TextToImage, prompt: str, *, seed: int = 0, **options: Any
+    pipeline: TextToImage, prompt: str, *, seed: int = 0, **options: Any
 ) -> tuple[Tensor, list[tuple[str, Tensor]]]:
     """The picture uint8 [C, H, W], and for each word how much each place looked at it [H, W].
 
@@ -62,8 +57,8 @@ def attention_maps(
     Raises:
         UserError: the model has no cross-attention.
     """
-    with _watching(artist) as seen:
-        (picture,) = artist([prompt], seeds=[seed], **options)
+    with _watching(pipeline) as seen:
+        (picture,) = pipeline([prompt], seeds=[seed], **options)
     if not seen:
         raise UserError(
             "this model has no cross-attention whose maps could be drawn (net.cross_attention=true "
@@ -71,21 +66,21 @@ def attention_maps(
         )
     size = tuple(picture.shape[-2:])
     total = torch.zeros(seen[0][0].shape[2], *size)
-    for shares, (height, width) in seen:
-        places = shares[:1].transpose(1, 2).reshape(1, -1, height, width)  # [1, L, h, w]
-        total += F.interpolate(places, size, mode="bilinear", align_corners=False)[0]
+    for weights, (height, width) in seen:
+        maps = weights[:1].transpose(1, 2).reshape(1, -1, height, width)  # [1, L, h, w]
+        total += F.interpolate(maps, size, mode="bilinear", align_corners=False)[0]
     total /= len(seen)
-    words = words_in(artist.model.text.pieces(prompt))
+    words = words_in(pipeline.model.text.pieces(prompt))
     return picture, [(word, total[places].sum(0)) for word, places in words]
 
 
 def attention(
-    artist: TextToImage, prompts: Sequence[str], *, seed: int = 0, cell: int = 112, **options: Any
+    pipeline: TextToImage, prompts: Sequence[str], *, seed: int = 0, cell: int = 112, **options: Any
 ) -> Image.Image:
     """One sheet: each picture, then a map for each word of its prompt, bright where it is read."""
     pairs: list[tuple[str, np.ndarray | None]] = []
     found = [
-        attention_maps(artist, prompt, seed=seed + number, **options)
+        attention_maps(pipeline, prompt, seed=seed + number, **options)
         for number, prompt in enumerate(prompts)
     ]
     across = 1 + max(len(words) for _, words in found)
@@ -100,7 +95,7 @@ def attention(
 
 
 def ablation(
-    artist: TextToImage, prompts: Sequence[str], *, seed: int = 0, cell: int = 112, **options: Any
+    pipeline: TextToImage, prompts: Sequence[str], *, seed: int = 0, cell: int = 112, **options: Any
 ) -> Image.Image:
     """One sheet: each picture, then what the same noise becomes without each word in turn.
 
@@ -111,7 +106,7 @@ def ablation(
     for number, prompt in enumerate(prompts):
         words = prompt.split()
         without = [" ".join(words[:i] + words[i + 1 :]) for i in range(len(words))]
-        drawn = artist([prompt, *without], seeds=[seed + number] * (1 + len(words)), **options)
+        drawn = pipeline([prompt, *without], seeds=[seed + number] * (1 + len(words)), **options)
         pairs.append((prompt, _coloured(drawn[0])))
         for word, picture in zip(words, drawn[1:], strict=True):
             moved = (picture.float() - drawn[0].float()).square().mean().sqrt().item()

@@ -7,10 +7,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from inkling.contracts import Step
 from inkling.core.noise import Linear, sigma_from_abar
 from inkling.core.rng import stream
 from inkling.errors import UserError, nearest
-from inkling.sampling.pipeline import TextToImage, to_bytes
+from inkling.pixels import from_bytes, to_bytes
+from inkling.sampling.pipeline import TextToImage
 from inkling.visualize import grids
 
 TIMES = (999, 700, 550, 400, 300, 200, 100, 50, 15, 0)
@@ -52,8 +54,19 @@ def unit_variance(x: Tensor, sigma: Tensor) -> Tensor:
     return x * (1 + sigma.square()).rsqrt()
 
 
+def shown(pipeline: TextToImage, state: Step, estimate: bool) -> Tensor:
+    """A solver state to be looked at, uint8 [B, C, H, W].
+
+    Args:
+        pipeline: the model; latents are decoded.
+        state: of its solver.
+        estimate: show the estimate of the clean picture instead of the noisy one.
+    """
+    return pipeline.decode(state.x0 if estimate else unit_variance(state.x, state.sigma))
+
+
 def strip(
-    artist: TextToImage,
+    pipeline: TextToImage,
     prompts: Sequence[str],
     values: Sequence[float] = TIMES,
     unit: str = "t",
@@ -66,7 +79,7 @@ def strip(
     """One sheet: rows are prompts, columns noise levels, each the solver state nearest to it.
 
     Args:
-        artist: the model.
+        pipeline: the model.
         prompts: one a row.
         values: noise levels, falling.
         unit: what they are: "t", "sigma" or "logsnr".
@@ -77,12 +90,12 @@ def strip(
         options: as in `TextToImage.steps`.
     """
     seeds = range(seed, seed + len(prompts))
-    states = list(artist.steps(prompts, seeds=seeds, **options))
+    states = list(pipeline.steps(prompts, seeds=seeds, **options))
     logs = torch.stack([state.sigma.double().clamp(min=1e-3).log().cpu() for state in states])
     columns = []
     for sigma in sigma_of(values, unit):
         state = states[int((logs - sigma.clamp(min=1e-3).log()).abs().argmin())]
-        columns.append(to_bytes(state.x0 if estimate else unit_variance(state.x, state.sigma)))
+        columns.append(shown(pipeline, state, estimate))
     pictures = torch.stack(columns, dim=1).numpy()  # [rows, levels, C, H, W]
     rows = [(prompt, pictures[row]) for row, prompt in enumerate(prompts)]
     return grids.sheet(rows, columns=_headings(values, unit), cell=cell, most_columns=len(values))
@@ -107,7 +120,7 @@ def noising(
     """
     rows = []
     for number, (caption, picture) in enumerate(pictures):
-        clean = picture.float() / 127.5 - 1
+        clean = from_bytes(picture)
         noise = torch.randn(clean.shape, generator=stream("noising", seed, number))
         noisy = [
             to_bytes(unit_variance(clean + sigma * noise, sigma))

@@ -23,7 +23,7 @@ def _tile(images: np.ndarray, across: int) -> np.ndarray:
 
 
 def sweep(
-    artist: TextToImage,
+    pipeline: TextToImage,
     prompts: Sequence[str],
     *,
     scales: Sequence[float] = (1.0, 1.5, 2.5, 5.0),
@@ -36,7 +36,7 @@ def sweep(
     """One sheet: rows are samplers and guidance scales, columns solver steps, seeds the same.
 
     Args:
-        artist: the model.
+        pipeline: the model.
         prompts: up to four; each cell shows all of them.
         scales: of guidance, 1 is none.
         steps: of the solver.
@@ -52,7 +52,7 @@ def sweep(
         for scale in scales:
             cells = [
                 _tile(
-                    artist(
+                    pipeline(
                         prompts, seeds=seeds, sampler=sampler, scale=scale, steps=count, **options
                     ).numpy(),
                     across,
@@ -65,7 +65,7 @@ def sweep(
 
 
 def progression(
-    artists: Sequence[tuple[str, TextToImage]],
+    stages: Sequence[tuple[str, TextToImage]],
     prompts: Sequence[str],
     *,
     seed: int = 0,
@@ -75,19 +75,19 @@ def progression(
     """One sheet: a row for each checkpoint, a column for each prompt, seeds the same.
 
     Args:
-        artists: (heading, model), early ones first.
+        stages: (heading, model), early ones first.
         prompts: one a column.
         seed: of the first column; the next ones count on.
         cell: least height of a picture in pixels.
         options: as in `TextToImage.steps`.
     """
     seeds = range(seed, seed + len(prompts))
-    rows = [(name, artist(prompts, seeds=seeds, **options).numpy()) for name, artist in artists]
+    rows = [(name, pipeline(prompts, seeds=seeds, **options).numpy()) for name, pipeline in stages]
     return grids.sheet(rows, columns=[p[:10] for p in prompts], cell=cell)
 
 
 def interpolation(
-    artist: TextToImage,
+    pipeline: TextToImage,
     prompts: Sequence[str],
     *,
     count: int = 9,
@@ -98,7 +98,7 @@ def interpolation(
     """One sheet: from each prompt to the next under one noise, then from noise to noise.
 
     Args:
-        artist: the model.
+        pipeline: the model.
         prompts: at least two for the ways between prompts; the first one is asked for between
             seeds.
         count: pictures a row.
@@ -109,12 +109,12 @@ def interpolation(
     rows = []
     for first, last in pairwise(prompts):
         way = between(first, last, count)
-        drawn = artist(way, seeds=[seed] * count, **options)
+        drawn = pipeline(way, seeds=[seed] * count, **options)
         rows.append((f"{first} to {last}", drawn.numpy()))
     shares = torch.linspace(0, 1, count).tolist()
     for number in range(seed, seed + max(1, len(prompts) - 1)):
         noises = [(number, number + 1, share) for share in shares]
-        drawn = artist([prompts[0]] * count, seeds=noises, **options)
+        drawn = pipeline([prompts[0]] * count, seeds=noises, **options)
         name = f"{prompts[0]}, " if prompts[0] else ""
         rows.append((f"{name}seed {number} to {number + 1}", drawn.numpy()))
     return grids.sheet(rows, cell=cell)

@@ -1,22 +1,22 @@
 """The named recipes: Python values, each with its source, expected time and score.
 
-Our own stand in `own`, those that follow a public description in `columns`, with where each value
-comes from. `small` makes any of them fit for a two-minute trial.
+Our own stand in `own`, those that follow a public description in `reproductions`, with where each
+value comes from. `small` makes any of them fit for a two-minute trial.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
+from inkling.config.overrides import leaves
 from inkling.config.recipe import Recipe
 from inkling.config.recipes.origins import ORIGINS, OURS
 from inkling.config.recipes.own import DIGITS, MNIST, SHAPES, SHAPES64
-from inkling.config.recipes.reproductions import COLUMNS
+from inkling.config.recipes.reproductions import REPRODUCTIONS
 from inkling.config.recipes.small import small
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (DIGITS, MNIST, SHAPES, SHAPES64, *COLUMNS)
+    recipe.name: recipe for recipe in (DIGITS, MNIST, SHAPES, SHAPES64, *REPRODUCTIONS)
 }
 
 
@@ -27,10 +27,10 @@ def explained(recipe: Recipe, named: Recipe | None = None) -> Iterator[tuple[str
         recipe: perhaps changed.
         named: the named recipe that it was; itself if None.
     """
-    plain = dict(_leaves(msgspec.to_builtins(Recipe(name="", source=""))))
-    before = dict(_leaves(msgspec.to_builtins(named or recipe)))
+    plain = dict(leaves(msgspec.to_builtins(Recipe(name="", source=""))))
+    before = dict(leaves(msgspec.to_builtins(named or recipe)))
     known = ORIGINS.get(recipe.name)
-    for setting, value in _leaves(msgspec.to_builtins(recipe)):
+    for setting, value in leaves(msgspec.to_builtins(recipe)):
         if "." not in setting:
             continue  # name, source and expectation are printed apart
         said = "" if known is None else known.get(setting, "")
@@ -39,14 +39,6 @@ def explained(recipe: Recipe, named: Recipe | None = None) -> Iterator[tuple[str
         elif not said and value != plain.get(setting):
             said = recipe.source if known is None else OURS
         yield setting, msgspec.json.encode(value).decode(), said or "inkling's default"
-
-
-def _leaves(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict) and key != "options":
-            yield from _leaves(value, f"{before}{key}.")
-        else:
-            yield before + key, value
 
 
 __all__ = ["DIGITS", "MNIST", "ORIGINS", "RECIPES", "SHAPES", "SHAPES64", "explained", "small"]

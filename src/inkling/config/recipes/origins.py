@@ -1,4 +1,4 @@
-"""Where the values of the column recipes come from: stated by the source, in its code, or ours.
+"""Where the values of the reproduced recipes come from: stated by the source, in its code, or ours.
 
 A value without an entry is inkling's default, or, where it differs from that, inkling's choice.
 """

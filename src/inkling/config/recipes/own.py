@@ -2,23 +2,27 @@
 
 from msgspec.structs import replace
 
-from inkling.config.recipe import Data, Diffusion, Net, Recipe, Sample, Schedule, Text, Train
+from inkling.config.recipe import Diffusion, Recipe, Sample, Schedule, Text, Train
+from inkling.data.settings import Data
+from inkling.nets.configs import UNetConfig
+
+_NET = UNetConfig(
+    widths=(32, 64),
+    blocks=(1, 1),
+    attention=(False, False),
+    middle=1,
+    patch=2,
+    positions=14,
+    template=8,
+    embedding=128,
+)
 
 MNIST = Recipe(
     name="mnist",
     source="inkling's own: EDM preconditioning (Karras et al. 2022) and Muon (Jordan et al. 2024)",
     expected="5 minutes on two CPU cores: 95.7 % of digits right in 10 calls, 99.5 % guided in 20",
     data=Data(name="mnist"),
-    net=Net(
-        widths=(32, 64),
-        blocks=(1, 1),
-        attention=(False, False),
-        middle=1,
-        patch=2,
-        positions=14,
-        template=8,
-        embedding=128,
-    ),
+    net=_NET,
     text=Text(encoder="transformer", width=128, layers=1),
     diffusion=Diffusion(
         prediction="edm",
@@ -41,7 +45,7 @@ DIGITS = Recipe(
     source="inkling's own, on the drawings inside scikit-learn: needs no network",
     expected="90 seconds on two CPU cores: 97.7 % of digits right in 10 calls, 100 % guided in 20",
     data=Data(name="digits", validation=100),
-    net=Net(
+    net=UNetConfig(
         widths=(48, 96),
         blocks=(1, 1),
         attention=(False, False),
@@ -58,13 +62,15 @@ DIGITS = Recipe(
     sample=MNIST.sample,
 )
 
+_SHAPES_NET = replace(_NET, positions=16, cross_attention=True)
+
 SHAPES = Recipe(
     name="shapes",
     source="inkling's own, on pictures that it draws itself: do sentences compose?",
     expected="5 minutes on two CPU cores, guided: 90 % of colours, 77 % of shapes, 92 % of sizes "
     "right; which thing stands where is not learnt yet",
     data=Data(name="shapes"),
-    net=replace(MNIST.net, positions=16, cross_attention=True),
+    net=_SHAPES_NET,
     text=replace(MNIST.text, layers=2),
     diffusion=MNIST.diffusion,
     train=MNIST.train,
@@ -77,7 +83,7 @@ SHAPES64 = Recipe(
     expected="2.4 minutes on one CPU core: 41 % of colours right; 15 minutes not measured",
     data=Data(name="shapes", size=64),
     net=replace(
-        SHAPES.net, widths=(32, 64, 64), blocks=(1, 1, 1), attention=(False,) * 3, positions=32
+        _SHAPES_NET, widths=(32, 64, 64), blocks=(1, 1, 1), attention=(False,) * 3, positions=32
     ),
     text=SHAPES.text,
     diffusion=replace(

@@ -7,13 +7,23 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from inkling.config.recipe import Clip, Data, Diffusion, Net, Recipe, Sample, Schedule, Text, Train
+from inkling.config.recipe import (
+    ClipGuidance,
+    Diffusion,
+    Recipe,
+    Sample,
+    Schedule,
+    Text,
+    Train,
+)
+from inkling.data.settings import Data
+from inkling.nets.configs import UNetConfig
 
-A = "text-conditioned diffusion on MNIST and Quick, Draw!, pooled CLIP (column A)"
-B = "DDPM, class-conditional and CLIP-guided MNIST (column B)"
-C = "conditional diffusion on COCO captions, cross-attention (column C)"
-D = "class-conditional DDPM on MNIST at 32x32 (column D)"
-E = "scalable diffusion model on CIFAR-10 and CelebA (column E)"
+TEXT_POOLED = "text-conditioned diffusion on MNIST and Quick, Draw!, pooled CLIP"
+DDPM_AND_CLIP = "DDPM, class-conditional and CLIP-guided MNIST"
+CROSS_ATTENTION = "conditional diffusion on COCO captions, cross-attention"
+CLASS_AT_32 = "class-conditional DDPM on MNIST at 32x32"
+SCALABLE_UNET = "scalable diffusion model on CIFAR-10 and CelebA"
 
 _CLIP = "openai/clip-vit-base-patch32"
 _HO_LINEAR = Schedule(name="linear", options={"beta_start": 1e-4, "beta_end": 0.02})
@@ -45,10 +55,10 @@ def _ancestral(grid: Schedule, scale: float = 1.0, **settings: Any) -> Sample:
 
 MNIST_TEXT = Recipe(
     name="mnist-text",
-    source=A,
+    source=TEXT_POOLED,
     expected="100 epochs; the source takes about 30 s an epoch on an H100 for Quick, Draw!",
     data=Data(name="mnist", size=32, resize="pad", caption="Drawing of {}"),
-    net=Net(
+    net=UNetConfig(
         widths=(64, 128, 256, 512),
         blocks=(2, 2, 2, 2),
         attention=(False, True, True, False),
@@ -74,21 +84,23 @@ QUICKDRAW_TEXT = replace(
     train=replace(MNIST_TEXT.train, steps=386_718),
 )
 
+_DDPM_NET = UNetConfig(
+    widths=(128, 256, 512),
+    blocks=(2, 2, 2),
+    attention=(False, False, False),
+    middle=2,
+    embedding=128,
+    down="conv",
+    up="nearest",
+    skips="concat",
+)
+
 MNIST_DDPM = Recipe(
     name="mnist-ddpm",
-    source=B,
+    source=DDPM_AND_CLIP,
     expected="15 epochs; mean squared error about 0.010 by the source",
     data=Data(name="mnist", captions=False),
-    net=Net(
-        widths=(128, 256, 512),
-        blocks=(2, 2, 2),
-        attention=(False, False, False),
-        middle=2,
-        embedding=128,
-        down="conv",
-        up="nearest",
-        skips="concat",
-    ),
+    net=_DDPM_NET,
     text=_UNCONDITIONAL,
     diffusion=_eps(_COSINE),
     train=_adam(steps=14_062, batch=64, lr=2e-4, ema_decay=0.999),
@@ -100,7 +112,7 @@ MNIST_CLASS = replace(
     name="mnist-class",
     expected="5 epochs; every digit on request by the source",
     data=Data(name="mnist", caption="{}"),
-    net=replace(MNIST_DDPM.net, widths=(64, 128, 256)),
+    net=replace(_DDPM_NET, widths=(64, 128, 256)),
     text=_LABELS,
     train=replace(MNIST_DDPM.train, steps=4_687),
 )
@@ -112,7 +124,7 @@ MNIST_CLIP = replace(
     'in 70 %, "nine" in 75 %',
     sample=replace(
         MNIST_DDPM.sample,
-        clip=Clip(
+        clip=ClipGuidance(
             model=_CLIP,
             form="inner",
             strength=2.0,
@@ -126,10 +138,10 @@ MNIST_CLIP = replace(
 
 COCO_TEXT = Recipe(
     name="coco-text",
-    source=C,
+    source=CROSS_ATTENTION,
     expected="200,000 steps of 128; by the source, evidence of learning",
     data=Data(name="coco", size=128),
-    net=Net(
+    net=UNetConfig(
         widths=(128, 256, 512, 512),
         blocks=(2, 2, 2, 2),
         attention=(False, False, True, True),
@@ -162,10 +174,10 @@ COCO_TEXT = Recipe(
 
 MNIST_CLASS_L1 = Recipe(
     name="mnist-class-l1",
-    source=D,
+    source=CLASS_AT_32,
     expected="1000 epochs, hours on a GPU by the source",
     data=Data(name="mnist", size=32, caption="{}"),
-    net=Net(
+    net=UNetConfig(
         widths=(64, 128, 256, 512),
         blocks=(2, 2, 2, 2),
         attention=(True, False, True, False),
@@ -183,23 +195,25 @@ MNIST_CLASS_L1 = Recipe(
     sample=_ancestral(_HO_LINEAR),
 )
 
+_SCALABLE_NET = UNetConfig(
+    widths=(128, 256, 256, 256),
+    blocks=(2, 2, 2, 2),
+    attention=(False, True, False, False),
+    middle=2,
+    middle_attention=False,
+    condition="add",
+    embedding=64,
+    down="conv",
+    up="bilinear",
+    skips="concat",
+)
+
 CIFAR10 = Recipe(
     name="cifar10",
-    source=E,
+    source=SCALABLE_UNET,
     expected="350,000 steps; by the source, sharper with steps up to the last",
     data=Data(name="cifar10", captions=False),
-    net=Net(
-        widths=(128, 256, 256, 256),
-        blocks=(2, 2, 2, 2),
-        attention=(False, True, False, False),
-        middle=2,
-        middle_attention=False,
-        condition="add",
-        embedding=64,
-        down="conv",
-        up="bilinear",
-        skips="concat",
-    ),
+    net=_SCALABLE_NET,
     text=_UNCONDITIONAL,
     diffusion=_eps(_COSINE),
     train=_adam(steps=350_000, batch=100, lr=2e-4, clip=1.0, ema_decay=0.9999),
@@ -210,10 +224,10 @@ CELEBA = replace(
     CIFAR10,
     name="celeba",
     data=Data(name="celeba", size=64, captions=False),
-    net=replace(CIFAR10.net, attention=(False, False, True, False)),
+    net=replace(_SCALABLE_NET, attention=(False, False, True, False)),
 )
 
-COLUMNS = (
+REPRODUCTIONS = (
     MNIST_TEXT,
     QUICKDRAW_TEXT,
     MNIST_DDPM,

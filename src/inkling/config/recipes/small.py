@@ -5,11 +5,7 @@ from msgspec.structs import replace
 from inkling.config.recipe import Recipe
 
 _SIDE = 64
-"""Height and width at most."""
-_NARROW = 96
-"""Widths up to this are those of a recipe for laptops."""
-_ATTENDED = 16
-"""Side of the finest level that may have attention: its cost grows with the fourth power."""
+"""Height and width at most; half of it where the recipe leaves them to the data set."""
 
 
 def small(recipe: Recipe, budget: float = 120) -> Recipe:
@@ -24,34 +20,16 @@ def small(recipe: Recipe, budget: float = 120) -> Recipe:
         budget: seconds to train for.
     """
     size = recipe.data.size and min(recipe.data.size, _SIDE)
-    net, train, sample = recipe.net, recipe.train, recipe.sample
-    narrow = max(net.widths) <= _NARROW
-    patch = net.patch if narrow else max(net.patch, 2 if (size or _SIDE // 2) > _ATTENDED else 1)
-    finest = (size or _SIDE // 2) // patch
-    levels = range(len(net.widths))
+    train, sample = recipe.train, recipe.sample
     return replace(
         recipe,
         expected=f"a trial of {budget:g} s on two CPU cores",
         data=replace(recipe.data, size=size),
-        net=replace(
-            net,
-            widths=tuple(
-                min(width, 32 if level == 0 else 64)
-                for level, width in zip(levels, net.widths, strict=True)
-            ),
-            blocks=tuple(min(count, 1) for count in net.blocks),
-            attention=tuple(
-                attends and finest >> level <= _ATTENDED
-                for level, attends in zip(levels, net.attention, strict=True)
-            ),
-            head_width=min(net.head_width, 32),
-            middle=min(net.middle, 1),
-            embedding=min(net.embedding, 128),
-            patch=patch,
-        ),
+        net=recipe.net.small(size or _SIDE // 2),
         train=replace(
             train,
             steps=0,
+            epochs=0,
             sizes=tuple(side for side in train.sizes if side <= _SIDE),
             budget=budget,
             batch=min(train.batch, 64),

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from inkling.data.captions import FACE_GRAMMAR, face_sentences
 from inkling.data.pictures import Dataset
-from inkling.data.source import Options, Source
+from inkling.data.settings import Options
+from inkling.data.source import Source
 from inkling.data.sources.attributes import attributes
 from inkling.errors import UserError
 from inkling.system.cache import cache_folder

@@ -6,7 +6,8 @@ from pathlib import Path
 from inkling.data.captions import class_groups
 from inkling.data.fetch import fetch
 from inkling.data.pictures import Dataset
-from inkling.data.source import Options, Source, of_arrays
+from inkling.data.settings import Options
+from inkling.data.source import Source, of_arrays
 from inkling.data.sources.cifar import read_cifar
 from inkling.data.sources.parquet import parquet
 from inkling.errors import UserError

@@ -5,7 +5,8 @@ from zipfile import ZipFile
 
 from inkling.data.fetch import fetch
 from inkling.data.pictures import Dataset
-from inkling.data.source import Options, Source
+from inkling.data.settings import Options
+from inkling.data.source import Source
 from inkling.data.sources.coco import coco
 from inkling.errors import UserError
 from inkling.system.cache import cache_folder

@@ -6,7 +6,8 @@ import numpy as np
 
 from inkling.data.captions import NUMBERS, digit_groups
 from inkling.data.pictures import Dataset
-from inkling.data.source import Options, Source, of_arrays
+from inkling.data.settings import Options
+from inkling.data.source import Source, of_arrays
 from inkling.errors import UserError
 
 _TEST = 297

@@ -7,7 +7,8 @@ import numpy as np
 from inkling.data.captions import NUMBERS, digit_groups
 from inkling.data.fetch import fetch
 from inkling.data.pictures import Dataset
-from inkling.data.source import Options, Source, of_arrays
+from inkling.data.settings import Options
+from inkling.data.source import Source, of_arrays
 from inkling.data.sources.idx import read_idx
 from inkling.errors import UserError
 from inkling.system.cache import cache_folder

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from inkling.data.pictures import Dataset
 from inkling.data.sets import celeba, cifar10, coco, mnist, quickdraw
-from inkling.data.source import Options, Source
+from inkling.data.settings import Options
+from inkling.data.source import Source
 from inkling.data.sources.folders import pictures_in, split_folder
 from inkling.data.sources.hub import hub
 from inkling.data.sources.parquet import parquet

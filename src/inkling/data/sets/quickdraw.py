@@ -7,7 +7,8 @@ from pathlib import Path
 from inkling.data.captions import drawing_groups
 from inkling.data.fetch import fetch
 from inkling.data.pictures import Dataset
-from inkling.data.source import Item, Options, Source
+from inkling.data.settings import Options
+from inkling.data.source import Item, Source
 from inkling.data.sources.strokes import SIDE, read_bitmaps, read_strokes
 from inkling.errors import UserError, nearest
 from inkling.system.cache import cache_folder

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from inkling.data.pictures import Dataset, Pictures
-from inkling.data.source import Options
+from inkling.data.settings import Options
 from inkling.errors import UserError
 
 COLOURS = {

@@ -12,7 +12,6 @@ from inkling.core.samplers import Sampler
 from inkling.inspect.verify.check import Check
 from inkling.inspect.verify.measured import likelihood, scores
 from inkling.inspect.verify.processes import (
-    ORDERS,
     STEPS,
     ancestral_sampling,
     guidances,
@@ -44,4 +43,4 @@ def verify(
     yield from scores()
 
 
-__all__ = ["ORDERS", "STEPS", "Check", "verify"]
+__all__ = ["STEPS", "Check", "verify"]

@@ -1,4 +1,4 @@
-"""What a check says."""
+"""The outcome of a check."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ class Check(NamedTuple):
     """One thing that was held against the truth."""
 
     name: str
-    says: str
-    sound: bool
+    measured: str
+    ok: bool
     errors: tuple[float, ...] = ()
     """Of a sampler, its distance from the exact solution at each of `processes.STEPS`."""

@@ -11,6 +11,7 @@ from inkling.core.likelihood import bits_per_dimension
 from inkling.evaluate import metrics
 from inkling.evaluate.intervals import by_halves
 from inkling.inspect.verify.check import Check
+from inkling.pixels import from_bytes, to_bytes
 
 
 def likelihood() -> Iterator[Check]:
@@ -19,9 +20,11 @@ def likelihood() -> Iterator[Check]:
         generator = torch.Generator().manual_seed(4)
         side = (torch.arange(4000) % 2 * 2 - 1).view(-1, 1, 1, 1) * far
         clean = side + sd * torch.randn(4000, 1, 2, 2, generator=generator)
-        clean = ((clean.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+        clean = from_bytes(to_bytes(clean))
 
-        def denoise(x: Tensor, sigma: Tensor, sd: float = sd, far: float = far) -> Tensor:
+        def denoise(
+            x: Tensor, sigma: Tensor, rows: Tensor, sd: float = sd, far: float = far
+        ) -> Tensor:
             level = sd**2 + sigma.view(-1, 1, 1, 1).square()
             lean = far * torch.tanh(far * x.sum((1, 2, 3), keepdim=True) / level)
             return lean + (x - lean) * sd**2 / level

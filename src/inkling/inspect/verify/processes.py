@@ -13,11 +13,9 @@ from inkling.core import guidance
 from inkling.core.denoiser import PREDICTIONS, target_of
 from inkling.core.mixture import Mixture
 from inkling.core.noise import SCHEDULES, Karras, Schedule, grid
-from inkling.core.samplers import SAMPLERS, Sampler, heun
+from inkling.core.samplers import SAMPLERS, Sampler, Solver, heun
 from inkling.inspect.verify.check import Check
 
-ORDERS = {"ddim": 1, "heun": 2, "dpmpp_2m": 2, "dpmpp_2s": 2, "unipc": 3}
-"""The order of convergence that each deterministic sampler promises."""
 STEPS = (16, 32, 64, 128, 256)
 _STOP = 0.2
 """The noise level at which convergence is measured: the way down to 0 is first order for some."""
@@ -90,10 +88,10 @@ def order(found: list[float]) -> float:
 def samplers(mixture: Mixture, more: Mapping[str, Sampler]) -> Iterator[Check]:
     """Every deterministic sampler's order; a user's own has to be of the first at least."""
     for name, sampler in {**SAMPLERS, **more}.items():
-        if name == "ddpm":
+        if isinstance(sampler, Solver) and sampler.stochastic:
             continue
         found = errors(sampler, mixture.denoise)
-        reached, promised = order(found), ORDERS.get(name, 1)
+        reached, promised = order(found), sampler.order if isinstance(sampler, Solver) else 1
         says = f"order {reached:.2f}, error {found[-1]:.1e} at {STEPS[-1]} steps"
         sound = reached > promised - _SLACK or found[-1] < 1e-12
         yield Check(f"sampler {name}", says, sound, tuple(found))
@@ -208,12 +206,12 @@ def guidances() -> Iterator[Check]:
         return (-(seen - x0).square() / (2 * (reach**2 + posterior))).flatten(1).sum(1)
 
     for name, guided in (
-        ("pulled", guidance.pulled(plain, of_noisy, 1.0)),
-        ("pulled through", guidance.pulled_through(plain, of_clean, 1.0)),
+        ("pulled", guidance.classifier_guidance(plain, of_noisy, 1.0)),
+        ("pulled through", guidance.dps_guidance(plain, of_clean, 1.0)),
     ):
         error = (guided(x, sigma) - truth).abs().max().item()
         yield Check(f"guidance {name}", f"off from Bayes by {error:.0e}", error < 1e-6)
-    many = guidance.pulled_inside(plain, of_clean, 1.0, sd, steps=1, size=1e-6)
+    many = guidance.estimate_guidance(plain, of_clean, 1.0, sd, steps=1, size=1e-6)
     slope = (seen - plain(x, sigma)) / (reach**2 + posterior)
     expected = plain(x, sigma) + 1e-6 * open_share * sd**2 * slope
     error = (many(x, sigma) - expected).abs().max().item()

@@ -1,12 +1,12 @@
-"""The recipes of the five columns, made small and run: what their sources show, and the numbers.
+"""The recipes of the five reproduced descriptions, made small and run: their figures and numbers.
 
-    python benchmarks/columns.py a --data FOLDER --out runs/columns --encoder FOLDER
-    python benchmarks/columns.py b --data FOLDER --out runs/columns
-    python benchmarks/columns.py clip --data FOLDER --out runs/columns
-    python benchmarks/columns.py c --data FOLDER --out runs/columns --encoder FOLDER
-    python benchmarks/columns.py d --data FOLDER --out runs/columns
-    python benchmarks/columns.py e --data FOLDER --out runs/columns
-    python benchmarks/columns.py progressive --data FOLDER --out runs/columns
+    python benchmarks/reproductions.py a --data FOLDER --out runs/reproductions --encoder FOLDER
+    python benchmarks/reproductions.py b --data FOLDER --out runs/reproductions
+    python benchmarks/reproductions.py clip --data FOLDER --out runs/reproductions
+    python benchmarks/reproductions.py c --data FOLDER --out runs/reproductions --encoder FOLDER
+    python benchmarks/reproductions.py d --data FOLDER --out runs/reproductions
+    python benchmarks/reproductions.py e --data FOLDER --out runs/reproductions
+    python benchmarks/reproductions.py progressive --data FOLDER --out runs/reproductions
 
 FOLDER holds mnist, quickdraw, cifar10 and coco, each in its publisher's layout. A model that is
 there already is not trained again. Tables go to the terminal, pictures into the folder of --out.
@@ -25,21 +25,21 @@ from torch import Tensor
 
 from inkling import TextToImage
 from inkling.config.overrides import override
-from inkling.config.recipe import Clip as ClipSettings
-from inkling.config.recipe import Data
+from inkling.config.recipe import ClipGuidance
 from inkling.config.recipes import RECIPES, small
-from inkling.data import Pictures
+from inkling.data import Data, Pictures, read_pictures
 from inkling.data.captions import NUMBERS
 from inkling.data.sets.shapes import scenes
 from inkling.evaluate.judge import Judge, train_judge
 from inkling.evaluate.metrics import frechet
 from inkling.evaluate.shapes import faithfulness
 from inkling.models import checkpoint
-from inkling.models.build import read_pictures
-from inkling.models.clip import Clip, Guide
-from inkling.runs.console import watch
+from inkling.models.clip import Clip
+from inkling.runs.auto_recipe import resolve
+from inkling.runs.console import follow
 from inkling.runs.session import run
-from inkling.training.contrastive import fit_clip, recipe_for_clip, retrieval
+from inkling.sampling.clip_guidance import Guide
+from inkling.training.contrastive import retrieval
 from inkling.visualize import grids
 from inkling.visualize.strips import strip
 
@@ -50,7 +50,7 @@ def trained(name: str, folder: Path, minutes: float, settings: Iterable[str]) ->
     """The small form of a recipe, trained for so long unless it is there already."""
     if not (folder / checkpoint.FILE).exists():
         recipe = override(small(RECIPES[name], 60 * minutes), settings)
-        watch(run(recipe, folder), folder)
+        follow(run(recipe, folder), folder)
     return TextToImage.load(folder)
 
 
@@ -58,9 +58,10 @@ def judge_of(data: Data, file: Path, epochs: int = 5) -> Judge:
     """A judge of real pictures, trained unless it is there already."""
     if not file.exists():
         train, test = (read_pictures(data, split) for split in ("train", "test"))
-        *_, last = train_judge(train, test, epochs)
-        print(f"judge: {last.accuracy:.2%} of the test split right", flush=True)
-        last.judge.save(file, last.accuracy)
+        judge, state = train_judge(train, epochs)
+        print(f"judge: {judge.accuracy(test):.2%} of the test split right", flush=True)
+        state.ema.swap()
+        checkpoint.save(file, state.model_checkpoint())
     return Judge.load(file)
 
 
@@ -93,12 +94,12 @@ def text_pooled(data: Path, out: Path, minutes: float, encoder: str) -> None:
     """A: a frozen encoder's pooled vector; strips, and the loss over all t and over t < 100."""
     for name, source in (("mnist-text", "mnist"), ("quickdraw-text", "quickdraw")):
         settings = [f"data.path={data / source}", f"text.model={encoder}"]
-        artist = trained(name, out / f"a-{source}", minutes, settings)
-        page = strip(artist, artist.classes, sampler="ddim", steps=200)
+        pipeline = trained(name, out / f"a-{source}", minutes, settings)
+        page = strip(pipeline, pipeline.classes, sampler="ddim", steps=200)
         grids.save(page, out / f"a-{source}.png")
-        judge = judge_of(artist.recipe.data, out / f"judge-a-{source}.safetensors", 3)
-        drawn = artist(**each(artist.classes, 50))
-        share = asked_share(judge, drawn, len(artist.classes))
+        judge = judge_of(pipeline.recipe.data, out / f"judge-a-{source}.safetensors", 3)
+        drawn = pipeline(**each(pipeline.classes, 50))
+        share = asked_share(judge, drawn, len(pipeline.classes))
         print(f"{name}: {share:.1%} of {len(drawn)} pictures show what was asked (ddim, 30 calls)")
 
 
@@ -123,19 +124,19 @@ def schedules(data: Path, out: Path, minutes: float, encoder: str) -> None:
     for number, (name, settings) in enumerate(ways.items()):
         same = [s.replace("diffusion.noise", "sample.grid") for s in settings]
         steps = 20 if HO_20 in settings else 100
-        artist = trained(
+        pipeline = trained(
             "mnist-ddpm",
             out / f"b-{number}",
             minutes,
             [place, *settings, *same, "train.previews=1"],
         )
-        drawn = artist(**each([""], 500), sampler="ddpm", steps=steps)
+        drawn = pipeline(**each([""], 500), sampler="ddpm", steps=steps)
         score = frechet(judge.examine(drawn)[0], reference) / floor
         print(f"{name:28}{score:16.1f}", flush=True)
         rows.append((name, drawn[:12].numpy()))
     grids.save(grids.sheet(rows, cell=56), out / "b-schedules.png")
-    artist = trained("mnist-class", out / "b-class", minutes, [place])
-    drawn = artist(**each(NUMBERS, 50))
+    pipeline = trained("mnist-class", out / "b-class", minutes, [place])
+    drawn = pipeline(**each(NUMBERS, 50))
     grids.save(grids.sheet(in_rows(NUMBERS, drawn), cell=56), out / "b-class.png")
     print(f"mnist-class: {asked_share(judge, drawn, 10):.1%} of {len(drawn)} digits as asked")
 
@@ -146,25 +147,20 @@ def clip_guidance(data: Path, out: Path, minutes: float, encoder: str) -> None:
     judge = judge_of(mnist, out / "judge-mnist.safetensors")
     folder = out / "clip-mnist"
     if not folder.exists():
-        last = None
-        for last in fit_clip(override(recipe_for_clip("clip-mnist", mnist), [])):
-            if last.step % 500 == 0:
-                print(f"step {last.step}/{last.total}  loss {float(last.loss):.4f}", flush=True)
-        assert last is not None
-        last.save(folder, {"seconds": last.seconds})
+        follow(run(resolve("clip-mnist", [f"data.path={mnist.path}"]), folder), folder)
     clip = Clip.load(folder)
     share = retrieval(clip, read_pictures(mnist, "test"))
     print(f"clip-mnist: {share:.2%} of 10,000 test pictures find their caption among ten")
     unread = ["data.captions=false", "text.encoder=label", "text.width=16", "text.heads=1"]
     settings = [f"data.path={mnist.path}", *unread]
-    artist = trained("mnist", out / "b-unconditional", minutes, settings)
-    plain = artist(**each([""], 1000))
+    pipeline = trained("mnist", out / "b-unconditional", minutes, settings)
+    plain = pipeline(**each([""], 1000))
     counts = np.bincount(judge.examine(plain)[1], minlength=10) / len(plain)
     print("unguided:", "  ".join(f"{n} {c:.0%}" for n, c in zip(NUMBERS, counts, strict=True)))
 
     def row(label: str, words: Sequence[str], count: int, **settings: Any) -> Tensor:
-        guide = Guide(clip, ClipSettings(**settings))
-        drawn = artist(**each(words, count), guide=guide, sampler="ddpm", steps=40)
+        guide = Guide(clip, ClipGuidance(**settings))
+        drawn = pipeline(**each(words, count), guide=guide, sampler="ddpm", steps=40)
         seen = judge.examine(drawn)[1].reshape(len(words), count)
         if len(words) == 10:
             rights = (seen == np.arange(10)[:, None]).mean(1)
@@ -208,8 +204,8 @@ def captions(data: Path, out: Path, minutes: float, encoder: str) -> None:
         "train.batch=32",
         "train.previews=3",
     ]
-    artist = trained("coco-text", out / "c", minutes, settings)
-    pictures = read_pictures(artist.recipe.data)
+    pipeline = trained("coco-text", out / "c", minutes, settings)
+    pictures = read_pictures(pipeline.recipe.data)
     rows = torch.arange(0, len(pictures), 5)[:16]
     said = [pictures.groups[int(pictures.group[row])][0] for row in rows]
     real = pictures.pixels().float().flatten(1)
@@ -218,27 +214,27 @@ def captions(data: Path, out: Path, minutes: float, encoder: str) -> None:
     shown = []
     for name, prompts in (("its own caption", said), ("captions shuffled", others)):
         for scale in (1.0, 2.0):
-            drawn = artist(prompts, seeds=range(16), scale=scale, steps=50)
+            drawn = pipeline(prompts, seeds=range(16), scale=scale, steps=50)
             nearest = torch.cdist(drawn.float().flatten(1), real).argmin(1)
             print(f"{name}, guidance {scale:g}: {(nearest == rows).sum()} of 16 nearest to its own")
             if prompts is said:
                 shown.append((f"drawn, guidance {scale:g}", drawn[:8].numpy()))
-    unasked = artist([""] * 8, seeds=range(8), steps=50)
+    unasked = pipeline([""] * 8, seeds=range(8), steps=50)
     page = [("photograph", pictures.at(rows)[:8].numpy()), *shown, ("no prompt", unasked.numpy())]
     grids.save(grids.sheet(page, cell=96), out / "c-recall.png")
-    grids.save(strip(artist, said[:6], sampler="ddim", steps=200, cell=96), out / "c-strip.png")
+    grids.save(strip(pipeline, said[:6], sampler="ddim", steps=200, cell=96), out / "c-strip.png")
 
 
 def progression(
     folder: Path, file: Path, prompts: Sequence[str], score: Callable[[Tensor], float]
 ) -> None:
-    """The same seeds at every state that the run kept and at its end; the score of each."""
+    """The same seeds at every checkpoint that the run kept and at its end; the score of each."""
     shown = []
-    for path in [*reversed(list(checkpoint.states(folder))), folder]:
-        artist = TextToImage.load(path)
+    for path in [*reversed(list(checkpoint.checkpoints(folder))), folder]:
+        pipeline = TextToImage.load(path)
         wanted = each(prompts, 500 // len(prompts))
-        drawn = artist(**wanted)
-        steps = artist.facts["steps"]
+        drawn = pipeline(**wanted)
+        steps = pipeline.card.steps
         print(f"  {steps:6} steps: {score(drawn):.3f}", flush=True)
         every = max(1, len(drawn) // 10)
         shown.append((f"{steps} steps", drawn[::every][:10].numpy()))
@@ -249,33 +245,33 @@ def sampling(folder: Path, prompts: Sequence[str], score: Callable[[Tensor], flo
     """Ancestral against DDIM, guided or not, averaged weights against the last ones."""
     conditional = len(prompts) > 1
     for weights in ("ema", "raw"):
-        artist = TextToImage.load(folder, weights=weights)
+        pipeline = TextToImage.load(folder, weights=weights)
         ways: list[tuple[str, int, float]] = [("ddpm", 100, 1.0), ("ddim", 30, 1.0)]
         ways += [("ddim", 30, 1.5), ("ddim", 30, 2.5)] if conditional else [("dpmpp_2m", 15, 1.0)]
         for sampler, steps, scale in ways:
             wanted = each(prompts, 300 // len(prompts))
-            drawn = artist(**wanted, sampler=sampler, steps=steps, scale=scale)
+            drawn = pipeline(**wanted, sampler=sampler, steps=steps, scale=scale)
             said = f"{weights}, {sampler}, {steps} steps, guidance {scale:g}"
             print(f"  {said:40} {score(drawn):.3f}", flush=True)
 
 
-STATES = ["train.checkpoint_every=5m", "train.keep=4", "train.previews=4"]
+CHECKPOINTS = ["train.checkpoint_every=5m", "train.keep=4", "train.previews=4"]
 
 
 def labels(data: Path, out: Path, minutes: float, encoder: str) -> None:
     """D: MNIST by label at 32x32 with the L1 loss."""
-    settings = [f"data.path={data / 'mnist'}", *STATES]
-    artist = trained("mnist-class-l1", out / "d", minutes, settings)
+    settings = [f"data.path={data / 'mnist'}", *CHECKPOINTS]
+    pipeline = trained("mnist-class-l1", out / "d", minutes, settings)
     judge = judge_of(Data(name="mnist", path=str(data / "mnist")), out / "judge-mnist.safetensors")
     print("share of digits as asked")
     right = lambda images: asked_share(judge, resized(images), 10)  # noqa: E731
-    progression(out / "d", out / "d-progression.png", artist.classes, right)
-    sampling(out / "d", artist.classes, right)
+    progression(out / "d", out / "d-progression.png", pipeline.classes, right)
+    sampling(out / "d", pipeline.classes, right)
 
 
 def photographs(data: Path, out: Path, minutes: float, encoder: str) -> None:
     """E: CIFAR-10 without labels."""
-    settings = [f"data.path={data / 'cifar10'}", *STATES]
+    settings = [f"data.path={data / 'cifar10'}", *CHECKPOINTS]
     trained("cifar10", out / "e", minutes, settings)
     labelled = Data(name="cifar10", path=str(data / "cifar10"))
     judge = judge_of(labelled, out / "judge-cifar10.safetensors", 2)
@@ -294,8 +290,8 @@ def progressive(data: Path, out: Path, minutes: float, encoder: str) -> None:
     print(f"noise levels, {minutes / 2:g} minutes each: digits as asked, unguided in 10 calls")
     for name, share in (("all levels", 0.0), ("few first", 0.3)):
         settings = [f"data.path={data / 'mnist'}", f"train.widen={share}"]
-        artist = trained("mnist", out / f"p-levels-{share:g}", minutes / 2, settings)
-        drawn = artist(**each(NUMBERS, 200), scale=1.0)
+        pipeline = trained("mnist", out / f"p-levels-{share:g}", minutes / 2, settings)
+        drawn = pipeline(**each(NUMBERS, 200), scale=1.0)
         print(f"  {name:16} {asked_share(judge, drawn, 10):.1%}", flush=True)
     print(f"picture sizes, {minutes:g} minutes each: shapes at 64x64, guidance 1.6")
     asked = list(scenes(0.0, held=False))
@@ -303,14 +299,14 @@ def progressive(data: Path, out: Path, minutes: float, encoder: str) -> None:
     asked = asked[:300]
     for name, sizes in (("64 only", "[]"), ("16, 32, 64", "[16,32,64]")):
         folder = out / f"p-sizes-{len(sizes)}"
-        artist = trained("shapes64", folder, minutes, [f"train.sizes={sizes}"])
-        drawn = artist([scene.sentences()[0] for scene in asked], seeds=range(len(asked)))
+        pipeline = trained("shapes64", folder, minutes, [f"train.sizes={sizes}"])
+        drawn = pipeline([scene.sentences()[0] for scene in asked], seeds=range(len(asked)))
         found = faithfulness(asked, drawn)
         shares = "  ".join(f"{k} {v:.1%}" for k, v in found._asdict().items())
-        print(f"  {name:16} {artist.facts['steps']:6} steps  {shares}", flush=True)
+        print(f"  {name:16} {pipeline.card.steps:6} steps  {shares}", flush=True)
 
 
-COLUMNS = {
+REPRODUCTIONS = {
     "a": (text_pooled, 6.0),
     "b": (schedules, 2.0),
     "clip": (clip_guidance, 5.0),
@@ -322,15 +318,15 @@ COLUMNS = {
 
 
 @click.command()
-@click.argument("column", type=click.Choice(list(COLUMNS)))
+@click.argument("which", type=click.Choice(list(REPRODUCTIONS)))
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Real data sets.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/columns"))
-@click.option("--minutes", type=float, help="Of each training; default: the column's own.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("runs/reproductions"))
+@click.option("--minutes", type=float, help="Of each training; default: its own.")
 @click.option("--encoder", default="openai/clip-vit-base-patch32", help="The frozen text encoder.")
-def main(column: str, data: Path, out: Path, minutes: float | None, encoder: str) -> None:
+def main(which: str, data: Path, out: Path, minutes: float | None, encoder: str) -> None:
     """Train what is not there yet, draw, judge, print."""
     out.mkdir(parents=True, exist_ok=True)
-    work, usual = COLUMNS[column]
+    work, usual = REPRODUCTIONS[which]
     work(data, out, minutes or usual, encoder)
 
 

@@ -1,0 +1,14 @@
+"""Every kind of recipe, by the word that its JSON says it with."""
+
+from inkling.config.clip_recipe import ClipRecipe
+from inkling.config.codec_recipe import CodecRecipe
+from inkling.config.judge_recipe import JudgeRecipe
+from inkling.config.recipe import Recipe, RunRecipe
+
+KINDS: dict[str, type[RunRecipe]] = {
+    "denoiser": Recipe,
+    "clip": ClipRecipe,
+    "judge": JudgeRecipe,
+    "codec": CodecRecipe,
+}
+"""A new kind of run is one class and one entry, and an objective that learns it."""

@@ -1,0 +1,94 @@
+"""The named data sets, and how any of them is read."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from inkling.data.captions import class_groups
+from inkling.data.pictures import Dataset, Pictures
+from inkling.data.preparation import prepare
+from inkling.data.sets.celeba import CELEBA
+from inkling.data.sets.cifar10 import CIFAR10
+from inkling.data.sets.coco import COCO
+from inkling.data.sets.digits import DIGITS
+from inkling.data.sets.mnist import MNIST
+from inkling.data.sets.own import FOLDER, HUB
+from inkling.data.sets.quickdraw import QUICKDRAW
+from inkling.data.sets.shapes import SHAPES
+from inkling.data.settings import Data, Options
+from inkling.data.source import only
+from inkling.errors import UserError, nearest
+
+DATASETS: dict[str, Dataset] = {
+    "digits": DIGITS,
+    "mnist": MNIST,
+    "quickdraw": QUICKDRAW,
+    "cifar10": CIFAR10,
+    "celeba": CELEBA,
+    "coco": COCO,
+    "shapes": SHAPES,
+    "folder": FOLDER,
+    "hub": HUB,
+}
+
+
+def read_pictures(settings: Data, split: str = "train") -> Pictures:
+    """The pictures that the settings name; arguments and errors as in `read`."""
+    return read(settings.name, settings.path, split, settings)
+
+
+def read(name: str, path: str = "", split: str = "train", options: Options = Options()) -> Pictures:
+    """A data set's "train" or "test" split.
+
+    Args:
+        name: a key of `DATASETS`.
+        path: a folder (for "folder" also a file, for "hub" an id); empty: embedded, cached or
+            downloaded.
+        split: "train" or "test".
+        options: which pictures, in which form.
+
+    Raises:
+        UserError: no such data set, its files are missing or damaged, or there is no such class.
+    """
+    if name not in DATASETS:
+        raise UserError(nearest(name, DATASETS, "data set"))
+    dataset = DATASETS[name]
+    if split not in dataset.splits:
+        raise UserError(nearest(split, dataset.splits, f"split of {name!r}:"))
+    if options.hold_out and "held_out" not in dataset.splits:
+        raise UserError(
+            f"data.hold_out={options.hold_out:g} means nothing for {name!r}, which has no "
+            "combinations to hold out; leave it out, or train shapes"
+        )
+    place = Path(path).expanduser() if path else None
+    if place is not None and name != "hub" and not place.exists():
+        raise UserError(
+            f"there is no folder {place}; name one with the files of {name!r}, or leave it out"
+        )
+    found = dataset.find(place, split, options)
+    if not isinstance(found, Pictures):
+        if options.classes and options.classes != found.classes:
+            found = only(found, options.classes)
+        if found.classes and not found.groups:
+            found = replace(found, **class_groups(found.classes))
+        found = prepare(name, dataset, found, options)
+    if options.caption:
+        found = _one_sentence_a_class(found, name, options.caption)
+    return found if options.mirror is None else replace(found, mirror=options.mirror)
+
+
+def _one_sentence_a_class(pictures: Pictures, name: str, caption: str) -> Pictures:
+    """The pictures of a set with classes, captioned "Drawing of {}" and nothing else."""
+    if not pictures.classes:
+        raise UserError(
+            f"data.caption={caption!r} names classes, and {name} has none; leave it empty"
+        )
+    said = tuple(caption.replace("{}", each) for each in pictures.classes)
+    return replace(
+        pictures,
+        groups=(*((sentence,) for sentence in said), ("",)),
+        group=torch.where(pictures.labels < 0, len(said), pictures.labels),
+        classes=said,
+        held_out=(),
+    )

@@ -1,0 +1,225 @@
+"""The settings of every network, as a tagged union: `net.kind` says which. No torch here.
+
+Each network takes its settings as one value, so a field is written once. A new denoising network
+is one class of settings with `build`, and one entry in `NETWORKS`.
+"""
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+
+from msgspec import Meta
+from msgspec.structs import replace
+
+from inkling.errors import UserError
+from inkling.settings import BelowOne, Count, NotNegative, Settings, Whole
+
+if TYPE_CHECKING:
+    from inkling.nets.network import Network
+
+_NARROW = 96
+"""Widths up to this are those of a recipe for laptops."""
+_ATTENDED = 16
+"""Side of the finest level that may have attention: its cost grows with the fourth power."""
+
+
+class NetworkConfig:
+    """What the settings of a denoising network can do. Subclasses are frozen `Settings` too."""
+
+    __slots__ = ()
+
+    dropout: float
+    reads_tokens: ClassVar[bool] = False
+    """Whether cross-attention reads the caption's tokens; a property where settings decide."""
+
+    def build(self, channels: int, cond_width: int) -> "Network":
+        """The network with fresh weights.
+
+        Args:
+            channels: of the pictures or latents.
+            cond_width: D of the condition.
+        """
+        raise NotImplementedError
+
+    def small(self, side: int) -> Self:
+        """The same kind of network, small enough for a two-minute trial on a laptop.
+
+        Args:
+            side: height and width of the pictures.
+        """
+        return self
+
+
+class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="unet"):
+    """The U-Net: residual blocks on a few levels."""
+
+    widths: Annotated[tuple[Count, ...], Meta(min_length=1)] = (32, 96)
+    """Channels of each level, finest first; every level after the first halves height and width."""
+    blocks: Annotated[tuple[Count, ...], Meta(min_length=1)] = (1, 1)
+    """Residual blocks of each level, on the way down and again on the way up."""
+    attention: tuple[bool, ...] = (False, False)
+    """Whether each level has self-attention after every residual block."""
+    middle: Whole = 1
+    """Residual blocks at the coarsest level between the two ways."""
+    middle_attention: bool = True
+    """Whether attention follows the first of these."""
+    head_width: Count = 32
+    """Channels of one attention head."""
+    cross_attention: bool = False
+    """Whether attention also reads the caption's tokens."""
+    feedforward: Whole = 0
+    """Width, in multiples of the channels, of the MLP after each attention, which makes it a
+    transformer block; 0: none."""
+    condition: Literal["film", "add"] = "film"
+    """How noise level and caption enter a block: scale and shift, or an added bias."""
+    embedding: Count = 256
+    """Width of the joint embedding of noise level and caption."""
+    activation: Literal["silu", "gelu"] = "silu"
+    """Of the MLP that reads the noise level."""
+    standardised: bool = False
+    """Weight-standardised convolutions in the residual blocks (Qiao et al. 2019)."""
+    down: Literal["shuffle", "conv", "average"] = "shuffle"
+    """How a level is left downwards: space to depth, strided convolution or average pooling."""
+    up: Literal["shuffle", "nearest", "bilinear", "transposed"] = "shuffle"
+    """How a level is left upwards: depth to space, stretched pixels, or transposed convolution."""
+    skips: Literal["join", "concat"] = "join"
+    """What the way up gets from the way down: the end of each level, or every block its twin."""
+    patch: Count = 1
+    """Pixel-unshuffle of the input: 2 makes a quarter of the positions, four times as deep."""
+    positions: Whole = 0
+    """Side of a learned map added at every level, stretched to the picture; 0: none."""
+    template: Whole = 0
+    """Channels of a coarse map made from the embedding and added at every level; 0: none."""
+    dropout: BelowOne = 0.0
+
+    def __post_init__(self) -> None:
+        levels = len(self.widths)
+        for field in ("blocks", "attention"):
+            given = getattr(self, field)
+            if len(given) != levels:
+                raise UserError(
+                    f"net.{field} has {len(given)} entries ({given}) for {levels} levels in "
+                    f"net.widths; give one entry a level"
+                )
+        for width, attended in zip(self.widths, self._attends(), strict=True):
+            if attended and width % min(width, self.head_width):
+                raise UserError(
+                    f"net.widths has {width}, which net.head_width {self.head_width} does not "
+                    "divide; choose multiples of it"
+                )
+
+    def _attends(self) -> list[bool]:
+        central = self.middle > 0 and self.middle_attention
+        return [*self.attention[:-1], self.attention[-1] or central]
+
+    @property
+    def reads_tokens(self) -> bool:  # type: ignore[override]
+        """Whether cross-attention reads the caption's tokens on some level."""
+        return self.cross_attention and any(self._attends())
+
+    def build(self, channels: int, cond_width: int) -> "Network":
+        from inkling.nets.unet import UNet
+
+        return UNet(channels, cond_width, self)
+
+    def small(self, side: int) -> Self:
+        narrow = max(self.widths) <= _NARROW
+        patch = self.patch if narrow else max(self.patch, 2 if side > _ATTENDED else 1)
+        finest = side // patch
+        levels = range(len(self.widths))
+        return replace(
+            self,
+            widths=tuple(
+                min(width, 32 if level == 0 else 64)
+                for level, width in zip(levels, self.widths, strict=True)
+            ),
+            blocks=tuple(min(count, 1) for count in self.blocks),
+            attention=tuple(
+                attends and finest >> level <= _ATTENDED
+                for level, attends in zip(levels, self.attention, strict=True)
+            ),
+            head_width=min(self.head_width, 32),
+            middle=min(self.middle, 1),
+            embedding=min(self.embedding, 128),
+            patch=patch,
+        )
+
+
+class TransformerConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="transformer"):
+    """A transformer over patches (Peebles & Xie 2023): adaptive norms, no convolutions."""
+
+    patch: Count = 4
+    """Side of a patch; each becomes one token. Sizes that it does not divide are padded."""
+    width: Count = 128
+    """Channels of a token."""
+    depth: Count = 4
+    """Blocks."""
+    head_width: Annotated[int, Meta(ge=4, multiple_of=4)] = 32
+    """Channels of one attention head."""
+    feedforward: Count = 4
+    """Width of the MLP of a block, in multiples of the width."""
+    cross_attention: bool = False
+    """Whether each block also reads the caption's tokens."""
+    positions: Literal["learned", "rotary"] = "learned"
+    """A learned vector for each place, stretched to other sizes, or rotations of queries and keys
+    by row and column (Su et al. 2021)."""
+    side: Count = 8
+    """Places along each side of the learned position vectors."""
+    embedding: Count = 128
+    """Width of the joint embedding of noise level and caption."""
+    dropout: BelowOne = 0.0
+
+    def __post_init__(self) -> None:
+        if self.width % self.head_width:
+            raise UserError(
+                f"net.width {self.width} is not a multiple of net.head_width {self.head_width}"
+            )
+
+    @property
+    def reads_tokens(self) -> bool:  # type: ignore[override]
+        """Whether cross-attention reads the caption's tokens."""
+        return self.cross_attention
+
+    def build(self, channels: int, cond_width: int) -> "Network":
+        from inkling.nets.transformer import Transformer
+
+        return Transformer(channels, cond_width, self)
+
+    def small(self, side: int) -> Self:
+        return replace(
+            self,
+            patch=max(self.patch, -(-side // 8)),
+            width=min(self.width, 4 * self.head_width, 128),
+            head_width=min(self.head_width, 32),
+            depth=min(self.depth, 4),
+            embedding=min(self.embedding, 128),
+        )
+
+
+NETWORKS: dict[str, type[NetworkConfig]] = {
+    "unet": UNetConfig,
+    "transformer": TransformerConfig,
+}
+"""Denoising networks by `net.kind`."""
+
+
+class AutoencoderConfig(Settings, frozen=True):
+    """A convolutional autoencoder: pictures to small latents and back."""
+
+    widths: Annotated[tuple[Count, ...], Meta(min_length=2)] = (32, 64)
+    """Channels of each level, finest first; every level after the first halves height and width."""
+    blocks: Count = 1
+    """Residual blocks of each level."""
+    latent_channels: Count = 4
+    bottleneck: Literal["kl", "plain"] = "kl"
+    """A Gaussian kept near the standard normal (Kingma & Welling 2014), or plain numbers."""
+    kl_weight: NotNegative = 1e-4
+    """Weight of the KL divergence, in nats a latent value, beside the error of the picture."""
+
+
+class ClassifierConfig(Settings, frozen=True):
+    """A small convolutional classifier."""
+
+    widths: Annotated[tuple[Count, ...], Meta(min_length=3, max_length=3)] = (16, 48, 96)
+    """Channels of its three levels."""
+    features: Count = 128
+    """Width of the layer before the last, by whose values pictures are compared."""
+    dropout: BelowOne = 0.3

@@ -1,0 +1,17 @@
+"""Pictures as uint8 outside, and as numbers in [-1, 1] inside. The one place that knows how."""
+
+import torch
+from torch import Tensor
+
+HALF_RANGE = 127.5
+"""Half of the range of grey values: what 1 is."""
+
+
+def from_bytes(images: Tensor) -> Tensor:
+    """uint8 [...] as float32 [...] in [-1, 1]."""
+    return images.float() / HALF_RANGE - 1
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """[-1, 1] float [...] as uint8 [...] on the CPU, rounded; what lies outside is clipped."""
+    return images.float().clamp(-1, 1).add(1).mul(HALF_RANGE).round().to(torch.uint8).cpu()

@@ -1,0 +1,218 @@
+"""The objective of a denoiser: under noise of a random level, predict what the network predicts."""
+
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import msgspec
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inkling.config.recipe import Recipe, RunRecipe
+from inkling.core.noise import Schedule
+from inkling.core.rng import stream
+from inkling.data import Pictures
+from inkling.data.pictures import Feed
+from inkling.errors import UserError
+from inkling.models.build import codec_of, load_codec, noise_schedule, text_denoiser, text_encoder
+from inkling.models.checkpoint import Checkpoint
+from inkling.models.codec import Codec, LatentCodec, PixelCodec
+from inkling.models.text_denoiser import TextDenoiser
+from inkling.nets.network import Unit
+from inkling.training.objective import Autocast, GradientStep, Objective, Validation
+from inkling.training.progressive import size_at
+from inkling.training.validation import trimmed, validate_denoiser
+
+_FIRST_LEVELS = 0.1
+"""Fraction of the noise levels that a run with widening levels begins with."""
+_MEASURED = 2000
+"""Pictures on which latents are measured."""
+
+
+class StepRandomness(NamedTuple):
+    """The randomness of the rows at hand, b of a batch of B; all on the CPU but the noise."""
+
+    wording: Tensor
+    """[b] uniform: which sentence each picture gets."""
+    dropped: Tensor
+    """[b] bool: which pictures are trained on the empty caption."""
+    sigma: Tensor
+    """[b] noise levels."""
+    noise: Tensor
+    """[b, C, H, W] standard normal."""
+    mirrored: Tensor
+    """[b] bool: which pictures are mirrored, in a set that allows it."""
+
+
+def step_randomness(
+    recipe: Recipe,
+    schedule: Schedule,
+    step: GradientStep,
+    shape: tuple[int, ...],
+    device: torch.device | str,
+) -> StepRandomness:
+    """The randomness of some rows of a step, from (seed, step, row).
+
+    The same for each row, whatever the number of processes and parts.
+    """
+    seed, number, batch = recipe.train.seed, step.step, step.batch
+    generator = stream(seed, "step", number)
+    wording, drop, u = torch.rand(3, batch, generator=generator)
+    if recipe.diffusion.stratified:
+        u = (torch.randperm(batch, generator=generator) + u) / batch
+    widen = recipe.train.widen
+    if step.run_fraction < widen:
+        window = _FIRST_LEVELS + (1 - _FIRST_LEVELS) * step.run_fraction / widen
+        u = 0.5 + (u - 0.5) * window
+    noise_generator = stream(seed, "noise", number, device=device)
+    noise = torch.randn(batch, *shape, generator=noise_generator, device=device)[step.rows]
+    mirrored = torch.rand(batch, generator=stream(seed, "mirror", number)) < 0.5
+    rows = step.rows
+    return StepRandomness(
+        wording[rows],
+        drop[rows] < recipe.train.caption_drop,
+        schedule.sigma(u)[rows],
+        noise,
+        mirrored[rows],
+    )
+
+
+def resized(clean: Tensor, size: int | None) -> Tensor:
+    """Pictures [B, C, H, W] whose longer side is `size`, averaged over areas; None: as they are."""
+    longer = max(clean.shape[-2:])
+    if size is None or size == longer:
+        return clean
+    height, width = (max(1, round(side * size / longer)) for side in clean.shape[-2:])
+    return F.interpolate(clean, (height, width), mode="area")
+
+
+class DenoisingObjective(Objective):
+    """Trains a `TextDenoiser`."""
+
+    recipe: Recipe
+    model: TextDenoiser
+
+    def __init__(self, recipe: Recipe, pictures: Pictures, model: TextDenoiser, codec: str):
+        super().__init__()
+        self.recipe, self.pictures, self.model = recipe, pictures, model
+        self._codec = codec
+        self._feed = Feed(pictures, recipe.train.seed)
+        self._schedule = noise_schedule(recipe.diffusion.noise)
+        self._ids = model.text.tokenize(pictures.sentences, cut=True)
+
+    @classmethod
+    def build(
+        cls,
+        recipe: RunRecipe,
+        pictures: Pictures,
+        device: torch.device,
+        stored: Checkpoint | None = None,
+    ) -> Self:
+        assert isinstance(recipe, Recipe), "a denoiser is trained by its own kind of recipe"
+        channels, height, width = pictures.shape
+        check_sizes(recipe, max(height, width))
+        codec, codec_recipe = _codec(recipe, pictures, device, stored)
+        if recipe.diffusion.sigma_data == 0:
+            measured = round(_sigma_data(pictures, codec, device), 4)
+            diffusion = msgspec.structs.replace(recipe.diffusion, sigma_data=measured)
+            recipe = msgspec.structs.replace(recipe, diffusion=diffusion)
+        torch.manual_seed(recipe.train.seed)  # for the fresh weights
+        vocabulary = None if stored is None else stored.vocabulary
+        text = text_encoder(recipe, sentences=pictures.sentences, vocabulary=vocabulary)
+        model = text_denoiser(recipe, text, (channels, height, width), codec)
+        return cls(recipe, pictures, model.to(device), codec_recipe)
+
+    def inputs(self, step: GradientStep) -> tuple[Tensor, ...]:
+        """(clean, noise [b, c, h, w], sigma [b], ids [M, L], rows [b]) of distinct captions."""
+        device, recipe = self.model.device, self.recipe
+        shape = self.model.codec.encoded_shape(self.pictures.shape)  # type: ignore[arg-type]
+        draws = step_randomness(recipe, self._schedule, step, shape, device)
+        mirrored = draws.mirrored if self.pictures.mirror else None
+        batch = self._feed.batch(step.first + step.rows.start, draws.wording, mirrored)
+        captions = torch.where(draws.dropped, 0, batch.captions)
+        needed, rows = torch.unique(captions, return_inverse=True)
+        clean = self.model.codec.encode(batch.images.to(device))
+        clean = resized(clean, size_at(recipe.train.sizes, step.run_fraction))
+        height, width = clean.shape[-2:]
+        # Averaging pixels averages their noise: the same level is a lower one on fewer pixels.
+        finer = height / shape[1]
+        return (
+            clean,
+            draws.noise[..., :height, :width],
+            draws.sigma.to(device) * finer,
+            trimmed(self._ids[needed]).to(device),
+            rows.to(device),
+        )
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """The loss of each picture [b]; each distinct caption is encoded once."""
+        clean, noise, sigma, ids, rows = inputs
+        cond = self.model.text(ids).take(rows)
+        diffusion = self.recipe.diffusion
+        return self.model.denoiser.loss(
+            clean, noise, sigma, cond, diffusion.loss, diffusion.weighting
+        )
+
+    def validate(self, model: nn.Module, pictures: Pictures, autocast: Autocast) -> Validation:
+        assert isinstance(model, TextDenoiser), "a copy of the model is of its kind"
+        diffusion, seed = self.recipe.diffusion, self.recipe.train.seed
+        return validate_denoiser(model, pictures, diffusion, seed=seed, autocast=autocast)
+
+    @property
+    def dropout(self) -> float:
+        return self.recipe.net.dropout
+
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        return self.model.hidden_matrices()
+
+    def units(self) -> list[Unit]:
+        return [*self.model.network.units()]
+
+    def vocabulary(self) -> str:
+        return self.model.text.vocabulary()
+
+    def codec(self) -> str:
+        return self._codec
+
+
+def check_sizes(recipe: Recipe, side: int) -> None:
+    """Refuse picture sizes that do not grow up to the pictures' own.
+
+    Raises:
+        UserError: it gives the sizes that do.
+    """
+    sizes = recipe.train.sizes
+    if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != side):
+        raise UserError(
+            f"train.sizes is {list(sizes)}; the sizes rise, and the last is the pictures' own, "
+            f"{side}: for example [{max(1, side // 2)}, {side}]"
+        )
+
+
+def _codec(
+    recipe: Recipe, pictures: Pictures, device: torch.device, stored: Checkpoint | None
+) -> tuple[Codec, str]:
+    """The codec of a run and its recipe as JSON: from a checkpoint, from its own run, or pixels."""
+    if not recipe.data.codec:
+        return PixelCodec(), ""
+    if stored is not None and stored.card.codec:
+        codec = codec_of(stored.card)
+        assert isinstance(codec, LatentCodec), "a card with a codec is of latents"
+        return codec.to(device), stored.card.codec
+    loaded = load_codec(Path(recipe.data.codec).expanduser(), device)
+    loaded.codec.encoded_shape(pictures.shape)  # type: ignore[arg-type]  # refuses what does not fit
+    loaded.codec.measure(pictures.at(_even(len(pictures), _MEASURED)).to(device))
+    return loaded.codec, loaded.recipe
+
+
+def _even(total: int, count: int) -> Tensor:
+    """An even choice of rows."""
+    return torch.arange(0, total, max(1, total // count))
+
+
+def _sigma_data(pictures: Pictures, codec: Codec, device: torch.device) -> float:
+    """Standard deviation of what the denoiser works on."""
+    if codec.is_pixels:
+        return pictures.sigma_data()
+    some = pictures.at(_even(len(pictures), _MEASURED)).to(device)
+    return codec.encode(some).std().item()

@@ -1,0 +1,14 @@
+"""Every objective by name: what `train.objective` may be."""
+
+from inkling.training.classification import JudgeObjective
+from inkling.training.contrastive import ClipObjective
+from inkling.training.denoising import DenoisingObjective
+from inkling.training.objective import Objective
+from inkling.training.reconstruction import CodecObjective
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "denoising": DenoisingObjective,
+    "clip": ClipObjective,
+    "judge": JudgeObjective,
+    "codec": CodecObjective,
+}

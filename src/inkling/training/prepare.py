@@ -1,0 +1,204 @@
+"""A recipe becomes a training state: pictures read, objective built, optimisers made, weights
+restored.
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+
+from inkling.config.overrides import check_names
+from inkling.config.recipe import Recipe, RunRecipe, Train
+from inkling.core.ema import Ema
+from inkling.data import Pictures, read_pictures
+from inkling.errors import UserError, nearest
+from inkling.models import checkpoint
+from inkling.models.card import card_of
+from inkling.models.checkpoint import Checkpoint
+from inkling.system import device as devices
+from inkling.system.distributed import shard
+from inkling.training.budget import StepBudget
+from inkling.training.objective import Objective
+from inkling.training.objectives import OBJECTIVES
+from inkling.training.optimiser import Optimisers
+from inkling.training.state import SHORT_WIDTHS, TrainState
+
+_PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+def prepare(
+    recipe: RunRecipe,
+    *,
+    device_name: str = "auto",
+    start_from: str | Path | None = None,
+    resume: Checkpoint | None = None,
+    pictures: tuple[Pictures, Pictures] | None = None,
+    started: float = 0.0,
+) -> TrainState:
+    """Read the data and build the objective, its EMAs and its optimisers.
+
+    Args:
+        recipe: what to train.
+        device_name: "auto", "cuda", "mps" or "cpu".
+        start_from: a run whose averaged weights to begin with.
+        resume: the training checkpoint to go on from.
+        pictures: (to learn from, held out), where not those that the recipe names.
+        started: `time.monotonic()` from which a budget counts.
+
+    Raises:
+        UserError: what the recipe names is not there, or does not fit together.
+    """
+    check_names(recipe)
+    kind = _objective(recipe)
+    accelerator = _accelerator(recipe.train, device_name)
+    training, validation = pictures or _split(recipe, accelerator)
+    recipe = _with_steps(recipe, len(training))
+    source = None if start_from is None else _source(recipe, Path(start_from))
+    with accelerator.main_process_first():  # where captions are encoded, one process does it
+        objective = kind.build(recipe, training, accelerator.device, resume or source)
+    if source is not None:
+        _start_from(objective.model, source, start_from)
+    model, train = objective.model, objective.recipe.train
+    objective.to(accelerator.device).train()
+    prepared: nn.Module
+    if train.shard and accelerator.num_processes > 1:
+        shard(objective, objective.units(), accelerator.device)
+        prepared = objective
+    else:
+        prepared = accelerator.prepare(objective)
+    learning = [p for p in model.parameters() if p.requires_grad]
+    state = TrainState(
+        objective=objective,
+        prepared=prepared,
+        accelerator=accelerator,
+        validation=validation,
+        card=card_of(
+            training,
+            parameters=sum(p.numel() for p in learning),
+            device=devices.describe(accelerator.device),
+            precision=_PRECISIONS[accelerator.mixed_precision],
+            processes=accelerator.num_processes,
+            codec=objective.codec(),
+        ),
+        ema=Ema(learning, width=train.ema_width, decay=train.ema_decay or None),
+        short_emas=[Ema(learning, width=width) for width in SHORT_WIDTHS if train.snapshots],
+        optimisers=Optimisers(train, objective, accelerator),
+        budget=StepBudget(train, started),
+    )
+    if resume is not None:
+        if resume.card.pictures != len(training):
+            raise UserError(
+                f"the run was training on {resume.card.pictures:,} pictures, and now there are "
+                f"{len(training):,}; bring the data back, or start anew with --from this run"
+            )
+        state.restore(resume)
+    return state
+
+
+def _objective(recipe: RunRecipe) -> type[Objective]:
+    name = recipe.train.objective
+    if name not in OBJECTIVES:
+        raise UserError(nearest(name, OBJECTIVES, "train.objective"))
+    if recipe.train.accumulation > 1 and OBJECTIVES[name].needs_whole_batch:
+        raise UserError(
+            f"the objective {name!r} compares the pictures of a batch with each other, so "
+            f"train.accumulation={recipe.train.accumulation} would change it; set it to 1"
+        )
+    return OBJECTIVES[name]
+
+
+def _with_steps(recipe: RunRecipe, pictures: int) -> RunRecipe:
+    """The recipe with epochs counted in steps.
+
+    Raises:
+        UserError: the run has no end.
+    """
+    train = recipe.train
+    if train.steps == 0 and train.epochs == 0 and train.budget == 0:
+        raise UserError("give a run an end: --steps N or --budget 5m")
+    if train.steps or not train.epochs:
+        return recipe
+    steps = max(1, math.ceil(train.epochs * pictures / train.batch))
+    return msgspec.structs.replace(recipe, train=msgspec.structs.replace(train, steps=steps))
+
+
+def _accelerator(train: Train, device_name: str) -> Accelerator:
+    device = devices.choose(device_name)
+    AcceleratorState._reset_state()  # so that a notebook may train again in another precision
+    accelerator = Accelerator(
+        cpu=device.type == "cpu", mixed_precision=devices.precision(train.precision, device)
+    )
+    sharded = train.shard and accelerator.num_processes > 1
+    if sharded and accelerator.mixed_precision == "fp16":
+        raise UserError(
+            "train.shard=true cannot scale the losses of float16; set train.precision=bfloat16 or "
+            "float32"
+        )
+    parts = accelerator.num_processes * train.accumulation
+    if train.batch % parts:
+        raise UserError(
+            f"train.batch {train.batch} does not divide over {accelerator.num_processes} "
+            f"processes with train.accumulation {train.accumulation}; use a multiple of {parts}"
+        )
+    return accelerator
+
+
+def split_pictures(recipe: RunRecipe) -> tuple[Pictures, Pictures]:
+    """(training pictures, held-out ones) of a recipe.
+
+    Raises:
+        UserError: they cannot be read, or all would be held out.
+    """
+    everything = read_pictures(recipe.data)
+    held = recipe.data.validation_count(len(everything))
+    if held >= len(everything):
+        raise UserError(
+            f"data.validation {held} would leave nothing of {len(everything)} pictures to train on"
+        )
+    return everything.split(held, recipe.train.seed)
+
+
+def _split(recipe: RunRecipe, accelerator: Accelerator) -> tuple[Pictures, Pictures]:
+    """The pictures of a recipe, on the device if they fit there."""
+    device = accelerator.device
+    with accelerator.main_process_first():  # one process prepares, the others find it prepared
+        training, validation = split_pictures(recipe)
+    training = training.to(device, devices.room(device))
+    return training, replace(validation, images=training.images)  # one copy of the pixels
+
+
+def _source(recipe: RunRecipe, path: Path) -> Checkpoint:
+    """The run to start from; one that read captions in another way is refused."""
+    stored = checkpoint.read(checkpoint.locate(path))
+    before = stored.recipe
+    if type(before) is not type(recipe):
+        raise UserError(
+            f"{path} holds a {before.train.objective} and cannot start a run of "
+            f"{recipe.train.objective}"
+        )
+    if isinstance(before, Recipe) and isinstance(recipe, Recipe):
+        frozen = recipe.text.encoder == "frozen"
+        for name in ("encoder", *(("model", "max_tokens") if frozen else ())):
+            had, has = getattr(before.text, name), getattr(recipe.text, name)
+            if had != has:
+                raise UserError(
+                    f"{path} was trained with text.{name}={had} and cannot start a run with "
+                    f"text.{name}={has}; use the one of that run"
+                )
+    return stored
+
+
+def _start_from(model: nn.Module, source: Checkpoint, path: object) -> None:
+    given, wanted = source.part("raw") | source.part("ema"), model.state_dict()
+    for name, tensor in wanted.items():
+        if name not in given or given[name].shape != tensor.shape:
+            have = tuple(given[name].shape) if name in given else "missing"
+            raise UserError(
+                f"the weights of {path} do not fit this recipe: {name} is {have} there and "
+                f"{tuple(tensor.shape)} here; use the recipe that run was trained with"
+            )
+    model.load_state_dict(given)
