@@ -2,9 +2,9 @@
 
     python benchmarks/mnist.py --data FOLDER --out runs/benchmark
 
-Trains a judge on the real pictures (unless there is one), a model (unless there is one), samples 200
-pictures a digit in each way and prints the table. Nothing is timed but the training, and nothing is
-asserted. A call is one evaluation of the network for one picture; guidance costs two.
+Trains a judge on the real pictures (unless there is one) and a model (unless there is one), samples
+200 pictures a digit in each way, and prints the table. Nothing is timed but the training, and
+nothing is asserted. A call is one evaluation of the network for one picture; guidance costs two.
 """
 
 import math

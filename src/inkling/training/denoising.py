@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from inkling.config.recipe import Recipe, RunRecipe
 from inkling.core.noise import Schedule
-from inkling.core.rng import stream
+from inkling.core.rng import row_noise, stream
 from inkling.data import Pictures
 from inkling.data.pictures import Feed
 from inkling.errors import UserError
@@ -64,15 +64,13 @@ def step_randomness(
     if step.run_fraction < widen:
         window = _FIRST_LEVELS + (1 - _FIRST_LEVELS) * step.run_fraction / widen
         u = 0.5 + (u - 0.5) * window
-    noise_generator = stream(seed, "noise", number, device=device)
-    noise = torch.randn(batch, *shape, generator=noise_generator, device=device)[step.rows]
     mirrored = torch.rand(batch, generator=stream(seed, "mirror", number)) < 0.5
     rows = step.rows
     return StepRandomness(
         wording[rows],
         drop[rows] < recipe.train.caption_drop,
         schedule.sigma(u)[rows],
-        noise,
+        row_noise(shape, rows, seed, "noise", number, device=device),
         mirrored[rows],
     )
 
