@@ -1,4 +1,4 @@
-# Two commands do everything: `make demo` trains and draws, `make test` passes the tests.
+# Two commands do everything: `make demo` trains and samples, `make test` runs the tests.
 # Both set up a virtual environment in .venv first; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
@@ -11,10 +11,10 @@ demo: $(VENV)/.installed
 	rm -rf runs/demo
 	$(BIN)/inkling train digits --out runs/demo
 	$(BIN)/inkling sample runs/demo zero one two three four five six seven eight nine
-	@echo "look at runs/demo/drawn.png, and at runs/demo/samples to see it learn"
+	@echo "look at runs/demo/samples.png, and at runs/demo/samples to see it learn"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --durations 10
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,4 +1,5 @@
-"""How fast batches are drawn: beside a training step, and in pictures a second at 32x32.
+"""How fast batches are made: beside a training step, in pictures a second at 32x32, and by one of
+several processes.
 
 python benchmarks/feeding.py --data FOLDER_OF_MNIST
 """
@@ -14,10 +15,12 @@ import numpy as np
 import torch
 
 from inkling.config.overrides import override
-from inkling.config.recipes import MNIST
+from inkling.config.recipes import MNIST, RECIPES
 from inkling.data import Pictures, read
 from inkling.data.pictures import Feed
 from inkling.training.loop import fit
+from inkling.training.objective import GradientStep
+from inkling.training.prepare import prepare
 
 
 def seconds(work: Callable[[int], object], times: int) -> float:
@@ -33,7 +36,7 @@ def seconds(work: Callable[[int], object], times: int) -> float:
 
 
 def feeding(pictures: Pictures, batch: int, times: int = 200) -> float:
-    """Median seconds to draw a batch: order, wording, mirroring, pixels."""
+    """Median seconds to make a batch: order, wording, mirroring, pixels."""
     feed, wording = Feed(pictures, 0), torch.rand(batch)
     mirrored = wording < 0.5 if pictures.mirror else None
     return seconds(lambda call: feed.batch(call * batch, wording, mirrored), times)
@@ -49,6 +52,14 @@ def step_time(data: Path) -> float:
             taken.append(now - before)
         before = now
     return statistics.median(taken)
+
+
+def inputs_time(name: str, processes: int, batch: int = 256) -> float:
+    """Median seconds in which one of several processes makes its inputs of a step."""
+    settings = [f"train.batch={batch}", "train.steps=1", f"data.name={name}", "data.validation=0"]
+    state = prepare(override(RECIPES["shapes"], settings), device_name="cpu")
+    rows = slice(0, batch // processes)
+    return seconds(lambda step: state.objective.inputs(GradientStep(step, 0.0, batch, rows)), 20)
 
 
 @click.command()
@@ -78,13 +89,19 @@ def main(data: Path) -> None:
             "in memory, mirrored": Pictures(
                 plain.images, plain.group, plain.groups, plain.labels, mirror=True
             ),
-            "shapes, drawn": read("shapes"),
+            "shapes, rendered": read("shapes"),
         }
         for name, pictures in kinds.items():
             for size in (64, 256):
                 rate = size / feeding(pictures, size, 50)
                 print(f"32x32 {name:20} batch {size:3}: {rate:9,.0f} pictures/s")
     print("bar: 50,000 pictures/s at 32x32")
+    for name in ("digits", "shapes"):
+        alone = inputs_time(name, 1)
+        print(f"{name}: pictures, noise and captions of a batch of 256, milliseconds a process:")
+        for processes in (1, 2, 4, 8):
+            taken = inputs_time(name, processes)
+            print(f"  {processes} processes {taken * 1e3:7.2f} ms, {taken / alone:.2f} of one")
 
 
 if __name__ == "__main__":

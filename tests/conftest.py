@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's library is imported
+if "PYTEST_XDIST_WORKER" in os.environ:  # two workers of two threads each would wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
-
-os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's library is imported
 
 from inkling.config.overrides import override
 from inkling.config.recipe import Recipe
@@ -96,3 +98,8 @@ def real_data() -> Path:
     if not real_data_folder().is_dir():
         pytest.skip(f"no real data at {real_data_folder()}; set INKLING_TEST_DATA")
     return real_data_folder()
+
+
+def frozen(stored):
+    """A checkpoint whose tensors no later step changes, as if it had been written to disk."""
+    return stored._replace(tensors={name: t.clone() for name, t in stored.tensors.items()})

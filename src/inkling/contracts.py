@@ -15,14 +15,24 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
 class Cond(NamedTuple):
-    """What a caption says, as the network reads it."""
+    """A condition: what the network reads of a caption."""
 
     vector: Tensor
-    """[B, D] float: what the whole caption says; modulates every block."""
+    """[B, D] float: the pooled caption; modulates every block."""
     tokens: Tensor
-    """[B, L, D] float: what each token says; read by cross-attention. L may be 0."""
+    """[B, L, D] float: the tokens; read by cross-attention. L may be 0."""
     mask: Tensor
     """[B, L] bool: True where there is a token, False on padding."""
+
+    @staticmethod
+    def pooled(vector: Tensor) -> "Cond":
+        """A condition [B, D] without tokens: L is 0."""
+        batch, width = vector.shape
+        return Cond(
+            vector,
+            vector.new_zeros(batch, 0, width),
+            torch.zeros(batch, 0, dtype=torch.bool, device=vector.device),
+        )
 
     def padded(self, length: int) -> "Cond":
         """The same condition with its tokens padded to `length`, at least L."""
@@ -38,9 +48,9 @@ class Cond(NamedTuple):
 
     @staticmethod
     def mixed(conds: Sequence["Cond"], weights: Sequence[float]) -> "Cond":
-        """The weighted sum of conditions of one batch size, tokens summed place by place.
+        """The weighted sum of conditions of one batch size, tokens summed position by position.
 
-        A place is masked only where none of them has a token.
+        A position is masked only where none of them has a token.
         """
         longest = max(cond.tokens.shape[1] for cond in conds)
         padded = [cond.padded(longest) for cond in conds]

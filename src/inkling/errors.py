@@ -5,14 +5,14 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A mistake that one sentence can mend: the value, the choices and the fix."""
+    """A user's mistake, in one sentence: the value, the choices and the fix."""
 
 
 class UserNote(UserWarning):
     """Something a user should know that is no mistake."""
 
 
-def nearest(name: str, choices: Iterable[str], what: str) -> str:
+def unknown_name(name: str, choices: Iterable[str], what: str) -> str:
     """A sentence about an unknown name: the value, the likeliest meant, the choices."""
     known = list(choices)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Pictures as uint8 outside, and as numbers in [-1, 1] inside. The one place that knows how."""
+"""The one conversion between pictures as uint8 and pictures in [-1, 1]."""
 
 import torch
 from torch import Tensor

@@ -8,10 +8,10 @@ from PIL import Image
 from inkling import data
 from inkling.data import Data
 from inkling.errors import UserError
-from inkling.evaluate.draws import BATCH
 from inkling.evaluate.evaluation import Evaluation
 from inkling.evaluate.features import OfPixels, features
-from inkling.evaluate.memory import memory, nearest
+from inkling.evaluate.memory import memory, nearest_images
+from inkling.evaluate.samples import BATCH
 from inkling.evaluate.scores import Report, check_alike
 from tests.cli.test_cli import SMALL, inkling, refuses
 
@@ -70,12 +70,12 @@ def test_drawn_pictures_are_used_again_and_gone_on_with(run, evaluated):
     content = np.load(second)
     second.unlink()  # as if it had been stopped there
     chosen = Evaluation(run, 2 * BATCH)
-    images = torch.cat(list(chosen.draw()))
+    images = torch.cat(list(chosen.batches()))
     assert len(images) == 2 * BATCH
     assert first.stat().st_mtime_ns == before
     np.testing.assert_array_equal(np.load(second), content)
     other = Evaluation(run, 2 * BATCH, sampling={"steps": 3})
-    next(other.draw())
+    next(other.batches())
     assert len(list((run / "evaluation").glob("drawn-*"))) == 2
 
 
@@ -125,22 +125,22 @@ def test_mistakes_are_one_sentence(run, tmp_path):
     _, warned = inkling("evaluate", run, "--n", 100, "--no-cas")
     assert "no Frechet distance: 100 drawn pictures for 128 features" in warned
     with pytest.raises(UserError, match="8x8 with 1 channels and real ones 9x8"):
-        nearest(torch.zeros(2, 1, 8, 8), torch.zeros(2, 1, 8, 9))
+        nearest_images(torch.zeros(2, 1, 8, 8), torch.zeros(2, 1, 8, 9))
 
 
 def test_copies_are_caught_and_fresh_pictures_are_not():
     train, test = (data.read("digits", split=split).pixels() for split in ("train", "test"))
     known, fresh = train[:700], train[700:1000]
-    unseen = nearest(test, known)
+    unseen = nearest_images(test, known)
     copies = (known[:300].float() + 6 * torch.randn(300, 1, 8, 8)).clamp(0, 255).byte()
-    found = memory(nearest(copies, known), unseen)
+    found = memory(nearest_images(copies, known), unseen)
     assert found.memorises
     assert found.copies > 0.95
     assert "repeats training pictures" in found.summary
-    honest = memory(nearest(fresh, known), unseen)
+    honest = memory(nearest_images(fresh, known), unseen)
     assert not honest.memorises
     a_third = torch.cat([copies[:100], fresh[:200]])
-    assert memory(nearest(a_third, known), unseen).copies == pytest.approx(1 / 3, abs=0.05)
+    assert memory(nearest_images(a_third, known), unseen).copies == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_a_vision_model_of_the_hub_describes_pictures(tmp_path):
@@ -163,7 +163,7 @@ def test_a_vision_model_of_the_hub_describes_pictures(tmp_path):
 
 def test_last_weights_are_drawn_apart_from_averaged_ones(run):
     averaged, last = (
-        torch.cat(list(Evaluation(run, 20, weights=weights).draw())) for weights in ("ema", "raw")
+        torch.cat(list(Evaluation(run, 20, weights=weights).batches())) for weights in ("ema", "raw")
     )
     assert not torch.equal(averaged, last)
 
@@ -175,7 +175,7 @@ def test_the_reference_is_no_class_after_the_other(run):
 
 def test_only_a_judge_of_these_classes_says_what_was_drawn(run, evaluated):
     chosen = Evaluation(run, 300)
-    images = torch.cat(list(chosen.draw()))
+    images = torch.cat(list(chosen.batches()))
 
     class Stranger(OfPixels):
         name, classes = "a classifier of other things", 1008

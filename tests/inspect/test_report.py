@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 
 import pytest
 
@@ -22,7 +23,9 @@ QUIET = [
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "tiny <b>&"
-    inkling("train", "digits", "--out", out, *SMALL, "--steps", 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["/usr/bin/inkling", "train", "digits", "--typed"])
+        inkling("train", "digits", "--out", out, *SMALL, "--steps", 20)
     said, _ = inkling("report", out, "--n", 300)
     assert str(out / "report.html") in said
     return out / "report.html"
@@ -31,7 +34,7 @@ def page(tmp_path_factory):
 def test_the_page_is_whole(page):
     text = page.read_text("utf-8")
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
-    for said in ("kernel distance", "noise floor", "t of the 1000 levels", "pytest", "sigma_data"):
+    for said in ("kernel distance", "noise floor", "t of the 1000 levels", "inkling train digits --typed", "sigma_data"):
         assert said in text
     assert "tiny &lt;b&gt;&amp;" in text
     assert text.count("<img") >= 8

@@ -8,7 +8,7 @@ import torch
 
 from inkling import data
 from inkling.config.overrides import override
-from inkling.config.recipe import Schedule
+from inkling.config.recipe import ScheduleConfig
 from inkling.errors import UserError
 from inkling.models.build import noise_schedule, text_denoiser, text_encoder
 from inkling.training.budget import StepBudget
@@ -101,7 +101,7 @@ def test_a_process_fetches_its_own_rows_alone(tiny, monkeypatch):
 
 def test_stratified_levels_fill_every_part_of_the_distribution(tiny):
     recipe = override(tiny, ["train.batch=50"])
-    flat = noise_schedule(Schedule(name="flow", options={"t_min": 0.0, "t_max": 0.5}))
+    flat = noise_schedule(ScheduleConfig(name="flow", options={"t_min": 0.0, "t_max": 0.5}))
     sigma = draws(recipe, 0, schedule=flat).sigma
     u = (sigma / (1 + sigma) / 0.5).sort().values
     assert ((u * 50).floor() == torch.arange(50)).all()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from inkling import __version__
-from inkling.cli.data import look
+from inkling.cli.data import data
 from inkling.cli.doctor import doctor
 from inkling.cli.ema import ema
 from inkling.cli.evaluate import evaluate
@@ -30,7 +30,7 @@ def cli() -> None:
 
 for verb in (
     recipes,
-    look,
+    data,
     doctor,
     train,
     watch,

@@ -14,7 +14,7 @@ import click
 @click.option(
     "--out", type=click.Path(path_type=Path), help="FILE.png; default runs/data-NAME.png."
 )
-def look(
+def data(
     target: str,
     folder: Path | None,
     split: str,

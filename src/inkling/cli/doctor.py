@@ -16,7 +16,7 @@ from inkling.errors import UserError
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting.")
 @DEVICE
 def doctor(target: str, folder: Path | None, assignments: tuple[str, ...], device: str) -> int:
-    """Prove the wiring of TARGET in under a minute, and say how to fix what is wrong.
+    """Check the wiring of TARGET in under a minute, and print how to fix what is wrong.
 
     TARGET is a recipe, a data set, a folder of pictures, or the folder of a run. Exit code 1 if
     something is wrong.
@@ -51,6 +51,6 @@ def _recipe(target: str, given: list[str]) -> Recipe:
     chosen = override(recipe, given) if recipe else auto_recipe.resolve(target, given)
     if not isinstance(chosen, Recipe):
         raise UserError(
-            f"the doctor examines models that draw pictures, not a {chosen.train.objective}"
+            f"the doctor examines models that sample pictures, not a {chosen.train.objective}"
         )
     return chosen

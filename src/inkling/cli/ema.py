@@ -26,7 +26,7 @@ def ema(run: Path, length: float | None, sweep: bool, out: Path | None, device: 
 
     if length is None or sweep:
         found = []
-        for width, loss in posthoc_ema.sweep(run, device_name=device):
+        for width, loss in posthoc_ema.compare_lengths(run, device_name=device):
             click.echo(f"length {width:5.3f}  held out {loss:.5f}")
             found.append((loss, width))
         best = min(found)[1]

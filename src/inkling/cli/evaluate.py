@@ -1,17 +1,11 @@
 """`inkling evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from inkling.cli.options import DEVICE
 from inkling.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from inkling.evaluate.evaluation import Evaluation
 
 
 @click.command()
@@ -60,7 +54,7 @@ def evaluate(
     inkling evaluate runs/mnist --n 5000 --scale 1 --clip runs/clip-mnist
     inkling evaluate runs/five-minutes --compare runs/one-minute
     """
-    from inkling.evaluate import draws, scores
+    from inkling.evaluate import samples, scores
     from inkling.evaluate.evaluation import Evaluation
     from inkling.evaluate.features import features as see
     from inkling.models.clip import Clip
@@ -88,36 +82,19 @@ def evaluate(
         scores.check_alike(
             chosen.terms(seen), other.terms(see(features, other.data, other.pipeline.device))
         )
-        pairs = ((each, drawn_by(each)) for each in (chosen, other))
+        pairs = ((each, each.samples()) for each in (chosen, other))
         ours, theirs = (each.measures(images, seen(images), seen) for each, images in pairs)
         click.echo(f"{run} minus {compare}, {count:,} pictures of the same seeds and prompts")
         click.echo(f"against {chosen.held_against}; features {seen.name}")
         click.echo(scores.differences(ours, theirs))
         return
     reader = Clip.load(clip, chosen.pipeline.device) if clip else None
-    images = drawn_by(chosen)
+    images = chosen.samples()
     memory, near = chosen.memorised(images)
     report = chosen.report(images, seen, memory, reader, cas)
     click.echo(scores.table(report))
     click.echo(memory.summary)
     click.echo(report.save(out or chosen.file(features.split(":")[0])))
-    page = draws.home(run) / "nearest.png"
+    page = samples.home(run) / "nearest.png"
     grids.save(neighbours(images, near.distance, chosen.known[near.row]), page)
     click.echo(page)
-
-
-def drawn_by(chosen: "Evaluation") -> "Tensor":
-    """All pictures, with a bar."""
-    import torch
-
-    from inkling.system.progress import bar
-
-    with bar("sampling", chosen.count) as advance:
-        parts = []
-        for images in chosen.draw():
-            parts.append(images)
-            advance(len(images))
-    drawn = torch.cat(parts)
-    if len(drawn) != chosen.count:
-        raise UserError(f"{len(drawn)} pictures were kept of {chosen.count}; remove the folder")
-    return drawn

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import click
 
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 
 
 def _samplers() -> Iterable[tuple[str, str]]:
@@ -77,7 +77,7 @@ def names(kind: str | None) -> None:
     inkling list samplers
     """
     if kind is not None and kind not in LISTS:
-        raise UserError(nearest(kind, LISTS, "list"))
+        raise UserError(unknown_name(kind, LISTS, "list"))
     for each in [kind] if kind else LISTS:
         click.echo(f"{each}:" if kind is None else "", nl=kind is None)
         for name, what in LISTS[each]():

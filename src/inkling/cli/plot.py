@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from inkling.cli.options import DEVICE
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 
 ALL = "all"
 
@@ -49,14 +49,14 @@ def plot(
     inkling plot all runs/mnist
     """
     from inkling.inspect.plots import PLOTS, PlotRequest
-    from inkling.inspect.plots import plot as draw
+    from inkling.inspect.plots import plot as save_plot
 
     if kind is None:
         for name, each in PLOTS.items():
             click.echo(f"{name:12} {each.what}")
         return
     if kind != ALL and kind not in PLOTS:
-        raise UserError(nearest(kind, [*PLOTS, ALL], "figure"))
+        raise UserError(unknown_name(kind, [*PLOTS, ALL], "figure"))
     if not runs:
         raise UserError(f"name the run: inkling plot {kind} runs/...")
     given: dict[str, Any] = {"sampler": sampler, "steps": steps, "scale": scale}
@@ -72,11 +72,11 @@ def plot(
         estimate,
     )
     if kind != ALL:
-        click.echo(draw(kind, request, out))
+        click.echo(save_plot(kind, request, out))
         return
     for name in PLOTS:
         try:
-            click.echo(draw(name, request))
+            click.echo(save_plot(name, request))
         except UserError as error:
             click.echo(f"no {name}: {error}", err=True)
 

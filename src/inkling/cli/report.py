@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from inkling.cli.evaluate import drawn_by
 from inkling.cli.options import DEVICE
 from inkling.errors import UserError
 
@@ -36,30 +35,17 @@ def report(
 
     request = PlotRequest([run], prompts, device=device, data=data)
     if request.pipeline and room.scores_of(run) is None:
-        _evaluate(run, count, data, device)
-    drawn: dict[str, Path] = {}
+        try:
+            room.evaluate(request, count)
+        except UserError as error:
+            click.echo(f"no scores: {error}", err=True)
+    done: dict[str, Path] = {}
     with bar("drawing figures", len(room.SHOWN)) as advance:
         for name, path in room.figures(request):
             advance(1)
             if isinstance(path, UserError):
                 click.echo(f"no {name}: {path}", err=True)
             else:
-                drawn[name] = path
+                done[name] = path
     folder = run if run.is_dir() else run.parent
-    click.echo(room.write(request, drawn, out or folder / "report.html"))
-
-
-def _evaluate(run: Path, count: int, data: Path | None, device: str) -> None:
-    """Scores of the run, by a judge where there are classes, else in pixels."""
-    from inkling.evaluate.evaluation import Evaluation
-    from inkling.evaluate.features import features
-
-    try:
-        chosen = Evaluation(run, count, data=data, device=device)
-        kind = "judge" if chosen.pipeline.classes else "pixels"
-        seen = features(kind, chosen.data, chosen.pipeline.device)
-        images = drawn_by(chosen)
-        memory, _ = chosen.memorised(images)
-        chosen.report(images, seen, memory).save(chosen.file(kind))
-    except UserError as error:
-        click.echo(f"no scores: {error}", err=True)
+    click.echo(room.write(request, done, out or folder / "report.html"))

@@ -102,8 +102,8 @@ def sample(
     pipeline = TextToImage.load(run, device, weights)
     wanted = _wanted(plain, mixes, between)
     clip_settings = _clip_settings(pipeline.recipe.sample.clip, clip, strength, form)
-    asked = (clip, strength, form) != (None, None, None)
-    if asked and (mixes or between or not any(plain)):
+    guided = (clip, strength, form) != (None, None, None)
+    if guided and (mixes or between or not any(plain)):
         raise UserError("a CLIP guides towards plain prompts: name one, without --mix or --between")
     guide = None
     if clip_settings.model and any(plain):
@@ -147,7 +147,7 @@ def _clip_settings(
     from inkling.config.overrides import replaced
 
     if not (clip or recommended.model) and (strength, form) != (None, None):
-        raise UserError("--strength and --form say how a CLIP guides; name one with --clip")
+        raise UserError("--strength and --form are settings of CLIP guidance; name one with --clip")
     given = {"model": clip, "strength": strength, "form": form}
     given = {name: value for name, value in given.items() if value is not None}
     return replaced(recommended, given, "setting of CLIP guidance")

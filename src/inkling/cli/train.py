@@ -12,7 +12,7 @@ import click
 
 from inkling.cli.options import DEVICE, Duration
 from inkling.config.overrides import to_json
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from inkling.config.recipe import RunRecipe
@@ -34,7 +34,7 @@ def recipes(name: str | None, as_json: bool, small: bool) -> None:
             click.echo(f"{recipe.name:15} {recipe.source}\n{'':15} {recipe.expected}")
         return
     if name not in RECIPES:
-        raise UserError(nearest(name, RECIPES, "recipe"))
+        raise UserError(unknown_name(name, RECIPES, "recipe"))
     recipe = shrunk(RECIPES[name]) if small else RECIPES[name]
     if as_json:
         click.echo(to_json(recipe))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from inkling.config.recipe import RunRecipe, Schedule, Train
+from inkling.config.recipe import RunRecipe, ScheduleConfig, Train
 from inkling.errors import UserError
 from inkling.settings import Count, Fraction, Settings, Whole
 
@@ -29,7 +29,7 @@ class Contrast(Settings, frozen=True):
 
     noisy: Fraction = 0.5
     """Fraction of the pictures that are shown under noise, so that it can guide at every level."""
-    noise: Schedule = Schedule(
+    noise: ScheduleConfig = ScheduleConfig(
         name="lognormal", options={"mean": 0.3, "std": 1.2, "sigma_min": 0.005, "sigma_max": 80.0}
     )
     jitter: Fraction = 1.0

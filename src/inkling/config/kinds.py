@@ -1,4 +1,4 @@
-"""Every kind of recipe, by the word that its JSON says it with."""
+"""Every kind of recipe, by its `kind` in JSON."""
 
 from inkling.config.clip_recipe import ClipRecipe
 from inkling.config.codec_recipe import CodecRecipe

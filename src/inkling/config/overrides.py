@@ -11,7 +11,7 @@ import msgspec
 
 from inkling.config.kinds import KINDS
 from inkling.config.recipe import RunRecipe
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 from inkling.nets.configs import NETWORKS, NetworkConfig
 
 AnyRecipe = TypeVar("AnyRecipe", bound=RunRecipe)
@@ -83,7 +83,7 @@ def check_names(recipe: RunRecipe) -> None:
     """
     for path, value in leaves(msgspec.to_builtins(recipe)):
         if path in REGISTRIES and value not in (known := REGISTRIES[path]()):
-            raise UserError(nearest(value, known, path))
+            raise UserError(unknown_name(value, known, path))
 
 
 def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
@@ -123,9 +123,9 @@ def replaced(settings: AnySettings, changes: dict[str, Any], what: str) -> AnySe
     hints = get_type_hints(type(settings), include_extras=True)
     for name, value in changes.items():
         if name not in tree:
-            raise UserError(nearest(name, tree, what))
+            raise UserError(unknown_name(name, tree, what))
         if get_origin(hints[name]) is Literal and value not in get_args(hints[name]):
-            raise UserError(nearest(str(value), get_args(hints[name]), name))
+            raise UserError(unknown_name(str(value), get_args(hints[name]), name))
         try:
             tree[name] = msgspec.to_builtins(value)
             msgspec.convert(tree[name], hints[name])
@@ -147,7 +147,7 @@ def _pair(assignment: str) -> tuple[str, str]:
 def _network(kind: str, before: dict[str, Any]) -> dict[str, Any]:
     """The settings of a kind of network: those at hand if they are of it, else its defaults."""
     if kind not in NETWORKS:
-        raise UserError(nearest(kind, NETWORKS, "net.kind"))
+        raise UserError(unknown_name(kind, NETWORKS, "net.kind"))
     plain: dict[str, Any] = msgspec.to_builtins(NETWORKS[kind]())
     return before if before["kind"] == kind else plain
 
@@ -161,12 +161,12 @@ def _union(kind: type, tree: Any) -> Any:
     """A member of the tagged union of networks."""
     assert kind is NetworkConfig, f"no recipe has a field of type {kind}"
     if tree.get("kind") not in NETWORKS:
-        raise ValueError(nearest(str(tree.get("kind")), NETWORKS, "net.kind"))
+        raise ValueError(unknown_name(str(tree.get("kind")), NETWORKS, "net.kind"))
     return msgspec.convert(tree, NETWORKS[tree["kind"]])
 
 
 def _message(error: Exception) -> str:
-    """What went wrong, without the place in the tree."""
+    """What went wrong, without the path that msgspec adds."""
     return str(error).split(" - at ")[0]
 
 
@@ -201,7 +201,7 @@ def _assign(tree: dict[str, Any], path: str, text: str) -> None:
 
 
 def _unknown(tree: dict[str, Any], path: str) -> str:
-    """A sentence about a setting that is not there; of another network, it says of which."""
+    """A sentence about an unknown setting; it names the network that has it, if one does."""
     owners = [
         kind
         for kind, config in NETWORKS.items()
@@ -214,7 +214,7 @@ def _unknown(tree: dict[str, Any], path: str) -> str:
             f"{path} is a setting of net.kind={' and '.join(owners)}, and this recipe has "
             f"net.kind={kind}, whose settings are {own}"
         )
-    return nearest(path, _paths(tree), "setting")
+    return unknown_name(path, _paths(tree), "setting")
 
 
 def _paths(tree: dict[str, Any]) -> list[str]:
@@ -233,7 +233,7 @@ def leaves(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
 def _check_value(whole: type, tree: dict[str, Any], path: str, text: str) -> None:
     """Check one setting by its own type; how settings fit together is checked when all are in."""
     if path in REGISTRIES and text not in (known := REGISTRIES[path]()):
-        raise UserError(nearest(text, known, path))
+        raise UserError(unknown_name(text, known, path))
     part = path.split(".")[0]
     kind = get_type_hints(whole)[part]
     try:
@@ -243,7 +243,7 @@ def _check_value(whole: type, tree: dict[str, Any], path: str, text: str) -> Non
             return
         literals = _literals(whole, tree, path)
         if literals and text not in literals:
-            raise UserError(nearest(text, literals, path)) from None
+            raise UserError(unknown_name(text, literals, path)) from None
         message = _message(error)
         raise UserError(f"{path}={text}: {message[0].lower()}{message[1:]}") from None
 

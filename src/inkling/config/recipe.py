@@ -19,7 +19,7 @@ class Text(Settings, frozen=True):
     """How captions are read."""
 
     encoder: str = "transformer"
-    """A key of `inkling.text.ENCODERS`: learnt from scratch, one vector a label, or a pretrained
+    """A key of `inkling.text.ENCODERS`: trained along, one vector a label, or a pretrained
     one that stays as it is."""
     model: str = "openai/clip-vit-base-patch32"
     """Of the frozen encoder: a hub id, or a folder in the format of transformers."""
@@ -34,7 +34,7 @@ class Text(Settings, frozen=True):
     """Byte-level BPE tokens at most; 256 bytes and two marks come first."""
 
 
-class Schedule(Settings, frozen=True):
+class ScheduleConfig(Settings, frozen=True):
     """Noise levels by name; options are the fields of that schedule in `inkling.core.noise`."""
 
     name: str = "lognormal"
@@ -43,14 +43,14 @@ class Schedule(Settings, frozen=True):
 
 
 class Diffusion(Settings, frozen=True):
-    """What is learnt, and from which noise levels."""
+    """What the network predicts, and the noise levels of training."""
 
     prediction: str = "edm"
     """A key of `inkling.core.PREDICTIONS`: eps, x0, v, flow or edm."""
     sigma_data: NotNegative = 0.0
     """Standard deviation of the pixels in [-1, 1], or of the latents; 0: measured on the training
     pictures."""
-    noise: Schedule = Schedule()
+    noise: ScheduleConfig = ScheduleConfig()
     """The distribution of noise levels in training."""
     stratified: bool = True
     """One noise level from each of B equal parts of the distribution, instead of B independent
@@ -65,7 +65,7 @@ class Train(Settings, frozen=True):
     """The optimisation."""
 
     objective: str = "denoising"
-    """What is learnt: a key of `inkling.training.objectives.OBJECTIVES`."""
+    """A key of `inkling.training.objectives.OBJECTIVES`."""
     steps: Whole = 0
     """Optimiser steps; 0: as many as `epochs` or `budget` give."""
     epochs: Whole = 0
@@ -121,7 +121,7 @@ class Train(Settings, frozen=True):
     keep: Count = 2
     """Training checkpoints that are kept, the latest ones."""
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
-    """Where metrics go beside metrics.jsonl."""
+    """Where metrics go in addition to metrics.jsonl."""
     most_skipped: Count = 20
     """Steps in a row whose loss or gradient is not finite, after which the run stops."""
 
@@ -154,7 +154,7 @@ class Sample(Settings, frozen=True):
     """A key of `inkling.core.SAMPLERS`."""
     steps: Count = 18
     """Solver steps."""
-    grid: Schedule = Schedule(name="karras")
+    grid: ScheduleConfig = ScheduleConfig(name="karras")
     """The noise levels of the steps."""
     scale: NotNegative = 1.5
     """Scale of classifier-free guidance; 1: off."""
@@ -192,7 +192,7 @@ class Recipe(RunRecipe, frozen=True, tag="denoiser"):
     """The training and sampling of a denoiser as a value."""
 
     net: NetworkConfig = UNetConfig()
-    """Of a network in `inkling.nets.NETWORKS`; `net.kind` says which."""
+    """Settings of a network in `inkling.nets.NETWORKS`; `net.kind` chooses it."""
     text: Text = Text()
     diffusion: Diffusion = Diffusion()
     sample: Sample = Sample()

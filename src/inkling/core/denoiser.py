@@ -1,7 +1,8 @@
 """The denoiser `D(x; sigma, cond)` and the loss that trains it.
 
-The one file that knows what a network predicts: a prediction is three scalars with
-`D = c_skip x + c_out F(c_in x, log(sigma)/4, cond)`. Everything else trades in clean estimates.
+The only file that knows what a network predicts: a prediction is three scalars with
+`D = c_skip x + c_out F(c_in x, log(sigma)/4, cond)`. All other code works with estimates of the
+clean image.
 """
 
 from collections.abc import Callable
@@ -60,7 +61,7 @@ Weighting = Callable[[Tensor, Scalings, float], Tensor]
 
 
 def uniform_weight(sigma: Tensor, scalings: Scalings, sigma_data: float) -> Tensor:
-    """Each method's own loss: the plain error of `F`."""
+    """Weight 1: the plain error of `F`."""
     return torch.ones_like(sigma)
 
 
@@ -97,12 +98,12 @@ PENALTIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def target_of(clean: Tensor, noisy: Tensor, scalings: Scalings) -> Tensor:
-    """What `F` should say: `(x0 - c_skip x)/c_out`, [B, C, H, W]."""
+    """The regression target of `F`: `(x0 - c_skip x)/c_out`, [B, C, H, W]."""
     return (clean - scalings.skip * noisy) / scalings.out
 
 
 class Denoiser(nn.Module):
-    """A raw network and what it predicts, seen from outside as `D(x; sigma, cond)`."""
+    """A raw network and its prediction, together called as `D(x; sigma, cond)`."""
 
     def __init__(self, network: nn.Module, prediction: str = "edm", sigma_data: float = 0.5):
         super().__init__()
@@ -115,12 +116,12 @@ class Denoiser(nn.Module):
         return self.prediction(sigma, self.sigma_data)
 
     def raw(self, x: Tensor, sigma: Tensor, cond: Cond, scalings: Scalings) -> Tensor:
-        """The network's own output `F`, float32 [B, C, H, W], for sigma [B]."""
+        """The raw network's output `F`, float32 [B, C, H, W], for sigma [B]."""
         output: Tensor = self.network((scalings.in_ * x).float(), sigma.float().log() / 4, cond)
         return output.float()
 
     def forward(self, x: Tensor, sigma: Tensor, cond: Cond) -> Tensor:
-        """The clean image expected behind `x`.
+        """The expected clean image, given `x`.
 
         Args:
             x: noisy images [B, C, H, W], `x0 + sigma * noise` with x0 in [-1, 1].

@@ -1,4 +1,4 @@
-"""Averages of the weights over training. Parameters only: buffers are never averaged."""
+"""EMAs of the weights. Only parameters are averaged, never buffers."""
 
 import math
 from collections.abc import Iterable
@@ -26,10 +26,10 @@ def power_from_width(width: float) -> float:
 
 
 class Ema:
-    """A running average of parameters, in their own dtype and place.
+    """A running average of parameters, in their dtype and on their device.
 
-    `width` weighs step `tau` of `t` by `(tau/t)^gamma` (Karras et al. 2024, eq. 121), so the
-    average scales with the run and needs no horizon. `decay` is the classical constant instead.
+    `width` weights step `tau` of `t` by `(tau/t)^gamma` (Karras et al. 2024, eq. 121), so the
+    averaging window grows with the run. `decay` is the classical constant decay instead.
     """
 
     def __init__(
@@ -41,41 +41,41 @@ class Ema:
         self.decay = decay
 
     def keep(self, step: int) -> float:
-        """How much of the old average survives step `step`, counted from 1."""
+        """The decay of the average at optimiser step `step`, counted from 1."""
         if self.decay is not None:
             return self.decay
         return float((1 - 1 / step) ** (self.power + 1))
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the live parameters after optimiser step `step`, counted from 1."""
-        kept, live = ([to_local(p.detach()) for p in each] for each in (self.average, self.live))
-        torch._foreach_lerp_(kept, live, 1 - self.keep(step))
+        """Average the live parameters in after optimiser step `step`, counted from 1."""
+        average, live = ([to_local(p.detach()) for p in each] for each in (self.average, self.live))
+        torch._foreach_lerp_(average, live, 1 - self.keep(step))
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange average and live parameters; a second call takes it back."""
+        """Swap average and live parameters; a second call undoes it."""
         for live, average in zip(self.live, self.average, strict=True):
-            held = live.detach().clone()
+            backup = live.detach().clone()
             live.copy_(average)
-            average.copy_(held)
+            average.copy_(backup)
 
 
 def posthoc_weights(times: Tensor, powers: Tensor, time: float, power: float) -> Tensor:
-    """How to mix stored averages so that they come nearest to another average, [N] float64.
+    """Coefficients of stored averages whose sum best approximates a target average, [N] float64.
 
     Least squares between the weightings of training time (Karras et al. 2024, algorithm 3).
 
     Args:
         times: [N] steps at which averages were stored.
         powers: [N] their exponents `gamma`.
-        time: the step at which the wanted average ends.
+        time: the step at which the target average ends.
         power: its exponent.
     """
     times, powers = times.double(), powers.double()
-    among = _overlap(times[:, None], powers[:, None], times[None, :], powers[None, :])
-    wanted = _overlap(times, powers, torch.tensor(float(time)), torch.tensor(float(power)))
-    mix: Tensor = torch.linalg.lstsq(among, wanted[:, None], driver="gelsd").solution[:, 0]
+    gram = _overlap(times[:, None], powers[:, None], times[None, :], powers[None, :])
+    target = _overlap(times, powers, torch.tensor(float(time)), torch.tensor(float(power)))
+    mix: Tensor = torch.linalg.lstsq(gram, target[:, None], driver="gelsd").solution[:, 0]
     return mix
 
 

@@ -1,7 +1,7 @@
-"""Guidance: functions from denoiser to denoiser. Samplers never hear of it, and they nest.
+"""Guidance: functions that turn a denoiser into a guided one. They nest; samplers are unaware.
 
-A guided denoiser may call the network more than once; one that does nothing calls it once and is
-bit-identical to the bare one.
+A guided denoiser may call the network more than once. With guidance off it calls the network once
+and its output is bit-identical to no guidance.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,8 @@ def cfg(
     """Classifier-free guidance (Ho & Salimans 2022, eq. 6, with `scale = 1 + w`).
 
     `D_null + scale (D_cond - D_null)` for `low < sigma <= high` (Kynkaanniemi et al. 2024), the
-    conditional estimate elsewhere. `scale = 1` is off, at one call instead of two. A negative
-    prompt is a `null` that says what shall not be.
+    conditional estimate elsewhere. `scale = 1` is off, at one call instead of two. For a negative
+    prompt, pass its condition as `null`.
     """
     if scale == 1:
         return bind(model, cond)
@@ -44,7 +44,7 @@ def cfg(
 
 
 def clamp(denoise: Denoise, limit: float = 1.0) -> Denoise:
-    """Keep estimates inside [-limit, limit], as pictures are (Ho et al. 2020, code)."""
+    """Clamp estimates to [-limit, limit], the range of pixels (Ho et al. 2020, code)."""
     return lambda x, sigma: denoise(x, sigma).clamp(-limit, limit)
 
 
@@ -64,11 +64,11 @@ def dynamic_threshold(denoise: Denoise, quantile: float = 0.995) -> Denoise:
 
 
 LogLikelihood = Callable[[Tensor, Tensor], Tensor]
-"""`(pictures [B, C, H, W], sigma []) -> log p(prompt | picture) [B]`, up to a constant."""
+"""`(images [B, C, H, W], sigma []) -> log p(prompt | image) [B]`, up to a constant."""
 
 
 def _gradient(log_likelihood: LogLikelihood, x: Tensor, sigma: Tensor) -> Tensor:
-    """Of the log-likelihood of each picture, [B, C, H, W]."""
+    """The gradient of each image's log-likelihood, [B, C, H, W]."""
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         (slope,) = torch.autograd.grad(log_likelihood(leaf, sigma).sum(), leaf)
@@ -78,7 +78,7 @@ def _gradient(log_likelihood: LogLikelihood, x: Tensor, sigma: Tensor) -> Tensor
 def classifier_guidance(
     denoise: Denoise, log_likelihood: LogLikelihood, strength: float
 ) -> Denoise:
-    """Guidance by a model that reads noisy pictures (Dhariwal & Nichol 2021, section 4.1).
+    """Guidance by a model that scores noisy images (Dhariwal & Nichol 2021, section 4.1).
 
     `D + strength sigma^2 grad_x log p(prompt | x)`; `strength = 1` is Bayes' rule, 0 is off.
     """
@@ -91,7 +91,7 @@ def classifier_guidance(
 
 
 def dps_guidance(denoise: Denoise, log_likelihood: LogLikelihood, strength: float) -> Denoise:
-    """Guidance by a model that reads clean pictures, its gradient taken through the denoiser.
+    """Guidance by a model that scores clean images, with the gradient through the denoiser.
 
     `D + strength sigma^2 grad_x log p(prompt | D(x))` (Chung et al. 2023, eq. 16); 0 is off.
     """
@@ -116,10 +116,10 @@ def estimate_guidance(
     steps: int = 5,
     size: float = 0.15,
 ) -> Denoise:
-    """Guidance by gradient steps on the estimate itself: cheap, and the network stays outside.
+    """Guidance by gradient steps on the estimate itself: cheap, no gradient through the denoiser.
 
     Each step adds `size strength v grad log p(prompt | x0)`, where `v = sigma^2 sd^2/(sigma^2 +
-    sd^2)` is how far the picture is still open: its variance given `x`, for Gaussian data.
+    sd^2)` is the variance of the clean image given `x`, for Gaussian data.
     """
     if strength == 0:
         return denoise

@@ -1,4 +1,4 @@
-"""How many bits a model needs for a picture: the continuous-time bound (Kingma et al. 2021)."""
+"""Bits per dimension: the continuous-time variational bound (Kingma et al. 2021)."""
 
 import math
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from torch import Tensor
 
 LEVELS = 256
 _SPACING = 2 / (LEVELS - 1)
-"""Distance of neighbouring grey values in [-1, 1]."""
+"""Distance between neighbouring grey values in [-1, 1]."""
 _NEIGHBOURS = 12
-"""Grey values to either side that a little noise could turn a pixel into."""
+"""Grey values to either side of the true one that the reconstruction term takes into account."""
 
 
 class Bits(NamedTuple):
-    """Bits per dimension, a bound from above, and the standard error of its estimate."""
+    """An upper bound on the bits per dimension, and its standard error."""
 
     mean: float
     error: float
@@ -30,25 +30,26 @@ def bits_per_dimension(
     generator: torch.Generator,
     batch: int = 250,
 ) -> Bits:
-    """The variational bound with one noise level for each picture, stratified in log sigma.
+    """The variational bound with one noise level for each image, stratified in log sigma.
 
     `-log p(x0) <= reconstruction + integral of E|x0 - D|^2/sigma^2 d(log sigma) + prior`: eq. 11
-    and 17 there, written for `x = x0 + sigma noise`, where `SNR = 1/sigma^2`.
+    and 17 of the paper, written for `x = x0 + sigma noise`, where `SNR = 1/sigma^2`.
 
     Args:
-        denoise: (x [B, C, H, W], sigma [B], rows [B] int64) -> the clean picture expected behind x;
-            rows says which pictures these are, for conditions of their own.
+        denoise: (x [B, C, H, W], sigma [B], rows [B] int64) -> expected clean images; `rows` are
+            the indices of the images in `clean`, to look up their conditions.
         clean: [N, C, H, W] in [-1, 1], on 256 grey values.
-        ends: the least and the largest sigma.
+        ends: the smallest and the largest sigma.
         sigma_data: standard deviation of the pixels.
-        generator: on the CPU; draws levels and noise.
-        batch: pictures at a time.
+        generator: on the CPU; draws noise levels and noise.
+        batch: images at a time.
     """
     low, high = map(math.log, ends)
     count = len(clean)
-    # The bound holds from any level on, the grey value told from there as if all were equally
-    # likely. A denoiser that does not know that there are 256 pays below half their distance; one
-    # that does, of flat backgrounds for example, gains. The least of the bounds counts.
+    # The bound may start at any noise level; the reconstruction term decodes the grey value from
+    # that level, with a uniform prior. Levels below half the spacing of grey values cost bits if
+    # the denoiser does not know that pixels are discrete, and save bits if it does (on flat
+    # backgrounds, for example). The smallest bound is returned.
     starts = [ends[0], *(start for start in (_SPACING / 2, _SPACING) if start > ends[0])]
     u = (
         torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)
@@ -66,7 +67,7 @@ def bits_per_dimension(
             for start in starts
         ]
         nats.append(torch.stack(each, dim=1) + _prior(x0, ends[1], sigma_data)[:, None])
-    # Levels are stratified, so what counts is how neighbours on the axis of levels differ.
+    # The levels are stratified, so the error comes from differences between neighbouring levels.
     bounds = (torch.cat(nats).double() / math.log(2))[sigmas.argsort()]  # [N, starts]
     bits = bounds[:, bounds.mean(0).argmin()]
     pairs = bits[: count // 2 * 2].view(-1, 2)
@@ -75,19 +76,19 @@ def bits_per_dimension(
 
 
 def _reconstruction(clean: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
-    """Nats per dimension to tell the grey value behind noise of this level, [B]."""
+    """Nats per dimension to decode the grey value from noise of this level, [B]."""
     noise = sigma * torch.randn(clean.shape, generator=generator).to(clean.device)
     offsets = torch.arange(-_NEIGHBOURS, _NEIGHBOURS + 1, device=clean.device) * _SPACING
     total = torch.zeros_like(clean)
     for offset in offsets:
         inside = (clean + offset).abs() <= 1 + _SPACING / 2
-        closer = ((noise - offset).square() - noise.square()) / (2 * sigma**2)
-        total += torch.where(inside, (-closer).exp(), 0)
+        exponent = ((noise - offset).square() - noise.square()) / (2 * sigma**2)
+        total += torch.where(inside, (-exponent).exp(), 0)
     return total.log().flatten(1).mean(1)
 
 
 def _prior(clean: Tensor, sigma: float, sigma_data: float) -> Tensor:
-    """Nats per dimension by which the noisiest picture is not the Gaussian it is taken for, [B]."""
+    """KL divergence of the noisiest image from the Gaussian prior, nats per dimension, [B]."""
     variance = sigma**2 + sigma_data**2
     ratio = sigma**2 / variance
     kl = 0.5 * (ratio - 1 - math.log(ratio) + clean.square() / variance)

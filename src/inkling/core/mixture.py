@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Mixture:
-    """Pictures [B, 2, 1, 1] from a mixture of Gaussians of one spread; all of it closed-form."""
+    """Two-pixel images [B, 2, 1, 1] from three Gaussians of one variance, all in closed form."""
 
     def __init__(self) -> None:
         self.means = torch.tensor([[-0.7, 0.1], [0.5, 0.6], [0.3, -0.6]], dtype=torch.float64)
@@ -15,7 +15,7 @@ class Mixture:
         self.sd = 0.15
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """[count, 2, 1, 1] float64."""
+        """Random clean images [count, 2, 1, 1] float64."""
         which = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         noise = torch.randn(count, 2, generator=generator, dtype=torch.float64)
         return (self.means[which] + self.sd * noise)[:, :, None, None]
@@ -27,7 +27,7 @@ class Mixture:
         return self.weights.log() - gaps / (2 * variance) - variance.log(), variance
 
     def log_density(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Of noisy pictures, [B], in nats."""
+        """Log-density of noisy images, [B], in nats."""
         logs, _ = self._logs(x, sigma)
         return logs.logsumexp(1) - math.log(2 * math.pi)
 

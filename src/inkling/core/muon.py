@@ -1,7 +1,7 @@
-"""Muon: momentum whose update of every weight matrix is made orthogonal (Jordan et al. 2024).
+"""Muon: momentum with orthogonalised updates of weight matrices (Jordan et al. 2024).
 
 For hidden matrices and flattened convolutions. Vectors, embeddings, the first and the last layer
-belong to AdamW beside it.
+are trained by AdamW instead.
 """
 
 from collections.abc import Iterable
@@ -13,14 +13,14 @@ from torch import Tensor
 from inkling.system.distributed import distribute_like, full_tensor
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic iteration: it lifts small singular values fast and leaves all in 0.7 .. 1.2."""
+"""Coefficients of the quintic iteration: small singular values grow fast, all end in 0.7 .. 1.2."""
 
 
 def orthogonalised(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """The matrix [M, N] with its singular values brought near 1, by Newton-Schulz products.
+    """The matrix [M, N] with its singular values moved close to 1, by Newton-Schulz iterations.
 
-    Every iterate is a polynomial in the Gram matrix times the start, so only the small Gram side
-    is iterated: the long side is multiplied twice, not twice an iteration.
+    Every iterate is a polynomial in the Gram matrix times the input. So the iteration runs on the
+    small Gram matrix, and the long side is multiplied twice in all, not twice an iteration.
     """
     a, b, c = _COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]
@@ -38,15 +38,15 @@ def orthogonalised(matrix: Tensor, iterations: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised; parameters of two or more axes, the first one outputs."""
+    """Nesterov momentum with orthogonalised updates, for parameters [outputs, inputs, ...]."""
 
     def __init__(self, matrices: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95):
         super().__init__(list(matrices), {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One update from the gradients at hand."""
-        assert closure is None, "the training loop holds the gradients; there is no closure"
+        """Update the parameters from their gradients."""
+        assert closure is None, "Muon takes gradients, not a closure"
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is None:
@@ -56,9 +56,9 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(p)
                 average: Tensor = state["momentum"]
                 average.lerp_(p.grad, 1 - group["momentum"])
-                # Sharded weights are made orthogonal whole.
+                # A sharded matrix is gathered first: orthogonalisation needs all of it.
                 ahead = full_tensor(p.grad.lerp(average, group["momentum"])).reshape(len(p), -1)
                 update = orthogonalised(ahead)
-                # A tall matrix gets a larger step, so that outputs change alike at every shape.
+                # A tall matrix takes a larger step, so that outputs change equally at every shape.
                 scale = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
                 p.add_(distribute_like(update.reshape(p.shape), p), alpha=-group["lr"] * scale)

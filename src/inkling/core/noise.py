@@ -1,7 +1,7 @@
-"""Noise schedules: monotone maps `u in [0, 1] -> sigma` for pictures `x = x0 + sigma * noise`.
+"""Noise schedules: monotone maps `u in [0, 1] -> sigma` for images `x = x0 + sigma * noise`.
 
-`u = 0` is the cleanest level and `u = 1` the noisiest. Training draws `u` uniformly, sampling takes
-a falling grid of it. Every schedule has finite ends. Nothing here knows a network or a sampler.
+`u = 0` is the cleanest level and `u = 1` the noisiest. Training draws `u` uniformly; sampling takes
+a falling grid of `u`. Every schedule has finite ends and is independent of network and sampler.
 """
 
 import math
@@ -21,23 +21,23 @@ class Schedule(Protocol):
 
 
 def sigma_from_abar(abar: Tensor) -> Tensor:
-    """The level of a variance-preserving process, `sqrt((1 - abar)/abar)`."""
+    """The noise level of a variance-preserving process, `sqrt((1 - abar)/abar)`."""
     return ((1 - abar) / abar).sqrt()
 
 
 def abar_from_sigma(sigma: Tensor) -> Tensor:
-    """The signal share `abar = 1/(1 + sigma^2)` of the variance-preserving process."""
+    """The signal variance `abar = 1/(1 + sigma^2)` of the variance-preserving process."""
     return 1 / (1 + sigma.square())
 
 
 def _read_table(table: Tensor, u: Tensor) -> Tensor:
-    """A table of rising sigmas read at `u` in [0, 1], geometrically between its entries."""
-    place = u.double().clamp(0, 1) * (len(table) - 1)
-    low = place.floor().long().clamp(max=max(len(table) - 2, 0))
-    share = place - low
+    """Sigmas at `u` in [0, 1] from a rising table, interpolated geometrically."""
+    position = u.double().clamp(0, 1) * (len(table) - 1)
+    low = position.floor().long().clamp(max=max(len(table) - 2, 0))
+    fraction = position - low
     logs = table.log().to(u.device)
     high = (low + 1).clamp(max=len(table) - 1)
-    return torch.lerp(logs[low], logs[high], share).exp().to(u.dtype)
+    return torch.lerp(logs[low], logs[high], fraction).exp().to(u.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,9 @@ class Karras:
 
 @dataclass(frozen=True, slots=True)
 class LogNormal:
-    """`ln sigma ~ N(mean, std^2)`, cut at both ends (Karras et al. 2022, table 1).
+    """`ln sigma ~ N(mean, std^2)`, truncated at both ends (Karras et al. 2022, table 1).
 
-    The same law as drawing `logit(t)` from a normal in flow matching (Esser et al. 2024, eq. 19).
+    The same distribution as normal `logit(t)` in flow matching (Esser et al. 2024, eq. 19).
     """
 
     mean: float = -1.2
@@ -147,12 +147,12 @@ def grid(schedule: Schedule, steps: int) -> Tensor:
 
 
 def ends_of(schedule: Schedule) -> tuple[float, float]:
-    """The least and the largest noise level of a schedule."""
+    """The smallest and the largest noise level of a schedule."""
     return schedule.sigma(torch.zeros(())).item(), schedule.sigma(torch.ones(())).item()
 
 
 def karras(
     steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0
 ) -> Tensor:
-    """The usual grid (Karras et al. 2022, eq. 5): [steps + 1] float64, falling, ending in 0."""
+    """The grid of Karras et al. 2022 (eq. 5): [steps + 1] float64, falling, ending in 0."""
     return grid(Karras(sigma_min, sigma_max, rho), steps)

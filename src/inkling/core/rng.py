@@ -1,6 +1,6 @@
-"""Randomness as an argument: a stream for every (seed, purpose, step) and for every image.
+"""Random number generators from keys: one for each (seed, purpose, step) and for each image.
 
-Streams are independent by hashing, so nothing depends on how many numbers another place has drawn.
+The keys are hashed, so no generator depends on how many numbers another one has drawn.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def number(*keys: int | str) -> int:
-    """A whole number that depends on the keys alone, for whoever wants a seed."""
+    """An integer that depends on the keys alone, to use as a seed."""
     text = "\x1f".join(map(str, keys)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
 
@@ -27,25 +27,25 @@ def row_noise(
 ) -> Tensor:
     """Standard normal noise [b, *shape] float32 for some rows of a batch.
 
-    Row i reads from a stream of its own, so it is the same whoever draws it, and a process draws
-    no other rows than its own.
+    Every row has its own generator: a row is the same whichever process draws it, so each process
+    draws only its own rows.
     """
-    drawn = [
+    noise = [
         torch.randn(tuple(shape), generator=stream(*keys, row, device=device), device=device)
         for row in range(rows.start, rows.stop)
     ]
-    return torch.stack(drawn)
+    return torch.stack(noise)
 
 
 Seed = int | tuple[int, int, float]
-"""Of an image; or two seeds and how far it is from the first to the second, 0 to 1."""
+"""The seed of an image; or two seeds and the fraction of the way from first to second, 0 to 1."""
 
 
 class ImageNoise:
-    """Standard normal noise in which image i reads from its own seed, whatever its batch.
+    """Standard normal noise in which every image has its own seed, whatever its batch.
 
-    Called like `torch.randn_like`. Drawn on the CPU in float32, so every device gets the same. On
-    the way between two seeds noise goes round the sphere, so that it is standard normal all along.
+    Called like `torch.randn_like`. Drawn on the CPU in float32, so it is the same on every device.
+    Between two seeds noise is interpolated spherically, which keeps it standard normal.
     """
 
     def __init__(self, seeds: Sequence[Seed]):
@@ -56,19 +56,19 @@ class ImageNoise:
 
     def draw(self, shape: Sequence[int]) -> Tensor:
         """[len(seeds), *shape] float32, on the CPU."""
-        drawn = []
+        noise = []
         for parts in self.streams:
             each = [weight * torch.randn(tuple(shape), generator=g) for g, weight in parts]
-            drawn.append(torch.stack(each).sum(0))
-        return torch.stack(drawn)
+            noise.append(torch.stack(each).sum(0))
+        return torch.stack(noise)
 
     def __call__(self, like: Tensor) -> Tensor:
         return self.draw(like.shape[1:]).to(like)
 
 
-def _interpolated(first: int, last: int, share: float) -> list[tuple[torch.Generator, float]]:
-    """The streams of two seeds and their weights, whose squares add up to 1."""
+def _interpolated(first: int, last: int, fraction: float) -> list[tuple[torch.Generator, float]]:
+    """The generators of two seeds and their weights, whose squares add up to 1."""
     if first == last:
         return [(stream("image", first), 1.0)]
-    angle = share * math.pi / 2
+    angle = fraction * math.pi / 2
     return [(stream("image", first), math.cos(angle)), (stream("image", last), math.sin(angle))]

@@ -1,9 +1,9 @@
-"""Samplers: from noise to a picture along a falling grid of noise levels.
+"""Samplers: from noise to an image along a falling grid of noise levels.
 
-Each is a generator `(denoise, x, sigmas, *, randn_like) -> Iterator[Step]`, knows neither guidance
-nor schedule, takes any strictly falling grid, ending in 0 or not, and keeps float64 where it is
-given. Most are one primitive, `towards`. A new sampler is one function and one entry in `SAMPLERS`,
-which says what others need to know of it.
+Each is a generator `(denoise, x, sigmas, *, randn_like) -> Iterator[Step]`. It takes any strictly
+falling grid, ending in 0 or not, keeps the dtype of `x`, and is independent of guidance and noise
+schedule. Most are built on one primitive, `towards`. A new sampler is one function and one entry
+in `SAMPLERS` with its order and cost.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ def ancestral(now: Tensor, nxt: Tensor, eta: float) -> tuple[Tensor, Tensor]:
 
 
 def _log_gap(now: Tensor, nxt: Tensor) -> Tensor:
-    """The step length that exponential solvers count in: half the growth of log-SNR."""
+    """The step length in exponential integrators: half the increase of the log-SNR."""
     return (now / nxt).log()
 
 
@@ -60,8 +60,8 @@ def ddim(
         denoise: `(x, sigma []) -> x0`.
         x: [B, C, H, W] at level `sigmas[0]`.
         sigmas: [steps + 1], strictly falling, ending in 0 or not.
-        eta: share of ancestral noise, 0 (none) to 1 (DDPM).
-        randn_like: where noise comes from.
+        eta: amount of fresh noise, 0 (none) to 1 (ancestral, DDPM).
+        randn_like: draws the noise.
     """
     for index, (now, nxt) in enumerate(pairwise(sigmas)):
         x0 = denoise(x, now)
@@ -82,7 +82,7 @@ def ddpm(
 def heun(
     denoise: Denoise, x: Tensor, sigmas: Tensor, *, randn_like: RandnLike = torch.randn_like
 ) -> Iterator[Step]:
-    """Heun's second-order method (Karras et al. 2022, algorithm 1): two calls a step, one to 0."""
+    """Heun's method (Karras et al. 2022, algorithm 1): two calls a step, one for a step to 0."""
     for index, (now, nxt) in enumerate(pairwise(sigmas)):
         x0 = denoise(x, now)
         slope = (x - x0) / now
@@ -98,17 +98,17 @@ def dpmpp_2m(
 ) -> Iterator[Step]:
     """DPM-Solver++(2M) (Lu et al. 2022, algorithm 2): second order at one call a step.
 
-    The first step and one to 0 are first order: the latter has infinite length in log-SNR, so the
-    slope from the step before says nothing about it.
+    The first step and a step to 0 are first order. A step to 0 has infinite length in log-SNR, so
+    the slope of the previous step cannot be extrapolated over it.
     """
     before = x0_before = None
     for index, (now, nxt) in enumerate(pairwise(sigmas)):
         x0 = denoise(x, now)
-        aim = x0
+        target = x0
         if before is not None and x0_before is not None and nxt > 0:
             ratio = _log_gap(before, now) / _log_gap(now, nxt)
-            aim = x0 + (x0 - x0_before) / (2 * ratio)
-        x = towards(x, aim, now, nxt)
+            target = x0 + (x0 - x0_before) / (2 * ratio)
+        x = towards(x, target, now, nxt)
         before, x0_before = now, x0
         yield Step(index, nxt, x, x0)
 
@@ -116,9 +116,9 @@ def dpmpp_2m(
 def dpmpp_2s(
     denoise: Denoise, x: Tensor, sigmas: Tensor, *, randn_like: RandnLike = torch.randn_like
 ) -> Iterator[Step]:
-    """DPM-Solver++(2S) (Lu et al. 2022, algorithm 1): two calls a step, one to 0.
+    """DPM-Solver++(2S) (Lu et al. 2022, algorithm 1): two calls a step, one for a step to 0.
 
-    The second call sits at the geometric middle of the step.
+    The second call is at the geometric mean of the step's two noise levels.
     """
     for index, (now, nxt) in enumerate(pairwise(sigmas)):
         x0 = denoise(x, now)
@@ -134,27 +134,27 @@ def unipc(
 ) -> Iterator[Step]:
     """UniPC of order 2 in its `B2` form (Zhao et al. 2023, algorithms 1 and 2), one call a step.
 
-    Each call serves twice: it corrects the step that led to it and predicts the next one. The
-    step to 0 is first order, like that of `dpmpp_2m`, and is not corrected.
+    Each call is used twice: to correct the previous step and to predict the next one. The step to
+    0 is first order, as in `dpmpp_2m`, and is not corrected.
     """
     past: list[tuple[Tensor, Tensor]] = []  # the last two (sigma, x0), newest last
     start = x
     for index, (now, nxt) in enumerate(pairwise(sigmas)):
         x0 = denoise(x, now)
         if past:
-            x = towards(start, _corrected_aim(past, now, x0), past[-1][0], now)
-        aim = x0
+            x = towards(start, _corrected_target(past, now, x0), past[-1][0], now)
+        target = x0
         if past and nxt > 0:
             before, x0_before = past[-1]
-            aim = x0 + (x0 - x0_before) / (2 * _log_gap(before, now) / _log_gap(now, nxt))
+            target = x0 + (x0 - x0_before) / (2 * _log_gap(before, now) / _log_gap(now, nxt))
         start = x
-        x = towards(x, aim, now, nxt)
+        x = towards(x, target, now, nxt)
         past = [*past[-1:], (now, x0)]
         yield Step(index, nxt, x, x0)
 
 
-def _corrected_aim(past: list[tuple[Tensor, Tensor]], now: Tensor, x0: Tensor) -> Tensor:
-    """Where the step to `now` should have headed, seen from its end (Zhao et al. 2023, eq. 5)."""
+def _corrected_target(past: list[tuple[Tensor, Tensor]], now: Tensor, x0: Tensor) -> Tensor:
+    """The corrected target of the step that ended at `now` (Zhao et al. 2023, eq. 5)."""
     sigma, x0_start = past[-1]
     h = -_log_gap(sigma.double(), now.double())
     phi_1 = h.expm1()
@@ -163,7 +163,7 @@ def _corrected_aim(past: list[tuple[Tensor, Tensor]], now: Tensor, x0: Tensor) -
     if len(past) == 1:
         return x0_start + (x0 - x0_start) / 2
     older, x0_older = past[-2]
-    ratio = _log_gap(older.double(), sigma.double()) / h  # negative: the past lies behind
+    ratio = _log_gap(older.double(), sigma.double()) / h  # negative: an earlier step
     second = 2 * (phi_2 / h - 0.5) / phi_1
     weight_old = (first - second) / (1 - ratio)
     return (
@@ -174,15 +174,15 @@ def _corrected_aim(past: list[tuple[Tensor, Tensor]], now: Tensor, x0: Tensor) -
 
 
 class Solver(NamedTuple):
-    """A sampler with what others need to know of it; called like the sampler itself."""
+    """A sampler with its order and cost; called like the sampler itself."""
 
     function: Sampler
     order: int = 1
-    """Of convergence to the exact solution, at least."""
+    """Order of convergence to the exact solution, at least."""
     calls_per_step: int = 1
-    """Evaluations of the denoiser; a step to 0 takes one in every sampler here."""
+    """Evaluations of the denoiser in a step; a step to 0 takes one in every sampler here."""
     stochastic: bool = False
-    """Whether noise is drawn on the way."""
+    """Whether it adds noise in its steps."""
 
     def __call__(
         self,
@@ -192,11 +192,11 @@ class Solver(NamedTuple):
         *,
         randn_like: RandnLike = torch.randn_like,
     ) -> Iterator[Step]:
-        """As the sampler."""
+        """Run the sampler."""
         return self.function(denoise, x, sigmas, randn_like=randn_like)
 
     def calls(self, steps: int) -> int:
-        """Evaluations of the denoiser in a run of so many steps that ends in 0."""
+        """Evaluations of the denoiser (NFE) in a run of `steps` steps that ends in 0."""
         return self.calls_per_step * (steps - 1) + 1
 
 

@@ -1,5 +1,6 @@
-"""Pictures and captions. *Sources* read a format, *data sets* name a source and its captions, and
-all become one in-memory form, `Pictures`. A new set is one file and one entry in `DATASETS`.
+"""Images and captions. A *source* reads a file format; a *data set* names a source and its
+captions. All of them become `Pictures` in memory. A new data set is one file and one entry in
+`DATASETS`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Sentences about class labels and attributes: small grammars that say one thing in many ways."""
+"""Captions made from class labels and attributes: small grammars of paraphrases."""
 
 import re
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ _HELD_OUT_DRAWING_PHRASINGS = ("a quick sketch of a {word}", "a doodle of a {wor
 _CLASS_PHRASINGS = ("{word}", "a {word}", "a picture of a {word}", "an image of a {word}")
 _HELD_OUT_CLASS_PHRASINGS = ("a small picture of a {word}",)
 
-# "a" before a vowel that is spoken as one, and before the numeral 8.
+# "a" before a vowel sound, and before the numeral 8.
 _AN = re.compile(r"\b([Aa]) (?=8|[aeio](?!ne\b)|u(?!ni|ku|s))", re.IGNORECASE)
 
 
@@ -56,12 +56,12 @@ def _fill(phrasings: tuple[str, ...], word: str, numeral: int = 0) -> tuple[str,
 
 
 def digit_sentences(digit: int) -> tuple[str, ...]:
-    """The ways in which training names a digit."""
+    """The captions of a digit in training."""
     return _fill(_DIGIT_PHRASINGS, NUMBERS[digit], digit)
 
 
 def held_out_digit_sentences(digit: int) -> tuple[str, ...]:
-    """Two more ways, never seen in training: what sampling with them shows is understanding."""
+    """Two captions of a digit that training never sees, to test generalisation."""
     return _fill(_HELD_OUT_DIGIT_PHRASINGS, NUMBERS[digit], digit)
 
 
@@ -74,7 +74,7 @@ def digit_groups() -> dict[str, Any]:
 
 
 def drawing_groups(names: Sequence[str]) -> dict[str, Any]:
-    """The same for drawings of things."""
+    """The same caption fields for drawings of named things."""
     return {
         "groups": tuple(_fill(_DRAWING_PHRASINGS, name) for name in names),
         "held_out": tuple(_fill(_HELD_OUT_DRAWING_PHRASINGS, name) for name in names),
@@ -82,7 +82,7 @@ def drawing_groups(names: Sequence[str]) -> dict[str, Any]:
 
 
 def class_groups(names: Sequence[str]) -> dict[str, Any]:
-    """The same for classes of which nothing but the name is known."""
+    """The same caption fields for classes that have nothing but a name."""
     return {
         "groups": tuple(_fill(_CLASS_PHRASINGS, name) for name in names),
         "held_out": tuple(_fill(_HELD_OUT_CLASS_PHRASINGS, name) for name in names),
@@ -108,14 +108,14 @@ _FEATURES = {
     "Pale_Skin": "pale skin",
 }
 FACE_GRAMMAR = "1"
-"""Raised when `face_sentences` says something else of the same face."""
+"""Version of `face_sentences`: increase it when the sentences change, to renew the caches."""
 
 
 def face_sentences(marked: frozenset[str]) -> tuple[str, ...]:
-    """Three sentences about a face, from short to full.
+    """Up to three captions of a face, from short to full.
 
     Args:
-        marked: the names of CelebA's attributes that the picture has.
+        marked: names of the CelebA attributes that the image has.
     """
     age = "young " if "Young" in marked else "older "
     person = age + ("man" if "Male" in marked else "woman")

@@ -1,6 +1,6 @@
-"""One encoded picture becomes uint8 pixels of the wanted size: what a viewer shows, unsquashed.
+"""Decodes an image file to uint8 pixels of a given size, without distortion.
 
-Rotation, transparency, palettes, CMYK and 16 bits are resolved here, and nowhere else.
+Rotation, transparency, palettes, CMYK and 16 bits are handled here, and nowhere else.
 """
 
 from io import BytesIO
@@ -14,24 +14,25 @@ from inkling.data.settings import Resize
 from inkling.data.source import Content
 
 _GREY = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"})
-_NO_RANGE = frozenset({"I", "F"})
-_SIDEWAYS = frozenset({5, 6, 7, 8})
+_UNKNOWN_RANGE = frozenset({"I", "F"})
 _ORIENTATION = 0x0112
+_ROTATED = frozenset({5, 6, 7, 8})
+"""Values of the EXIF orientation that exchange width and height."""
 
 
 class Look(NamedTuple):
-    """What the header of a picture says."""
+    """Size and colour of an image, from its header."""
 
     size: tuple[int, int]
-    """(W, H) as it is viewed."""
+    """(W, H) as displayed."""
     grey: bool
 
 
 def look(content: Content) -> Look:
-    """Size and colour of a picture without decoding it.
+    """Size and colour of an image without decoding it.
 
     Raises:
-        OSError, ValueError and whatever else a decoder makes of bytes that are no picture.
+        OSError, ValueError and any other error that a decoder raises on invalid bytes.
     """
     if isinstance(content, np.ndarray):
         return Look((content.shape[1], content.shape[0]), content.ndim == 2)
@@ -45,21 +46,21 @@ def decode(
     """(pixels [C, H, W] uint8, original (W, H)).
 
     Args:
-        content: the picture.
-        size: (H, W) wanted.
-        resize: how to get there, see `squared`.
+        content: the image.
+        size: (H, W) of the result.
+        resize: how to resize, see `squared`.
         channels: C, 1 or 3.
-        background: grey value behind transparency and around padding.
+        background: grey value behind transparency and in the padding.
 
     Raises:
-        OSError, ValueError and whatever else a decoder makes of bytes that are no picture.
+        OSError, ValueError and any other error that a decoder raises on invalid bytes.
     """
-    if isinstance(content, np.ndarray) and _is_wanted(content, size, channels):
+    if isinstance(content, np.ndarray) and _has_shape(content, size, channels):
         stored = content[None] if content.ndim == 2 else content.transpose(2, 0, 1)
         return stored, (size[1], size[0])
     with _opened(content) as image:
         original = _viewed_size(image)
-        # JPEG decodes at a half, a quarter or an eighth, still twice what is wanted.
+        # JPEG can decode at 1/2, 1/4 or 1/8; at least twice the final size is kept.
         image.draft(None, (2 * size[1], 2 * size[0]))
         image = ImageOps.exif_transpose(image)
         image = _flattened(image, "L" if channels == 1 else "RGB", background)
@@ -72,15 +73,15 @@ def decode(
 def squared(
     image: Image.Image, size: tuple[int, int], resize: Resize, background: int
 ) -> Image.Image:
-    """The picture at (H, W), its proportions kept, antialiased (bicubic, as clean-fid does).
+    """The image at (H, W), in its proportions and antialiased (bicubic, as in clean-fid).
 
     Args:
         image: in "L" or "RGB".
         size: (H, W).
-        resize: "crop" fills the frame and cuts what sticks out evenly; "fit" shows all of it,
-            scaled up or down, with background around; "pad" does not enlarge: it keeps the pixels
-            of a smaller picture and scales a larger one down, with background around.
-        background: grey value of what is added.
+        resize: "crop" fills the frame and crops the excess evenly on both sides; "fit" scales the
+            whole image up or down and pads it; "pad" pads a smaller image without scaling, and
+            scales a larger one down.
+        background: grey value of the padding.
     """
     frame = (size[1], size[0])
     if resize == "crop":
@@ -89,17 +90,17 @@ def squared(
     if resize == "fit" or scale < 1:
         inside = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(inside, Image.Resampling.BICUBIC)
-    paper = Image.new(image.mode, frame, background if image.mode == "L" else (background,) * 3)
-    paper.paste(image, ((frame[0] - image.width) // 2, (frame[1] - image.height) // 2))
-    return paper
+    canvas = Image.new(image.mode, frame, background if image.mode == "L" else (background,) * 3)
+    canvas.paste(image, ((frame[0] - image.width) // 2, (frame[1] - image.height) // 2))
+    return canvas
 
 
-def _is_wanted(pixels: np.ndarray, size: tuple[int, int], channels: int) -> bool:
+def _has_shape(pixels: np.ndarray, size: tuple[int, int], channels: int) -> bool:
     return pixels.shape == (size if channels == 1 else (*size, channels))
 
 
 def _opened(content: Content) -> Image.Image:
-    """A PIL image, perhaps not yet decoded."""
+    """A PIL image, which may not be decoded yet."""
     if callable(content):
         content = content()
     if isinstance(content, np.ndarray):
@@ -109,8 +110,8 @@ def _opened(content: Content) -> Image.Image:
 
 def _viewed_size(image: Image.Image) -> tuple[int, int]:
     width, height = image.size
-    sideways = image.getexif().get(_ORIENTATION) in _SIDEWAYS
-    return (height, width) if sideways else (width, height)
+    rotated = image.getexif().get(_ORIENTATION) in _ROTATED
+    return (height, width) if rotated else (width, height)
 
 
 def _has_grey_palette(image: Image.Image) -> bool:
@@ -122,15 +123,15 @@ def _has_grey_palette(image: Image.Image) -> bool:
 
 def _flattened(image: Image.Image, mode: str, background: int) -> Image.Image:
     """In "L" or "RGB", over the background where it is transparent."""
-    if image.mode in _NO_RANGE:
+    if image.mode in _UNKNOWN_RANGE:
         raise ValueError(f"32-bit pixels (mode {image.mode}) have no agreed range; save as 8 or 16")
     if image.mode.startswith("I;16"):
         wide = np.asarray(image).astype(np.float32) / 257
         image = Image.fromarray(wide.round().astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        paper = Image.new("RGBA", image.size, (background, background, background, 255))
-        image = Image.alpha_composite(paper, image)
+        canvas = Image.new("RGBA", image.size, (background, background, background, 255))
+        image = Image.alpha_composite(canvas, image)
     if image.mode == "P":
         image = image.convert("RGB")
     return image if image.mode == mode else image.convert(mode)

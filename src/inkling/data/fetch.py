@@ -1,6 +1,6 @@
-"""Downloads: resumed after a break, checked where the publisher gives a checksum, kept in a cache.
+"""Downloads: resumed after an interruption, and verified if there is a checksum.
 
-Written beside and renamed, so that a file under its own name is a whole file.
+A download is written to a `.part` file and renamed at the end, so a file without it is complete.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ from inkling.errors import UserError
 from inkling.system.progress import bar
 
 _CHUNK = 1 << 14
-"""Bytes at a time; what is lost when the line breaks."""
-_PATIENCE = (10, 60)
+"""Bytes written at a time; at most this much is lost when the connection breaks."""
+_TIMEOUTS = (10, 60)
 """Seconds to connect, and to wait for the next bytes."""
 
 
@@ -23,10 +23,10 @@ def fetch(
 
     Args:
         url: where it is published.
-        path: where it shall be.
+        path: where to save it.
         md5: the publisher's checksum.
-        first: only so many bytes from the start.
-        instead: what to do without a network, as the end of a sentence.
+        first: download only this many bytes from the start.
+        instead: what to do without a network, as the end of the error message.
 
     Raises:
         UserError: no network, no such file, a wrong checksum, a full disk.
@@ -50,35 +50,35 @@ def fetch(
         if found != md5:
             part.unlink()
             raise UserError(
-                f"{url} arrived with checksum {found} where its publisher says {md5}; it was "
-                "thrown away, run again"
+                f"{url} arrived with checksum {found}, but its publisher gives {md5}; the "
+                "download was deleted, run again"
             )
     os.replace(part, path)
     return path
 
 
 def _continue(url: str, part: Path, first: int | None) -> None:
-    """Bring what is there of a download to its end."""
+    """Download the rest of a partial file."""
     import requests
 
-    have = part.stat().st_size if part.exists() else 0
-    if first is not None and have >= first:
+    done = part.stat().st_size if part.exists() else 0
+    if first is not None and done >= first:
         return
-    wanted = f"bytes={have}-" + (str(first - 1) if first else "")
-    headers = {"Range": wanted, "Accept-Encoding": "identity"} if have or first else {}
-    with requests.get(url, headers=headers, stream=True, timeout=_PATIENCE) as answer:
-        if answer.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # all of it was there
-        answer.raise_for_status()
-        resumed = answer.status_code == requests.codes.partial_content
-        length = int(answer.headers.get("Content-Length", 0))
-        total = (length + (have if resumed else 0)) or None
+    missing = f"bytes={done}-" + (str(first - 1) if first else "")
+    headers = {"Range": missing, "Accept-Encoding": "identity"} if done or first else {}
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUTS) as response:
+        if response.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # the file was already complete
+        response.raise_for_status()
+        resumed = response.status_code == requests.codes.partial_content
+        length = int(response.headers.get("Content-Length", 0))
+        total = (length + (done if resumed else 0)) or None
         with (
             part.open("ab" if resumed else "wb") as file,
             bar(f"downloading {part.name.removesuffix('.part')}", total, in_bytes=True) as advance,
         ):
-            advance(have if resumed else 0)
-            for chunk in answer.iter_content(_CHUNK):
+            advance(done if resumed else 0)
+            for chunk in response.iter_content(_CHUNK):
                 file.write(chunk)
                 advance(len(chunk))
                 if first is not None and file.tell() >= first:

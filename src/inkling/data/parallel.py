@@ -1,4 +1,4 @@
-"""Work on the items of a source with as many threads as it is worth."""
+"""Processing the items of a source in threads, where that is faster."""
 
 import os
 from collections import deque
@@ -11,17 +11,18 @@ from typing import Any
 
 from inkling.data.source import Item, Source
 
-_PART, _UNDER_WAY = 16, 2 * (os.cpu_count() or 1)
-"""Pictures that a thread takes at a time, and parts under way: bounds memory, keeps cores busy."""
-_WORTH_SHARING = 1 << 14
-"""Bytes of an encoded picture from which several threads decode faster than one."""
+_CHUNK, _PENDING = 16, 2 * (os.cpu_count() or 1)
+"""Items in a chunk, the work of one thread; chunks pending at a time, which bounds memory."""
+_THREADED_BYTES = 1 << 14
+"""Bytes of an encoded image from which several threads decode faster than one."""
 
 
 @contextmanager
 def workers(source: Source) -> Iterator[ThreadPoolExecutor | None]:
-    """A thread for each core, if pictures are large enough for Pillow to work on its own.
+    """A pool with a thread for each core; None if images are too small to profit from it.
 
-    Tiny ones are mostly Python, where threads wait for each other and two take longer than one.
+    Pillow decodes large images outside the GIL. Tiny ones are mostly Python code, where threads
+    block each other.
     """
     first = next(source.items(), None)
     content = None if first is None else first.content
@@ -30,7 +31,7 @@ def workers(source: Source) -> Iterator[ThreadPoolExecutor | None]:
         size = len(content)
     elif isinstance(content, Path) and content.is_file():
         size = content.stat().st_size
-    if size < _WORTH_SHARING:
+    if size < _THREADED_BYTES:
         yield None
         return
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -40,18 +41,18 @@ def workers(source: Source) -> Iterator[ThreadPoolExecutor | None]:
 def in_parallel(
     pool: ThreadPoolExecutor | None, work: Callable[[Item], Any], items: Iterator[Item]
 ) -> Iterator[tuple[Item, Any]]:
-    """Each item with what was made of it, in order; a few parts are under way at a time."""
+    """Each item with the result of `work`, in order; a few chunks are pending at a time."""
     if pool is None:
         yield from ((item, work(item)) for item in items)
         return
 
-    def work_part(part: list[Item]) -> list[tuple[Item, Any]]:
-        return [(item, work(item)) for item in part]
+    def work_on(chunk: list[Item]) -> list[tuple[Item, Any]]:
+        return [(item, work(item)) for item in chunk]
 
-    under_way: deque[Future[list[tuple[Item, Any]]]] = deque()
-    while part := list(islice(items, _PART)):
-        under_way.append(pool.submit(work_part, part))
-        if len(under_way) > _UNDER_WAY:
-            yield from under_way.popleft().result()
-    while under_way:
-        yield from under_way.popleft().result()
+    pending: deque[Future[list[tuple[Item, Any]]]] = deque()
+    while chunk := list(islice(items, _CHUNK)):
+        pending.append(pool.submit(work_on, chunk))
+        if len(pending) > _PENDING:
+            yield from pending.popleft().result()
+    while pending:
+        yield from pending.popleft().result()

@@ -1,9 +1,9 @@
-"""The one in-memory form of every data set, and how batches are drawn from it.
+"""A data set in memory, `Pictures`, and training batches from it, `Feed`.
 
-Pictures stay uint8 on the training device, or memory-mapped where they do not fit. Captions and
-labels are small and stay on the CPU, so that drawing a batch never waits for a GPU. The sentences
-are few or many, but known: each picture points to a group of sentences that describe it, and a
-visit draws one of the group.
+Images stay uint8 on the training device, or memory-mapped where they do not fit. Captions and
+labels are small and stay on the CPU, so that making a batch never waits for a GPU. Each image
+points to a group of sentences that describe it. A *visit* is one use of an image in training: it
+takes one random sentence of the group.
 """
 
 import re
@@ -22,12 +22,12 @@ from inkling.data.source import Source
 from inkling.pixels import from_bytes
 
 _MEASURED = 1 << 26
-"""Bytes of pixels that suffice to measure their spread; a part of it where they are drawn."""
+"""Bytes of pixels from which the standard deviation is measured; fewer if they are rendered."""
 _SIDED = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 
 class Images(Protocol):
-    """Rows of pixels: a tensor in memory, a memory-mapped one, or pictures drawn when asked for."""
+    """Rows of pixels: a tensor in memory, a memory-mapped one, or images rendered on access."""
 
     @property
     def shape(self) -> torch.Size:
@@ -36,15 +36,15 @@ class Images(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the pixels lie."""
+        """The device of the pixels."""
         ...
 
     def __getitem__(self, rows: Tensor, /) -> Tensor:
-        """uint8 [M, C, H, W] of rows [M] int64, which lie on the same device."""
+        """uint8 [M, C, H, W] for rows [M] int64 on the same device."""
         ...
 
     def to(self, device: torch.device | str, /) -> Self:
-        """The same on a device."""
+        """The same images on another device."""
         ...
 
 
@@ -53,48 +53,48 @@ class Pictures:
     """Images with their captions and labels."""
 
     images: Images
-    """[M, C, H, W] uint8; of these, `rows` belong to the set."""
+    """[M, C, H, W] uint8; the set consists of its `rows`."""
     group: Tensor
-    """[N] int64: which group of sentences describes each picture."""
+    """[N] int64: which group of sentences describes each image."""
     groups: tuple[tuple[str, ...], ...]
-    """The sentences of each group; a visit draws one."""
+    """The sentences of each group; a visit takes one of them."""
     labels: Tensor
     """[N] int64: class index, -1 without classes."""
     classes: tuple[str, ...] = ()
-    """The prompt that names each class, in label order: what grids and scores ask for."""
+    """The caption that names each class, in label order: the prompts of sample grids and scores."""
     held_out: tuple[tuple[str, ...], ...] = ()
-    """Per group, phrasings that training never sees; or whole captions that it never sees."""
+    """Captions that training never sees, for each group or in groups of their own."""
     rows: Tensor | None = None
-    """[N] int64: where each picture stands in `images`; None: in order."""
+    """[N] int64: the row of each image in `images`; None: in order."""
     mirror: bool = False
-    """Whether left-right mirroring keeps the meaning."""
+    """Whether images may be mirrored left to right without changing their meaning."""
     sizes: Mapping[str, int] = field(default_factory=dict)
-    """How many pictures came in each original size, such as "640x480"."""
+    """How many images came in each original size, such as "640x480"."""
     problems: tuple[str, ...] = ()
-    """Sentences about what could not be read, or only with a doubt."""
+    """Messages about files that could not be read, or not with certainty."""
 
     def __len__(self) -> int:
         return len(self.group)
 
     @property
     def shape(self) -> torch.Size:
-        """[C, H, W] of one picture."""
+        """[C, H, W] of one image."""
         return self.images.shape[1:]
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:
-        """Every distinct sentence in a fixed order, the empty caption first; made once."""
+        """Every distinct sentence in a fixed order, the empty caption first; computed once."""
         known = dict.fromkeys(sentence for group in self.groups for sentence in group)
         known.pop("", None)
         return ("", *known)
 
     @property
     def conditional(self) -> bool:
-        """Whether anything is said about the pictures."""
+        """Whether any image has a caption."""
         return len(self.sentences) > 1
 
     def describe(self) -> str:
-        """One line about what there is."""
+        """The set in one line: count, size, colour, captions."""
         channels, height, width = self.shape
         about = f"{len(self.sentences) - 1:,} distinct captions"
         if self.classes:
@@ -106,7 +106,7 @@ class Pictures:
         return f"{len(self):,} pictures, {width}x{height}, {colour}, {about}{mirrored}"
 
     def at(self, index: Tensor) -> Tensor:
-        """The pixels of these pictures [M] int64 of the set: uint8 [M, C, H, W]."""
+        """The pixels of the images at `index` [M] int64 of the set: uint8 [M, C, H, W]."""
         rows = index if self.rows is None else self.rows[index]
         return self.images[rows.to(self.images.device)]
 
@@ -115,23 +115,23 @@ class Pictures:
         return self.at(torch.arange(len(self)))
 
     def sigma_data(self) -> float:
-        """Standard deviation of the pixels in [-1, 1], over an even choice if they are many."""
-        room = _MEASURED if isinstance(self.images, Tensor) else _MEASURED >> 4
-        every = max(1, len(self) * self.shape.numel() // room)
-        return from_bytes(self.at(torch.arange(0, len(self), every))).std().item()
+        """Standard deviation of the pixels in [-1, 1]; of a regular subset if there are many."""
+        most = _MEASURED if isinstance(self.images, Tensor) else _MEASURED >> 4
+        stride = max(1, len(self) * self.shape.numel() // most)
+        return from_bytes(self.at(torch.arange(0, len(self), stride))).std().item()
 
     def to(self, device: torch.device, room: float = float("inf")) -> "Pictures":
-        """The same set with its images on a device, or where they are if they need more room.
+        """The same set with its images on a device; unchanged if they are too large for it.
 
         Args:
-            device: where to.
-            room: bytes that pixels may take there.
+            device: the target device.
+            room: bytes that the pixels may take there.
         """
-        lying = isinstance(self.images, Tensor) and self.images.nbytes > room
-        return self if lying else replace(self, images=self.images.to(device))
+        too_large = isinstance(self.images, Tensor) and self.images.nbytes > room
+        return self if too_large else replace(self, images=self.images.to(device))
 
     def take(self, index: Tensor) -> "Pictures":
-        """The pictures at these places [M] int64; no pixel is copied."""
+        """The images at `index` [M] int64; no pixel is copied."""
         return replace(
             self,
             rows=index if self.rows is None else self.rows[index],
@@ -140,14 +140,14 @@ class Pictures:
         )
 
     def split(self, held: int, seed: int) -> tuple["Pictures", "Pictures"]:
-        """(training, validation), `held` pictures drawn by the seed going to validation."""
+        """(training, validation), with `held` random images, chosen by the seed, in validation."""
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self), generator=generator)
         return self.take(order[held:].sort().values), self.take(order[:held].sort().values)
 
 
 class Feed:
-    """Makes training batches: order from (seed, epoch), wording from the caller's generator."""
+    """Makes training batches: order of images from (seed, epoch), caption chosen by the caller."""
 
     def __init__(self, pictures: Pictures, seed: int):
         self.pictures = pictures
@@ -158,14 +158,14 @@ class Feed:
         table = torch.zeros(len(sizes), max(sizes), dtype=torch.int64)
         for index, group in enumerate(pictures.groups):
             table[index, : len(group)] = torch.tensor([rows[sentence] for sentence in group])
-        self._table = table  # [groups, most sentences of one]
+        self._table = table  # [groups, largest number of sentences in a group]
         self._sizes = torch.tensor(sizes)
         self._sided = torch.tensor([bool(_SIDED.search(sentence)) for sentence in sentences])
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
 
     def visits(self, first: int, count: int) -> Tensor:
-        """The pictures of visits `first .. first + count - 1` since the start, [count] int64."""
+        """Indices of the images of visits `first .. first + count - 1` of a run, [count] int64."""
         picked = []
         while count:
             epoch, offset = divmod(first, len(self.pictures))
@@ -187,39 +187,39 @@ class Feed:
         return self._table[group, choice], group
 
     def batch(self, first: int, wording: Tensor, mirrored: Tensor | None = None) -> Batch:
-        """Visits `first .. first + B - 1`; only their pixels are fetched, rendered and mirrored.
+        """The batch of visits `first .. first + B - 1`; only its own images are fetched.
 
         Args:
-            first: visits before this batch, counted over all epochs.
-            wording: [B] uniform in [0, 1): which sentence of its group each picture gets.
-            mirrored: [B] bool: which pictures to mirror left to right. One whose sentence says
+            first: number of visits before this batch, over all epochs.
+            wording: [B] uniform in [0, 1): which sentence of its group each image gets.
+            mirrored: [B] bool: which images to mirror left to right. One whose sentence says
                 "left" or "right" never is.
         """
         index = self.visits(first, len(wording))
         captions, _ = self.captions(first, wording)
         images = self.pictures.at(index)
         if mirrored is not None:
-            turned = (mirrored & ~self._sided[captions]).to(images.device)
-            images = torch.where(turned[:, None, None, None], images.flip(-1), images)
+            flipped = (mirrored & ~self._sided[captions]).to(images.device)
+            images = torch.where(flipped[:, None, None, None], images.flip(-1), images)
         return Batch(images, captions, self.pictures.labels[index])
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A named data set: what it is, whom to thank, and how to find its pictures."""
+    """A named data set: title, licence, citation, defaults and a function to find its images."""
 
     title: str
     find: Callable[[Path | None, str, Options], Source | Pictures]
-    """`(folder or None, "train" or "test", options)`; None: embedded, cached or downloaded. What
-    needs no preparation comes as `Pictures`."""
+    """`(folder, split, options)`; with folder None the data are embedded, cached or downloaded.
+    Returns a source to prepare, or `Pictures` that need no preparation."""
     licence: str
     citation: str
     size: int | None = None
-    """Height and width of the pictures; None: chosen from what is there."""
+    """Height and width of the images; None: chosen from the images."""
     channels: int | None = None
-    """1 for grey, 3 for colour; None: chosen from what is there."""
+    """1 for grey, 3 for colour; None: chosen from the images."""
     mirror: bool = False
-    """Whether left-right mirroring keeps the meaning; never for digits and letters."""
+    """Whether images may be mirrored left to right; never for digits and letters."""
     background: int = 255
-    """Grey value behind transparency and around padded pictures."""
+    """Grey value behind transparency and in the padding."""
     splits: Sequence[str] = ("train", "test")

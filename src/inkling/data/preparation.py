@@ -1,7 +1,7 @@
-"""A source becomes `Pictures`: decoded in parallel, brought to one size, cached, memory-mapped.
+"""Turns a source into `Pictures`: decoded in parallel, resized, cached, memory-mapped.
 
-The cache has a fingerprint of the files and settings in its name. It is written beside and
-renamed, so that there is a whole one or none; preparing again costs nothing.
+The name of the cache folder has a fingerprint of the files and settings. The folder is written
+under a temporary name and renamed, so it is complete or absent; preparing again costs nothing.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from inkling.system.cache import cache_folder
 from inkling.system.progress import bar
 
 _FORMAT = "2"
-"""Raised when the same files and settings would give other bytes or captions."""
+"""Cache version: increase it when the same files and settings give other bytes or captions."""
 _PREPARED = (
     "size",
     "resize",
@@ -42,15 +42,15 @@ _PREPARED = (
     "limit",
     "unreadable",
 )
-"""The options on which prepared pictures depend."""
-_NATIVE, _CHOSEN, _LEAST = 64, 64, 8
-"""Pictures up to 64 pixels that agree in size keep it; others become at most 64, at least 8."""
-_NAMED = 20
+"""The options on which prepared images depend."""
+_NATIVE, _LARGEST, _SMALLEST = 64, 64, 8
+"""Without a size in the settings, images of one size up to 64 keep it; others become 8 to 64."""
+_LISTED = 20
 """Unreadable files that are listed by name."""
 
 
-class About(msgspec.Struct, frozen=True):
-    """What stands beside the pixels in the cache."""
+class Metadata(msgspec.Struct, frozen=True):
+    """Everything in the cache but the pixels."""
 
     shape: tuple[int, int, int, int]
     group: list[int]
@@ -62,19 +62,19 @@ class About(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
 
 
-class Form(NamedTuple):
-    """The one form to which pictures are brought."""
+class ImageFormat(NamedTuple):
+    """Size and channels of the prepared images."""
 
     size: tuple[int, int]
     """(H, W)."""
     channels: int
 
 
-def prepare(name: str, dataset: Dataset, source: Source, options: Options) -> Pictures:
-    """The pictures of a source in memory or memory-mapped, from the cache if they are there.
+def prepare_pictures(name: str, dataset: Dataset, source: Source, options: Options) -> Pictures:
+    """The images of a source, memory-mapped from the cache; decoded first if they are not there.
 
     Raises:
-        UserError: nothing to read, too much that cannot be read, no room on the disk.
+        UserError: there are no images, too many are unreadable, or the disk is full.
     """
     options = _resolved(options, dataset)
     folder = cache_folder() / "prepared" / f"{name}-{fingerprint(source, options)}"
@@ -90,13 +90,13 @@ def prepare(name: str, dataset: Dataset, source: Source, options: Options) -> Pi
 
 
 def fingerprint(source: Source, options: Options) -> str:
-    """A name for what these files and settings give: path, size and time of each, all settings."""
+    """A digest of the files (path, size and time of each) and of the settings that matter."""
     digest = hashlib.sha256(_FORMAT.encode())
-    form = [getattr(options, name) for name in _PREPARED]
-    digest.update(repr((form, source.stamp, source.classes, source.groups)).encode())
+    values = [getattr(options, name) for name in _PREPARED]
+    digest.update(repr((values, source.stamp, source.classes, source.groups)).encode())
     for file in source.files:
-        found = file.stat()
-        digest.update(f"{os.path.abspath(file)}|{found.st_size}|{found.st_mtime_ns}\n".encode())
+        stat = file.stat()
+        digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:20]
 
 
@@ -111,53 +111,53 @@ def _resolved(options: Options, dataset: Dataset) -> Options:
 
 
 def _load(folder: Path) -> Pictures:
-    about = msgspec.json.decode((folder / "about.json").read_bytes(), type=About)
-    # Copy-on-write: torch wants memory that could be written, the file stays as it is.
-    pixels = np.memmap(folder / "images.u8", np.uint8, "c", shape=about.shape)
+    known = msgspec.json.decode((folder / "about.json").read_bytes(), type=Metadata)
+    # Copy-on-write: torch expects writable memory, and the file must not change.
+    pixels = np.memmap(folder / "images.u8", np.uint8, "c", shape=known.shape)
     return Pictures(
         images=torch.from_numpy(pixels),
-        group=torch.tensor(about.group, dtype=torch.int64),
-        groups=about.groups,
-        labels=torch.tensor(about.labels, dtype=torch.int64),
-        classes=about.classes,
-        held_out=about.held_out,
-        sizes=about.sizes,
-        problems=about.problems,
+        group=torch.tensor(known.group, dtype=torch.int64),
+        groups=known.groups,
+        labels=torch.tensor(known.labels, dtype=torch.int64),
+        classes=known.classes,
+        held_out=known.held_out,
+        sizes=known.sizes,
+        problems=known.problems,
     )
 
 
 def _build(folder: Path, source: Source, options: Options) -> None:
-    """Decode everything into a folder beside, then rename it."""
+    """Decode everything into a temporary folder, then rename it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(folder.parent)
-    beside = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=folder.parent))
+    partial = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=folder.parent))
     try:
         with (
             warnings.catch_warnings(),
             workers(source) as pool,
-            (beside / "images.u8").open("wb") as file,
+            (partial / "images.u8").open("wb") as pixel_file,
         ):
-            # Pillow warns of a decompression bomb and decodes it; we refuse it.
+            # Pillow only warns of a decompression bomb; here it is an error.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            about = _decode_all(pool, source, options, file.write)
+            known = _decode_all(pool, source, options, pixel_file.write)
+            pixel_file.flush()
+            os.fsync(pixel_file.fileno())
+        with (partial / "about.json").open("wb") as file:
+            file.write(msgspec.json.encode(known))
             file.flush()
             os.fsync(file.fileno())
-        with (beside / "about.json").open("wb") as notes:
-            notes.write(msgspec.json.encode(about))
-            notes.flush()
-            os.fsync(notes.fileno())
         if not folder.is_dir():  # another process may have been faster
-            os.replace(beside, folder)
+            os.replace(partial, folder)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _clear_leftovers(parent: Path) -> None:
-    """Remove what a killed preparation left behind."""
-    for left in parent.glob(".partial-*"):
-        process = int(left.name.split("-")[1])
+    """Remove the temporary folders of killed preparations."""
+    for leftover in parent.glob(".partial-*"):
+        process = int(leftover.name.split("-")[1])
         if process != os.getpid() and not _alive(process):
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _alive(process: int) -> bool:
@@ -165,31 +165,31 @@ def _alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # someone else's: it lives
+    except OSError:  # a process of another user: alive
         return True
     return True
 
 
 def _decode_all(
     pool: ThreadPoolExecutor | None, source: Source, options: Options, write: Callable[[bytes], Any]
-) -> About:
-    """Write every picture's pixels in order; what else is known of them."""
-    form = _form(pool, source, options)
+) -> Metadata:
+    """Write the pixels of all images in order; returns everything else about them."""
+    size, channels = _format(pool, source, options)
     fixed = source.groups if options.captions else ()
-    groups: dict[tuple[str, ...], int] = {said: place for place, said in enumerate(fixed)}
+    groups: dict[tuple[str, ...], int] = {each: index for index, each in enumerate(fixed)}
     group: list[int] = []
     labels: list[int] = []
     sizes: Counter[str] = Counter()
     unreadable: list[str] = []
-    bare = 0
+    without_caption = 0
 
     def attempt(item: Item) -> tuple[bytes, tuple[int, int]] | str:
         try:
             pixels, original = decode(
-                item.content, form.size, options.resize, form.channels, options.background or 0
+                item.content, size, options.resize, channels, options.background or 0
             )
-        except Exception as error:  # a decoder raises anything on bytes that are no picture
-            return _why(error)
+        except Exception as error:  # a decoder may raise anything on invalid bytes
+            return _reason(error)
         return pixels.tobytes(), original
 
     with bar("preparing pictures", source.count) as advance:
@@ -205,18 +205,18 @@ def _decode_all(
             known = 0 <= item.label < len(fixed)
             if fixed:
                 captions = fixed[item.label] if known else ()
-            bare += options.captions and not captions
+            without_caption += options.captions and not captions
             group.append(groups.setdefault(captions or ("",), len(groups)))
             labels.append(item.label if known else -1)
     _check_readable(unreadable, len(group), options.unreadable)
-    said = any(sentence for own in groups for sentence in own)
-    problems = [*source.problems, *unreadable[:_NAMED]]
-    if len(unreadable) > _NAMED:
-        problems.append(f"and {len(unreadable) - _NAMED} more pictures cannot be read")
-    if bare and said:
-        problems.append(f"{bare:,} of {len(group):,} pictures have no caption")
-    return About(
-        shape=(len(group), form.channels, *form.size),
+    any_caption = any(sentence for sentences in groups for sentence in sentences)
+    problems = [*source.problems, *unreadable[:_LISTED]]
+    if len(unreadable) > _LISTED:
+        problems.append(f"and {len(unreadable) - _LISTED} more pictures cannot be read")
+    if without_caption and any_caption:
+        problems.append(f"{without_caption:,} of {len(group):,} pictures have no caption")
+    return Metadata(
+        shape=(len(group), channels, *size),
         group=group,
         labels=labels,
         groups=tuple(groups),
@@ -230,17 +230,17 @@ def _decode_all(
 def _check_readable(unreadable: list[str], read: int, allowed: float) -> None:
     total = read + len(unreadable)
     if total == 0:
-        raise UserError("there is no picture in what was named; nothing can be trained on it")
+        raise UserError("the data hold no pictures, so there is nothing to train on")
     if read == 0 or len(unreadable) > allowed * total:
         raise UserError(
             f"{len(unreadable):,} of {total:,} pictures cannot be read, the first is "
-            f"{unreadable[0]}; mend or remove them, or allow more than {allowed:.0%} with "
+            f"{unreadable[0]}; fix or remove them, or allow more than {allowed:.0%} with "
             "--set data.unreadable=0.2"
         )
 
 
-def _why(error: Exception) -> str:
-    """One line about why a picture cannot be read."""
+def _reason(error: Exception) -> str:
+    """The reason why an image cannot be read, in one line."""
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return "so many pixels that it may be a decompression bomb"
     if isinstance(error, UnidentifiedImageError):
@@ -248,37 +248,37 @@ def _why(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _form(pool: ThreadPoolExecutor | None, source: Source, options: Options) -> Form:
-    """The form asked for; what was left open is chosen from the headers of all pictures."""
+def _format(pool: ThreadPoolExecutor | None, source: Source, options: Options) -> ImageFormat:
+    """The format in the options; what is null is chosen from the headers of all images."""
     if options.size and options.channels:
-        return Form((options.size, options.size), options.channels)
+        return ImageFormat((options.size, options.size), options.channels)
 
     def attempt(item: Item) -> Look | None:
         try:
             return look(item.content)
-        except Exception:  # counted and named when it is decoded
+        except Exception:  # reported when it is decoded
             return None
 
-    with bar("looking at pictures", source.count) as advance:
-        looks = []
-        for _, seen in in_parallel(pool, attempt, _chosen(source, options)):
+    with bar("reading picture headers", source.count) as advance:
+        headers = []
+        for _, header in in_parallel(pool, attempt, _chosen(source, options)):
             advance(1)
-            looks += [seen] if seen else []
-    if not looks:
-        return Form((_CHOSEN, _CHOSEN), 3)
-    channels = options.channels or (1 if all(seen.grey for seen in looks) else 3)
+            headers += [header] if header else []
+    if not headers:
+        return ImageFormat((_LARGEST, _LARGEST), 3)
+    channels = options.channels or (1 if all(header.grey for header in headers) else 3)
     if options.size:
-        return Form((options.size, options.size), channels)
-    if len({seen.size for seen in looks}) == 1 and max(looks[0].size) <= _NATIVE:
-        width, height = looks[0].size
-        return Form((height, width), channels)
-    middle = int(np.median([min(seen.size) for seen in looks]))
-    side = max(min(middle // 4 * 4, _CHOSEN), _LEAST)
-    return Form((side, side), channels)
+        return ImageFormat((options.size, options.size), channels)
+    if len({header.size for header in headers}) == 1 and max(headers[0].size) <= _NATIVE:
+        width, height = headers[0].size
+        return ImageFormat((height, width), channels)
+    median = int(np.median([min(header.size) for header in headers]))
+    side = max(min(median // 4 * 4, _LARGEST), _SMALLEST)
+    return ImageFormat((side, side), channels)
 
 
 def _chosen(source: Source, options: Options) -> Iterator[Item]:
-    """The items within the limit of their class."""
+    """The items within `options.limit`, which counts for each class."""
     taken: Counter[int] = Counter()
     for item in source.items():
         if options.limit is None or taken[item.label] < options.limit:

@@ -1,4 +1,4 @@
-"""The named data sets, and how any of them is read."""
+"""The named data sets, and reading one of them by name."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 
 from inkling.data.captions import class_groups
 from inkling.data.pictures import Dataset, Pictures
-from inkling.data.preparation import prepare
+from inkling.data.preparation import prepare_pictures
 from inkling.data.sets.celeba import CELEBA
 from inkling.data.sets.cifar10 import CIFAR10
 from inkling.data.sets.coco import COCO
@@ -18,7 +18,7 @@ from inkling.data.sets.quickdraw import QUICKDRAW
 from inkling.data.sets.shapes import SHAPES
 from inkling.data.settings import Data, Options
 from inkling.data.source import only
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 
 DATASETS: dict[str, Dataset] = {
     "digits": DIGITS,
@@ -34,7 +34,7 @@ DATASETS: dict[str, Dataset] = {
 
 
 def read_pictures(settings: Data, split: str = "train") -> Pictures:
-    """The pictures that the settings name; arguments and errors as in `read`."""
+    """The data set that the settings name; split and errors as in `read`."""
     return read(settings.name, settings.path, split, settings)
 
 
@@ -46,49 +46,49 @@ def read(name: str, path: str = "", split: str = "train", options: Options = Opt
         path: a folder (for "folder" also a file, for "hub" an id); empty: embedded, cached or
             downloaded.
         split: "train" or "test".
-        options: which pictures, in which form.
+        options: selection and format of the images.
 
     Raises:
         UserError: no such data set, its files are missing or damaged, or there is no such class.
     """
     if name not in DATASETS:
-        raise UserError(nearest(name, DATASETS, "data set"))
+        raise UserError(unknown_name(name, DATASETS, "data set"))
     dataset = DATASETS[name]
     if split not in dataset.splits:
-        raise UserError(nearest(split, dataset.splits, f"split of {name!r}:"))
+        raise UserError(unknown_name(split, dataset.splits, f"split of {name!r}:"))
     if options.hold_out and "held_out" not in dataset.splits:
         raise UserError(
             f"data.hold_out={options.hold_out:g} means nothing for {name!r}, which has no "
             "combinations to hold out; leave it out, or train shapes"
         )
-    place = Path(path).expanduser() if path else None
-    if place is not None and name != "hub" and not place.exists():
+    folder = Path(path).expanduser() if path else None
+    if folder is not None and name != "hub" and not folder.exists():
         raise UserError(
-            f"there is no folder {place}; name one with the files of {name!r}, or leave it out"
+            f"there is no folder {folder}; name one with the files of {name!r}, or leave it out"
         )
-    found = dataset.find(place, split, options)
+    found = dataset.find(folder, split, options)
     if not isinstance(found, Pictures):
         if options.classes and options.classes != found.classes:
             found = only(found, options.classes)
         if found.classes and not found.groups:
             found = replace(found, **class_groups(found.classes))
-        found = prepare(name, dataset, found, options)
+        found = prepare_pictures(name, dataset, found, options)
     if options.caption:
         found = _one_sentence_a_class(found, name, options.caption)
     return found if options.mirror is None else replace(found, mirror=options.mirror)
 
 
 def _one_sentence_a_class(pictures: Pictures, name: str, caption: str) -> Pictures:
-    """The pictures of a set with classes, captioned "Drawing of {}" and nothing else."""
+    """The set with one caption for each class, from a template such as "Drawing of {}"."""
     if not pictures.classes:
         raise UserError(
             f"data.caption={caption!r} names classes, and {name} has none; leave it empty"
         )
-    said = tuple(caption.replace("{}", each) for each in pictures.classes)
+    captions = tuple(caption.replace("{}", name) for name in pictures.classes)
     return replace(
         pictures,
-        groups=(*((sentence,) for sentence in said), ("",)),
-        group=torch.where(pictures.labels < 0, len(said), pictures.labels),
-        classes=said,
+        groups=(*((sentence,) for sentence in captions), ("",)),
+        group=torch.where(pictures.labels < 0, len(captions), pictures.labels),
+        classes=captions,
         held_out=(),
     )

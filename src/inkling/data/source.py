@@ -1,7 +1,7 @@
-"""What every source of pictures gives: items that say what they show, not yet decoded.
+"""The interface of every source of images: a stream of undecoded images with captions or labels.
 
-A *source* reads a format and knows no data set; a *data set* names a source and its captions.
-`prepare` turns either into `Pictures`.
+A *source* reads a file format; a *data set* names a source and its captions. `prepare` turns a
+source into `Pictures`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,54 +12,54 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 
 Content = Path | bytes | np.ndarray | Callable[[], np.ndarray]
-"""A picture: its file, the bytes of one, pixels [H, W] or [H, W, C] uint8, or what draws them."""
+"""An image: a path, encoded bytes, uint8 pixels [H, W] or [H, W, C], or a function for them."""
 
 
 class Item(NamedTuple):
-    """One picture of a source."""
+    """One image of a source."""
 
     name: str
-    """For people: in messages about pictures that cannot be read."""
+    """The name of the image in error messages."""
     content: Content
     captions: tuple[str, ...] = ()
-    """The sentences that describe it, if each picture has its own."""
+    """Its captions, if every image has its own."""
     label: int = -1
     """Class index, -1 without classes."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Pictures that were found, with what they show."""
+    """Images in some files, with their captions or classes."""
 
     items: Callable[[], Iterator[Item]]
     """All items in a fixed order, from the start at every call."""
     count: int | None
-    """How many there are; None if only the end of the stream tells."""
+    """Number of items; None if it is not known before the end of the stream."""
     files: Sequence[Path]
-    """What was read: names, sizes and times of these are the fingerprint."""
+    """The files that are read; their names, sizes and times enter the cache's fingerprint."""
     stamp: str = ""
-    """What else the items depend on: a grammar, a split, a choice of columns."""
+    """Whatever else the items depend on: a grammar, a split, a choice of columns."""
     classes: tuple[str, ...] = ()
-    """The prompt that names each class, in label order."""
+    """The caption that names each class, in label order."""
     groups: tuple[tuple[str, ...], ...] = ()
-    """The sentences of each class; empty: each item brings its own captions, or there are none."""
+    """The captions of each class; empty: each item has its own captions, or there are none."""
     held_out: tuple[tuple[str, ...], ...] = ()
-    """Per class, phrasings that training never sees."""
+    """For each class, captions that training never sees."""
     problems: list[str] = field(default_factory=list)
-    """Sentences about what the source stumbled over; complete once the items were read."""
+    """Messages about data that could not be read; complete once all items were read."""
 
 
 def of_arrays(
     load: Callable[[], tuple[np.ndarray, np.ndarray]], files: Sequence[Path], **fields: Any
 ) -> Source:
-    """A source of pixels that lie in a few arrays.
+    """A source of images in arrays.
 
     Args:
-        load: gives (images [N, H, W] or [N, H, W, C] uint8, labels [N]); called once, when needed.
-        files: where they come from.
+        load: returns (uint8 images [N, H, W] or [N, H, W, C], labels [N]); called once, if needed.
+        files: the files that `load` reads.
         fields: the other fields of `Source`.
     """
 
@@ -74,14 +74,14 @@ def of_arrays(
 
 
 def only(source: Source, classes: Sequence[str]) -> Source:
-    """The pictures of these classes alone, numbered in the order asked for.
+    """Only the images of these classes, with labels in this order.
 
     Raises:
         UserError: no such class.
     """
     for name in classes:
         if name not in source.classes:
-            raise UserError(nearest(name, source.classes or ("(none)",), "class"))
+            raise UserError(unknown_name(name, source.classes or ("(none)",), "class"))
     number = {source.classes.index(name): row for row, name in enumerate(classes)}
 
     def items() -> Iterator[Item]:

@@ -1,1 +1,1 @@
-"""Features and metrics: numbers, no figures."""
+"""Scores of samples: features, metrics and intervals. Numbers only, no figures."""

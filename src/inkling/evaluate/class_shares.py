@@ -1,4 +1,4 @@
-"""Which classes samples show, as read by a CLIP or a judge: for models that a CLIP guides."""
+"""Which classes samples show, according to a CLIP or a judge: for CLIP-guided models."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from inkling.sampling.clip_guidance import Guide
 
 
 class Reader(NamedTuple):
-    """Who reads samples, and the names that it knows."""
+    """A classifier of samples, and the names of its classes."""
 
     title: str
     names: tuple[str, ...]
@@ -22,14 +22,14 @@ class Reader(NamedTuple):
 
 
 def reader_for(guide: Guide | None, prompts: Sequence[str], judge: Path | None) -> Reader | None:
-    """The judge, or else the CLIP itself; None without guidance.
+    """The judge, or else the guiding CLIP itself; None without guidance.
 
     Raises:
-        UserError: a judge without guidance, or no judge there.
+        UserError: a judge was given without guidance, or there is no judge at its path.
     """
     if guide is None:
         if judge is not None:
-            raise UserError("--judge reads what a CLIP guides; name one with --clip")
+            raise UserError("--judge classifies samples that a CLIP guides; name one with --clip")
         return None
     clip = guide.clip
     known = clip.known.classes
@@ -45,17 +45,17 @@ def reader_for(guide: Guide | None, prompts: Sequence[str], judge: Path | None) 
 
 
 def table(reader: Reader, prompts: Sequence[str], guided: Tensor, unguided: Tensor) -> str:
-    """The share of each known name among samples of each prompt, beside unguided ones.
+    """The fraction of each class among the samples of each prompt, and among unguided samples.
 
     Args:
-        reader: who reads them.
-        prompts: M of them.
+        reader: the classifier of the samples.
+        prompts: M prompts.
         guided: uint8 [N, C, H, W], in M equal parts.
         unguided: uint8 [K, C, H, W].
     """
     parts = list(zip(prompts, torch.chunk(guided, len(prompts)), strict=True))
     lines = [
-        f"read by {reader.title}, in % of {len(parts[0][1])} pictures a prompt",
+        f"classified by {reader.title}, in % of {len(parts[0][1])} pictures a prompt",
         f"{'':>16} " + " ".join(f"{name[:9]:>9}" for name in reader.names),
     ]
     for label, images in (*parts, ("unguided", unguided)):

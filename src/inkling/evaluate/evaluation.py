@@ -1,4 +1,4 @@
-"""A run made ready for scores: its model, what it was trained on, what it is held against."""
+"""The evaluation of a run: its model, its training images, the reference, and every score."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,14 +16,14 @@ from inkling.core.likelihood import bits_per_dimension
 from inkling.core.noise import ends_of
 from inkling.core.rng import stream
 from inkling.data import Pictures
-from inkling.errors import UserNote
-from inkling.evaluate.draws import Plan, draw, home, key, model_of, plan
+from inkling.errors import UserError, UserNote
 from inkling.evaluate.features import Features, Outputs
 from inkling.evaluate.intervals import of_a_share
 from inkling.evaluate.judge import train_judge
 from inkling.evaluate.measures import Measure, of_outputs
-from inkling.evaluate.memory import Memory, Nearest, memory, nearest
+from inkling.evaluate.memory import Memory, Nearest, memory, nearest_images
 from inkling.evaluate.reference import evaluation_data
+from inkling.evaluate.samples import Plan, cached_samples, home, key, model_of, plan
 from inkling.evaluate.scores import Report, Score, Terms, scored
 from inkling.evaluate.shapes import faithfulness_of_each
 from inkling.models.build import noise_schedule
@@ -31,11 +31,12 @@ from inkling.models.card import Card
 from inkling.models.clip import Clip
 from inkling.pixels import from_bytes
 from inkling.sampling.pipeline import TextToImage
+from inkling.system.progress import bar
 
 _UNSEEN = 2000
-"""Real pictures whose nearest training picture is sought for comparison."""
+"""Reference images whose nearest training images are compared with those of samples."""
 _BITS = 500
-"""Reference pictures whose bits are counted."""
+"""Reference images on which bits per dimension are measured."""
 
 
 class Evaluation:
@@ -43,16 +44,16 @@ class Evaluation:
 
     Args:
         run: its folder.
-        count: pictures to draw.
-        data: where the data set lies now, if elsewhere than in training.
+        count: number of samples.
+        data: folder of the data set, if it has moved since training.
         device: "auto", "cuda", "mps" or "cpu".
-        reference: the split to be held against: "test".
+        reference: the split to compare samples with: "test".
         weights: "ema" or "raw".
-        seed: of the first picture.
-        sampling: changes to the sampling that the run recommends, by setting.
+        seed: of the first sample.
+        sampling: changes to the run's recommended sampling settings, by name.
 
     Raises:
-        UserError: no run, no data, or a reference that the model was trained on.
+        UserError: there is no run or no data, or the model was trained on the reference.
     """
 
     def __init__(
@@ -79,24 +80,41 @@ class Evaluation:
         self.plan: Plan = plan(self.pipeline, self.reference, settings, seed, weights)
         self._outputs: dict[str, Outputs] = {}
 
-    def draw(self) -> Iterator[Tensor]:
-        """Batches of pictures; drawn ones are kept and read again."""
-        yield from draw(self.pipeline, self.plan, self.count, self.run)
+    def batches(self) -> Iterator[Tensor]:
+        """Samples in batches; stored batches are read from disk."""
+        yield from cached_samples(self.pipeline, self.plan, self.count, self.run)
+
+    def samples(self) -> Tensor:
+        """All samples, uint8 [N, C, H, W], with a progress bar.
+
+        Raises:
+            UserError: some of the stored samples are missing.
+        """
+        parts = []
+        with bar("sampling", self.count) as advance:
+            for images in self.batches():
+                parts.append(images)
+                advance(len(images))
+        images = torch.cat(parts)
+        if len(images) != self.count:
+            stored = f"{len(images)} of {self.count} samples are stored"
+            raise UserError(f"only {stored} in {home(self.run)}; remove that folder")
+        return images
 
     @property
     def prompted(self) -> np.ndarray | None:
-        """The class asked for in each picture, if classes were."""
+        """The class of each sample's prompt, if the prompts name classes."""
         if not self.plan.prompted:
             return None
         rows = np.arange(self.count) % len(self.plan.prompted)
         return np.array(self.plan.prompted)[rows]
 
     def file(self, kind: str) -> Path:
-        """Where its scores by a kind of features are kept."""
+        """The file for its scores by one kind of features."""
         return home(self.run) / f"scores-{kind}-{self.count}-{key(self.run, self.plan)}.json"
 
     def terms(self, features: Features) -> Terms:
-        """What scores of this kind depend on."""
+        """The terms of scores with these features."""
         return Terms(
             n=self.count,
             data=self.data.name,
@@ -108,54 +126,50 @@ class Evaluation:
         )
 
     def _real(self, features: Features) -> Outputs:
-        """What features make of the reference, worked out once."""
+        """The features of the reference, computed once."""
         if features.name not in self._outputs:
             self._outputs[features.name] = features(self.reference.pixels())
         return self._outputs[features.name]
 
-    def measures(self, images: Tensor, drawn: Outputs, features: Features) -> list[Measure]:
-        """Everything that can be resampled.
+    def measures(self, images: Tensor, outputs: Outputs, features: Features) -> list[Measure]:
+        """All scores that can be resampled.
 
         Args:
-            images: the drawn pictures.
-            drawn: what the features make of them.
+            images: the samples.
+            outputs: the samples' features and class probabilities.
             features: the features.
         """
         prompted = self.prompted if self._judged(features) else None
-        found = of_outputs(drawn, self._real(features), prompted)
+        found = of_outputs(outputs, self._real(features), prompted)
         if self.plan.scenes:
             scenes = [self.plan.scenes[i % len(self.plan.scenes)] for i in range(self.count)]
             names = ("colour", "shape", "size", "relation")
-            rights = faithfulness_of_each(scenes, images)
+            correct = faithfulness_of_each(scenes, images)
             found += [
-                Measure(f"faithful: {name}", "higher", rights[:, column])
+                Measure(f"faithful: {name}", "higher", correct[:, column])
                 for column, name in enumerate(names)
             ]
-            found.append(Measure("faithful: all", "higher", (rights == 1).all(1).astype(float)))
+            found.append(Measure("faithful: all", "higher", (correct == 1).all(1).astype(float)))
         return found
 
     def _judged(self, features: Features) -> bool:
-        """Whether these features know the classes that were asked for."""
+        """Whether these features classify images into the classes of the prompts."""
         return bool(self.plan.prompted) and features.classes == len(self.pipeline.classes)
 
     def floors(self, features: Features) -> dict[str, Measure]:
-        """The same measures of as many real training pictures: what a perfect model would get."""
+        """Noise floors: the same measures of as many real training images."""
         rows = torch.randperm(len(self.train), generator=stream(self.plan.seed, "floor"))
         some = self.train.take(rows[: self.count])
         if len(some) < self.count:
-            warnings.warn(
-                f"no noise floor: {self.count:,} pictures are drawn and only {len(some):,} were "
-                "trained on",
-                UserNote,
-                stacklevel=2,
-            )
+            lack = f"it takes {self.count:,} training pictures, and there are only {len(some):,}"
+            warnings.warn(f"no noise floor: {lack}", UserNote, stacklevel=2)
             return {}
         labels = some.labels.numpy() if self._judged(features) else None
-        seen = of_outputs(features(some.pixels()), self._real(features), labels)
-        return {measure.name: measure for measure in seen}
+        measures = of_outputs(features(some.pixels()), self._real(features), labels)
+        return {measure.name: measure for measure in measures}
 
     def bits(self) -> Score:
-        """Bits per dimension of reference pictures given their captions, a bound from above."""
+        """Bits per dimension of reference images given their captions, an upper bound."""
         some = self.reference.take(torch.arange(min(_BITS, len(self.reference))))
         model, recipe = self.pipeline.model, self.pipeline.recipe
         captions = [some.groups[int(group)][0] for group in some.group]
@@ -172,54 +186,52 @@ class Evaluation:
                 recipe.diffusion.sigma_data,
                 stream(self.plan.seed, "bits"),
             )
-        reach = 1.96 * found.error
+        margin = 1.96 * found.error
         return Score(
             name="bits per dimension",
             value=found.mean,
-            low=found.mean - reach,
-            high=found.mean + reach,
+            low=found.mean - margin,
+            high=found.mean + margin,
             n=len(some),
             better="lower",
             method="bound, stratified noise levels",
         )
 
     def cas(self, images: Tensor, epochs: int = 10) -> Score:
-        """Classification accuracy score (Ravuri & Vinyals 2019): accuracy on real test pictures
+        """Classification accuracy score (Ravuri & Vinyals 2019): accuracy on real test images
         of a classifier that was trained on samples alone.
         """
         prompted = self.prompted
-        assert prompted is not None, "CAS is for prompts that name classes"
-        drawn = replace(
+        assert prompted is not None, "CAS needs prompts that name classes"
+        samples = replace(
             self.train,
             images=images,
             rows=None,
             labels=torch.from_numpy(prompted),
-            group=self._none(),
+            group=torch.zeros(self.count, dtype=torch.int64),
         )
         rows = torch.randperm(len(self.train), generator=stream(self.plan.seed, "floor"))
         real, test = self.train.take(rows[: self.count]), self.reference
-        found, floor = (self._taught(each, test, epochs) for each in (drawn, real))
-        ends = of_a_share(round(found * len(test)), len(test))
+        found, floor = (self._accuracy_after(each, test, epochs) for each in (samples, real))
+        interval = of_a_share(round(found * len(test)), len(test))
         return Score(
             name="CAS",
             value=found,
-            low=ends.low,
-            high=ends.high,
+            low=interval.low,
+            high=interval.high,
             n=self.count,
             better="higher",
-            method=f"share of {len(test):,} real pictures, Wilson",
+            method=f"fraction of {len(test):,} real pictures, Wilson",
             floor=floor if len(real) == self.count else None,
         )
 
-    def _none(self) -> Tensor:
-        return torch.zeros(self.count, dtype=torch.int64)
-
-    def _taught(self, pictures: Pictures, test: Pictures, epochs: int) -> float:
+    def _accuracy_after(self, pictures: Pictures, test: Pictures, epochs: int) -> float:
+        """Accuracy on `test` of a classifier that is trained on `pictures`."""
         judge, _ = train_judge(pictures, epochs)
         return judge.accuracy(test)
 
     def clip_scores(self, images: Tensor, clip: Clip) -> list[Measure]:
-        """100 x cosine of each picture and its prompt, and of the same prompts shuffled."""
+        """100 x cosine similarity of each sample to its prompt, and to shuffled prompts."""
         prompts = [self.plan.prompt(row) for row in range(self.count)]
         order = np.random.default_rng(0).permutation(self.count)
         distinct = list(dict.fromkeys(prompts))
@@ -227,28 +239,28 @@ class Evaluation:
         which = torch.tensor([numbers[prompt] for prompt in prompts])
         with torch.no_grad():
             texts = clip.encode_text(distinct).cpu()
-            seen = torch.cat(
+            embeddings = torch.cat(
                 [
                     clip.encode_images(from_bytes(part.to(clip.device))).cpu()
                     for part in torch.split(images, 250)
                 ]
             )
-        own = 100 * (seen * texts[which]).sum(1)
-        shuffled = 100 * (seen * texts[which[torch.from_numpy(order)]]).sum(1)
+        own = 100 * (embeddings * texts[which]).sum(1)
+        shuffled = 100 * (embeddings * texts[which[torch.from_numpy(order)]]).sum(1)
         return [
             Measure("CLIP score", "higher", own.double().numpy()),
             Measure("CLIP score, shuffled", "lower", shuffled.double().numpy()),
         ]
 
     def memorised(self, images: Tensor) -> tuple[Memory, Nearest]:
-        """Whether drawn pictures are copies of training pictures, and the nearest of each."""
-        drawn = nearest(images, self.known)
-        unseen = nearest(self.reference.pixels()[:_UNSEEN].cpu(), self.known)
-        return memory(drawn, unseen), drawn
+        """Memorisation, and the nearest training image of each sample."""
+        near = nearest_images(images, self.known)
+        unseen = nearest_images(self.reference.pixels()[:_UNSEEN].cpu(), self.known)
+        return memory(near, unseen), near
 
-    def confusion(self, drawn: Outputs, features: Features) -> list[list[int]] | None:
-        """How often each prompted class [row] was seen as each [column]."""
-        probabilities, prompted = drawn.probabilities, self.prompted
+    def confusion(self, outputs: Outputs, features: Features) -> list[list[int]] | None:
+        """How often samples of each prompted class [row] are recognised as each class [column]."""
+        probabilities, prompted = outputs.probabilities, self.prompted
         if probabilities is None or prompted is None or not self._judged(features):
             return None
         names = range(probabilities.shape[1])
@@ -265,17 +277,17 @@ class Evaluation:
         clip: Clip | None = None,
         cas: bool = True,
     ) -> Report:
-        """Every score of the drawn pictures.
+        """Every score of the samples.
 
         Args:
-            images: the drawn pictures.
-            features: the features to see them by.
-            found: what `memorised` says of them.
+            images: the samples.
+            features: the features for the scores.
+            found: memorisation, from `memorised`.
             clip: a CLIP for the CLIP score.
-            cas: train a classifier on them, where prompts name classes.
+            cas: whether to train a classifier on the samples for CAS, if prompts name classes.
         """
-        drawn, floors = features(images), self.floors(features)
-        measures = self.measures(images, drawn, features)
+        outputs, floors = features(images), self.floors(features)
+        measures = self.measures(images, outputs, features)
         if clip is not None:
             measures += self.clip_scores(images, clip)
         scores = [scored(measure, floors.get(measure.name)) for measure in measures]
@@ -289,7 +301,7 @@ class Evaluation:
             sampling=self.plan.sampling(),
             terms=self.terms(features),
             scores=scores,
-            details=_details(found, self.confusion(drawn, features), self.pipeline.card),
+            details=_details(found, self.confusion(outputs, features), self.pipeline.card),
         )
 
 

@@ -1,5 +1,5 @@
-"""The features by which pictures are scored: of a judge, Inception, a CLIP, any model of the
-hub, or the pixels. A new one is one class and an entry in `FEATURES`.
+"""Features for scores: from a judge, Inception, a CLIP, a vision transformer of the hub, or pixels.
+New features are one class and one entry in `FEATURES`.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inkling.data import Data
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 from inkling.evaluate.judge import Judge, judge_for, mark
 from inkling.models.clip import Clip
 from inkling.pixels import from_bytes
@@ -22,42 +22,42 @@ _BATCH = 250
 
 
 class Outputs(NamedTuple):
-    """Features of pictures, and class probabilities."""
+    """Features of images, and class probabilities."""
 
     features: np.ndarray
     """[N, D] float64."""
     probabilities: np.ndarray | None
-    """[N, classes] float64 class probabilities, from features that classify."""
+    """[N, classes] float64; None from features without a classifier."""
 
 
 class Features(Protocol):
-    """Pictures in, numbers out."""
+    """Maps images to feature vectors, and perhaps to class probabilities."""
 
     name: str
-    """What scores name beside themselves; unlike names are not compared."""
+    """Name in the terms of a score; scores with different names are not compared."""
     resize: str
-    """How pictures are brought to the size that it takes."""
+    """How images are resized to its input size."""
     classes: int
-    """Classes of the data set that it knows; 0 where it knows none of them."""
+    """Number of the data set's classes that it recognises; 0 if it recognises none."""
 
     def __call__(self, images: Tensor) -> Outputs:
-        """Of uint8 pictures [N, C, H, W]."""
+        """The outputs for uint8 images [N, C, H, W]."""
         ...
 
 
 class OfJudge:
-    """A small classifier of real pictures of the same set."""
+    """Features of a judge: a small classifier trained on real images of the same data set."""
 
     def __init__(self, judge: Judge, name: str):
         self.judge, self.name, self.classes = judge, f"judge {name}", judge.classes
-        self.resize = f"area to {judge.size[1]}x{judge.size[0]}, if another"
+        self.resize = f"area to {judge.size[1]}x{judge.size[0]} if needed"
 
     def __call__(self, images: Tensor) -> Outputs:
-        """The judge's features, and its class probabilities."""
+        """The judge's features and class probabilities."""
         if images.shape[1] != self.judge.channels:
             raise UserError(
-                f"the {self.name} knows pictures of {self.judge.channels} channels, these have "
-                f"{images.shape[1]}; train one of this set with `inkling train judge-NAME`"
+                f"the {self.name} takes pictures of {self.judge.channels} channels, these have "
+                f"{images.shape[1]}; train one on this data set with `inkling train judge-NAME`"
             )
         if tuple(images.shape[-2:]) != self.judge.size:
             images = F.interpolate(images.float(), self.judge.size, mode="area")
@@ -66,14 +66,14 @@ class OfJudge:
 
 
 class OfClip:
-    """A CLIP's picture tower: ours or a downloaded one."""
+    """Features of a CLIP's image encoder, trained with inkling or pretrained."""
 
     def __init__(self, clip: Clip, name: str):
         self.clip, self.name, self.classes = clip, f"clip {name}", 0
-        self.resize = f"bicubic with antialiasing to {clip.side}x{clip.side}, if another"
+        self.resize = f"bicubic with antialiasing to {clip.side}x{clip.side} if needed"
 
     def __call__(self, images: Tensor) -> Outputs:
-        """Vectors of length 1."""
+        """Embeddings of length 1."""
         with torch.no_grad():
             found = [
                 self.clip.encode_images(from_bytes(part.to(self.clip.device))).cpu()
@@ -83,7 +83,7 @@ class OfClip:
 
 
 class OfVision:
-    """A vision transformer of the hub, such as DINOv2 (Oquab et al. 2023), by id or folder."""
+    """Features of a vision transformer such as DINOv2 (Oquab et al. 2023), by hub id or folder."""
 
     def __init__(self, where: str, device: torch.device):
         models = library()
@@ -101,10 +101,10 @@ class OfVision:
         self.device, self.classes = device, 0
         self.side = int(side)
         self.name = f"vision {where}"
-        self.resize = f"bicubic with antialiasing to {self.side}x{self.side}, ImageNet's colours"
+        self.resize = f"bicubic with antialiasing to {self.side}x{self.side}, ImageNet's mean, std"
 
     def __call__(self, images: Tensor) -> Outputs:
-        """The pooled vector of each picture."""
+        """The pooled vector of each image."""
         mean = torch.tensor([0.485, 0.456, 0.406]).view(-1, 1, 1)
         std = torch.tensor([0.229, 0.224, 0.225]).view(-1, 1, 1)
         found = []
@@ -113,14 +113,14 @@ class OfVision:
             size = (self.side, self.side)
             x = F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=True)
             with torch.no_grad():
-                seen = self.model(pixel_values=((x - mean) / std).to(self.device))
-            pooled = seen.pooler_output
-            found.append(pooled if pooled is not None else seen.last_hidden_state[:, 0])
+                outputs = self.model(pixel_values=((x - mean) / std).to(self.device))
+            pooled = outputs.pooler_output
+            found.append(pooled if pooled is not None else outputs.last_hidden_state[:, 0])
         return Outputs(torch.cat(found).cpu().double().numpy(), None)
 
 
 class OfInception:
-    """The Inception of the literature, its weights and its resize, through torch-fidelity."""
+    """Inception v3 with the weights and resizing of published scores, through torch-fidelity."""
 
     name = "inception-v3-compat, 2048"
     resize = "bilinear to 299x299 as in TensorFlow 1"
@@ -140,31 +140,31 @@ class OfInception:
             ).to(device)
         except OSError as error:
             raise UserError(
-                f"the weights of Inception could not be fetched ({error}); connect, or use "
-                "--features judge"
+                f"the weights of Inception could not be downloaded ({error}); connect to the "
+                "network, or use --features judge"
             ) from None
         self.device = device
 
     def __call__(self, images: Tensor) -> Outputs:
-        """2048 features and the shares of its 1008 classes."""
+        """2048 features and the probabilities of its 1008 classes."""
         features, logits = [], []
         for part in torch.split(images, _BATCH // 5):
             with torch.no_grad():
-                seen = self.model(part.expand(-1, 3, -1, -1).to(self.device))
-            features.append(seen[0].cpu().double())
-            logits.append(seen[1].cpu().double())
+                outputs = self.model(part.expand(-1, 3, -1, -1).to(self.device))
+            features.append(outputs[0].cpu().double())
+            logits.append(outputs[1].cpu().double())
         return Outputs(torch.cat(features).numpy(), torch.cat(logits).softmax(1).numpy())
 
 
 class OfPixels:
-    """The pixels, averaged down to 8x8: for sets without classes where nothing else is at hand."""
+    """Pixels averaged down to 8x8: for data sets without classes, where nothing better exists."""
 
     name = "pixels 8x8"
     resize = "area to 8x8"
     classes = 0
 
     def __call__(self, images: Tensor) -> Outputs:
-        """64 numbers a channel in [-1, 1]."""
+        """64 features a channel, in [-1, 1]."""
         small = F.interpolate(from_bytes(images), (8, 8), mode="area")
         return Outputs(small.flatten(1).double().numpy(), None)
 
@@ -182,18 +182,18 @@ FEATURES: dict[str, Callable[[str, Data, torch.device], Features]] = {
     "vision": lambda rest, data, device: OfVision(rest, device),
     "pixels": lambda rest, data, device: OfPixels(),
 }
-"""By the word before the colon; what stands behind it, the data set and the device come in."""
+"""By the word before the colon; called with the text after the colon, the data and the device."""
 
 
 def features(text: str, data: Data, device: torch.device) -> Features:
     """Features by name: judge, inception, pixels, clip:FOLDER, vision:facebook/dinov2-base.
 
     Raises:
-        UserError: no such features, or they cannot be had here.
+        UserError: there are no such features, or they are not available on this machine.
     """
     kind, _, rest = text.partition(":")
     if kind not in FEATURES:
-        raise UserError(nearest(kind, FEATURES, "kind of features"))
+        raise UserError(unknown_name(kind, FEATURES, "kind of features"))
     if kind in ("clip", "vision") and not rest:
         raise UserError(f"--features {kind} needs a model: {kind}:FOLDER or {kind}:OWNER/NAME")
     return FEATURES[kind](rest, data, device)

@@ -1,4 +1,4 @@
-"""How far a score could be off: 95 % intervals for its expectation at the same sample size."""
+"""95 % confidence intervals for the expectation of a score at its sample size."""
 
 import warnings
 from collections.abc import Callable
@@ -9,24 +9,24 @@ from scipy import stats
 
 LEVEL = 0.95
 SPLITS = 10
-"""Splits into halves by which whole sets are resampled."""
+"""Random splits into halves in `by_halves`."""
 
 
 class Interval(NamedTuple):
-    """Ends of an interval."""
+    """The ends of a confidence interval."""
 
     low: float
     high: float
 
 
 def of_a_share(count: int, total: int) -> Interval:
-    """Of a share of independent pictures (Wilson 1927): sound near 0 and 1 too."""
+    """Interval of a fraction `count / total` (Wilson 1927), valid near 0 and 1 too."""
     ends = stats.binomtest(count, total).proportion_ci(LEVEL, method="wilson")
     return Interval(float(ends.low), float(ends.high))
 
 
 def of_a_mean(values: np.ndarray, seed: int = 0) -> Interval:
-    """Of the mean of independent values [N], by the bootstrap (Efron 1987: BCa)."""
+    """Interval of the mean of independent values [N], by the BCa bootstrap (Efron 1987)."""
     if not np.ptp(values):
         return Interval(float(values[0]), float(values[0]))
     with warnings.catch_warnings():
@@ -45,17 +45,17 @@ def of_a_mean(values: np.ndarray, seed: int = 0) -> Interval:
 def by_halves(
     statistic: Callable[[np.ndarray], float], count: int, splits: int = SPLITS, seed: int = 0
 ) -> Interval:
-    """Of any statistic of a set of pictures: half of them are left out, again and again.
+    """Interval of any statistic of a set of images, from its values on random halves of the set.
 
-    The jackknife that deletes half (Shao & Wu 1989): a half drawn without replacement varies around
-    the whole set as the whole set does around the truth. Leaving out only a few makes intervals of
-    neighbour scores half too wide, and the bootstrap draws pictures twice: duplicates have distance
-    zero, which distances and neighbours take for news.
+    The delete-half jackknife (Shao & Wu 1989): a half sampled without replacement varies around
+    the whole set as the whole set varies around the truth. Deleting only a few images makes the
+    intervals of neighbour scores too wide by half. The bootstrap is no alternative: it duplicates
+    images, and distances of zero distort kernel distances and neighbour scores.
 
     Args:
-        statistic: of the rows [M] int64 that are kept.
-        count: rows there are.
-        splits: into two halves.
+        statistic: function of the rows [M] int64 of the images that are kept.
+        count: number of images.
+        splits: number of splits into two halves.
         seed: of the splits.
     """
     rng = np.random.default_rng(seed)
@@ -64,5 +64,5 @@ def by_halves(
         order, half = rng.permutation(count), count // 2
         found += [statistic(order[:half]), statistic(order[half : 2 * half])]
     value = statistic(np.arange(count))
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(found) - 1) * np.std(found, ddof=1))
-    return Interval(value - reach, value + reach)
+    margin = float(stats.t.ppf(0.5 + LEVEL / 2, len(found) - 1) * np.std(found, ddof=1))
+    return Interval(value - margin, value + margin)

@@ -1,6 +1,6 @@
-"""An independent classifier of real pictures, whose verdicts and features score samples.
+"""The judge: a classifier of real images, whose predictions and features score samples.
 
-Never trained on generated images, and no part of any model's training.
+It is never trained on samples, and takes no part in the training of any model.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ from inkling.training.state import TrainState
 
 _BATCH = 500
 _EPOCHS = 4
-"""Of a judge that is trained because a score needs one."""
-_FORM = ("size", "resize", "channels", "background", "classes")
-"""Settings of a data set that a judge of it depends on."""
+"""Epochs of a judge that is trained on demand, for a score."""
+_SETTINGS = ("size", "resize", "channels", "background", "classes")
+"""Settings of a data set on which its judge depends."""
 
 
 class Judge:
@@ -48,10 +48,10 @@ class Judge:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The judge of a run of `inkling train judge-NAME`: its folder or the file in it.
+        """The judge in a run folder of `inkling train judge-NAME`, or in its checkpoint file.
 
         Raises:
-            UserError: no run, or one of something else.
+            UserError: there is no run, or it is not the run of a judge.
         """
         try:
             stored = checkpoint.read(checkpoint.locate(path))
@@ -84,7 +84,7 @@ class Judge:
         return features.double().numpy(), logits.argmax(1).numpy()
 
     def accuracy(self, pictures: Pictures) -> float:
-        """Fraction of pictures whose class it gets right."""
+        """Fraction of images that it classifies correctly."""
         _, found = self.examine(pictures.pixels().cpu())
         return float((found == pictures.labels.numpy()).mean())
 
@@ -92,13 +92,13 @@ class Judge:
 def train_judge(
     pictures: Pictures, epochs: int = _EPOCHS, *, seed: int = 0, what: str = "training a judge"
 ) -> tuple[Judge, TrainState]:
-    """A judge of these pictures, and the state that its training ended in."""
+    """A judge trained on these images, and the final state of its training."""
     recipe = JudgeRecipe(name="judge", source="for scores")
     train = msgspec.structs.replace(recipe.train, epochs=epochs, seed=seed, previews=0)
     recipe = msgspec.structs.replace(recipe, train=train)
-    none = pictures.take(torch.arange(0))
+    empty = pictures.take(torch.arange(0))
     with bar(what, None) as advance:
-        for progress in fit(recipe, device_name="cpu", pictures=(pictures, none)):
+        for progress in fit(recipe, device_name="cpu", pictures=(pictures, empty)):
             state = progress.state
             advance(1)
     assert isinstance(state.model, Classifier), "a judge's objective trains a classifier"
@@ -107,16 +107,16 @@ def train_judge(
 
 
 def judge_for(data: Data) -> tuple[Judge, str]:
-    """A judge of these pictures and its name, trained once and kept in the cache.
+    """A judge of a data set, and its name; trained once and kept in the cache.
 
     Raises:
-        UserError: the set has no classes.
+        UserError: the data set has no classes.
     """
-    # All of its classes' pictures, however few of them were trained on, and read or not.
+    # All images of the classes, whatever limit and captions the scored model was trained with.
     data = msgspec.structs.replace(data, captions=True, caption="", limit=None, codec="")
-    kept = {name: getattr(data, name) for name in _FORM}
-    where = data.path if data.name in ("folder", "hub") else ""
-    key = hashlib.sha256(repr((data.name, where, kept, _EPOCHS)).encode()).hexdigest()[:12]
+    settings = {name: getattr(data, name) for name in _SETTINGS}
+    path = data.path if data.name in ("folder", "hub") else ""
+    key = hashlib.sha256(repr((data.name, path, settings, _EPOCHS)).encode()).hexdigest()[:12]
     file = cache_folder() / "judges" / f"{data.name}-{key}.safetensors"
     if not file.is_file() or not _intact(file):
         pictures = read_pictures(data)
@@ -132,7 +132,7 @@ def judge_for(data: Data) -> tuple[Judge, str]:
 
 
 def _intact(file: Path) -> bool:
-    """Whether a judge can be read back: one that was torn is made again."""
+    """Whether the judge in a file can be loaded; a damaged one is trained again."""
     try:
         Judge.load(file)
     except UserError:
@@ -141,5 +141,5 @@ def _intact(file: Path) -> bool:
 
 
 def mark(path: Path) -> str:
-    """A short digest that tells judges apart."""
+    """A short digest that identifies a judge."""
     return hashlib.sha256(checkpoint.locate(path).read_bytes()).hexdigest()[:8]

@@ -1,6 +1,6 @@
-"""Each score as something that can be resampled: a mean over pictures, or a function of a set.
+"""Scores in a form that can be resampled: a mean over images, or a function of a set of images.
 
-From that one form come its value, its interval, its noise floor and its difference from another.
+Value, confidence interval, noise floor and paired difference are all computed from that form.
 """
 
 import warnings
@@ -15,28 +15,28 @@ from inkling.evaluate.features import Outputs
 from inkling.evaluate.intervals import Interval, by_halves, of_a_mean, of_a_share
 
 MOST_NEIGHBOURS = 2000
-"""Pictures at most whose neighbours are counted: it costs their square."""
+"""Largest number of images in neighbour scores, whose cost is quadratic."""
 MOST_KERNEL = 10_000
-"""Pictures at most between which kernels are counted, for the same reason."""
-_SHARE = "share, Wilson"
+"""Largest number of images in kernel distances, for the same reason."""
+_FRACTION = "fraction, Wilson"
 _MEAN = "mean, bootstrap (BCa)"
 _WHOLE = "whole set, 20 halves"
 
 
 class Measure(NamedTuple):
-    """One score of a set of drawn pictures."""
+    """One score of a set of samples."""
 
     name: str
     better: str
     """"lower" or "higher"."""
     values: np.ndarray | None = None
-    """[N] one number a picture, whose mean is the score."""
+    """[N] one number for each image, whose mean is the score."""
     whole: Callable[[np.ndarray], float] | None = None
-    """Or the score of the pictures at rows [M]."""
+    """Or the score as a function of the rows [M] of the images."""
     most: float = float("inf")
-    """Its largest value."""
+    """Its largest possible value."""
     size: int = 0
-    """Pictures that it is of."""
+    """Number of images, for a score with `whole`."""
 
     @property
     def value(self) -> float:
@@ -48,27 +48,28 @@ class Measure(NamedTuple):
 
     @property
     def method(self) -> str:
-        """How its interval is found."""
+        """How its interval is computed."""
         if self.values is None:
             return _WHOLE
-        return _SHARE if self._counts else _MEAN
+        return _FRACTION if self._binary else _MEAN
 
     @property
-    def _counts(self) -> bool:
+    def _binary(self) -> bool:
+        """Whether every value is 0 or 1."""
         return self.values is not None and bool(np.isin(self.values, (0, 1)).all())
 
     def interval(self) -> Interval:
-        """95 % for its expectation at this sample size; what varies is what is drawn."""
+        """95 % interval of its expectation over random samples, at this sample size."""
         if self.values is None:
             assert self.whole is not None, "a measure is a mean or a function of the set"
             low, high = by_halves(self.whole, self.size)
             return Interval(low, min(high, self.most))
-        if self._counts:
+        if self._binary:
             return of_a_share(int(self.values.sum()), len(self.values))
         return of_a_mean(self.values)
 
     def minus(self, other: "Measure") -> tuple[float, Interval]:
-        """The difference from the same measure of another set of the same seeds, paired by them."""
+        """The difference from the same measure of another set, paired by the samples' seeds."""
         if self.values is not None and other.values is not None:
             gaps = self.values.astype(float) - other.values
             return float(gaps.mean()), of_a_mean(gaps)
@@ -79,28 +80,28 @@ class Measure(NamedTuple):
         )
 
 
-def of_features(drawn: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
-    """Distances and neighbour scores of drawn features [N, D] against real ones [M, D].
+def of_features(samples: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
+    """Distances and neighbour scores of samples' features [N, D] against real ones [M, D].
 
     Raises:
-        UserError: sets that no score could mean anything for.
+        UserError: scores would be meaningless for these features.
     """
-    metrics.check(drawn, real)
-    count = len(drawn)
+    metrics.check(samples, real)
+    count = len(samples)
     some = min(count, MOST_KERNEL)
-    distances = metrics.kernel_distances(drawn[:some], real[:MOST_KERNEL])
+    distances = metrics.kernel_distances(samples[:some], real[:MOST_KERNEL])
     yield Measure("kernel distance", "lower", whole=distances, size=some)
     try:
-        metrics.check_count(drawn, real)
+        metrics.check_count(samples, real)
         yield Measure(
             "Frechet distance",
             "lower",
-            whole=lambda rows: metrics.frechet(drawn[rows], real),
+            whole=lambda rows: metrics.frechet(samples[rows], real),
             size=count,
         )
     except UserError as error:
         warnings.warn(f"no Frechet distance: {error}", UserNote, stacklevel=2)
-    few, others = drawn[:MOST_NEIGHBOURS], real[:MOST_NEIGHBOURS]
+    few, others = samples[:MOST_NEIGHBOURS], real[:MOST_NEIGHBOURS]
     inside = metrics.balls(few, others, 3)
     yield Measure("precision", "higher", (inside > 0).astype(float))
     yield Measure(
@@ -121,7 +122,7 @@ def of_features(drawn: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
 
 
 def of_probabilities(probabilities: np.ndarray, prompted: np.ndarray | None) -> Iterator[Measure]:
-    """Of a classifier's outputs: prompt accuracy, and how sure and varied they are.
+    """Scores from class probabilities: prompt accuracy, and the form of the Inception score.
 
     Args:
         probabilities: [N, classes] of the samples.
@@ -138,9 +139,11 @@ def of_probabilities(probabilities: np.ndarray, prompted: np.ndarray | None) -> 
     )
 
 
-def of_outputs(drawn: Outputs, real: Outputs, prompted: np.ndarray | None = None) -> list[Measure]:
-    """Every measure of features and, where they classify, of class probabilities."""
-    found = list(of_features(drawn.features, real.features))
-    if drawn.probabilities is not None:
-        found += of_probabilities(drawn.probabilities, prompted)
+def of_outputs(
+    samples: Outputs, real: Outputs, prompted: np.ndarray | None = None
+) -> list[Measure]:
+    """Every measure of the features and, if there are any, of the class probabilities."""
+    found = list(of_features(samples.features, real.features))
+    if samples.probabilities is not None:
+        found += of_probabilities(samples.probabilities, prompted)
     return found

@@ -1,4 +1,4 @@
-"""Does a model repeat its training pictures? Nearest neighbours in pixels, against unseen ones'."""
+"""Memorisation: distances of samples to training images, compared with those of unseen images."""
 
 from typing import NamedTuple
 
@@ -10,43 +10,43 @@ from inkling.evaluate.intervals import Interval, of_a_share
 from inkling.pixels import from_bytes
 
 _CLOSE = 0.5
-"""Of the usual distance of an unseen picture to its nearest training picture: closer is a copy."""
+"""Fraction of the median distance of unseen images to training images below which is a copy."""
 _EXCESS = 0.02
-"""Share of copies beyond that of unseen pictures from which a model counts as memorising."""
+"""A model memorises if its fraction of copies exceeds that of unseen images by this much."""
 
 
-def check_shapes(drawn: torch.Size, real: torch.Size) -> None:
-    """Refuse to hold pictures against pictures of another shape.
+def check_shapes(samples: torch.Size, real: torch.Size) -> None:
+    """Refuse to compare images of different shapes.
 
     Raises:
         UserError: sizes or channels [C, H, W] differ.
     """
-    if drawn != real:
-        each = (f"{shape[2]}x{shape[1]} with {shape[0]} channels" for shape in (drawn, real))
+    if samples != real:
+        each = (f"{shape[2]}x{shape[1]} with {shape[0]} channels" for shape in (samples, real))
         raise UserError(
-            "drawn pictures are {} and real ones {}; bring both to one form first".format(*each)
+            "samples are {} and real ones {}; both need the same size and channels".format(*each)
         )
 
 
 class Nearest(NamedTuple):
-    """The nearest training picture of each picture."""
+    """The nearest training image of each image."""
 
     distance: Tensor
     """[N] root mean square difference of pixels in [-1, 1]."""
     row: Tensor
-    """[N] int64: which one it is."""
+    """[N] int64: its row among the training images."""
 
 
-def nearest(images: Tensor, train: Tensor, batch: int = 250) -> Nearest:
-    """The nearest of the training pictures to each picture.
+def nearest_images(images: Tensor, train: Tensor, batch: int = 250) -> Nearest:
+    """The nearest training image of each image, by pixels.
 
     Args:
         images: uint8 [N, C, H, W].
         train: uint8 [M, C, H, W].
-        batch: pictures at a time.
+        batch: images at a time.
 
     Raises:
-        UserError: pictures of different shapes.
+        UserError: the images have different shapes.
     """
     check_shapes(images.shape[1:], train.shape[1:])
     known = [from_bytes(part).flatten(1) for part in torch.split(train, 20_000)]
@@ -63,43 +63,44 @@ def nearest(images: Tensor, train: Tensor, batch: int = 250) -> Nearest:
 
 
 class Memory(NamedTuple):
-    """How often drawn pictures are copies of training pictures."""
+    """How often samples are copies of training images."""
 
     threshold: float
-    """Distance below which a picture counts as a copy."""
+    """Distance below which an image counts as a copy."""
     copies: float
-    """Share of drawn pictures below it."""
+    """Fraction of samples below it."""
     interval: Interval
     usual: float
-    """Share of unseen real pictures below it."""
+    """Fraction of unseen real images below it."""
     usual_interval: Interval
 
     @property
     def memorises(self) -> bool:
-        """Whether there are more copies than unseen pictures would explain."""
+        """Whether there are clearly more copies among samples than among unseen images."""
         return self.interval.low > self.usual_interval.high + _EXCESS
 
     @property
     def summary(self) -> str:
-        """The verdict in one sentence."""
+        """The result in one sentence."""
         low, high = self.interval
-        verdict = "it repeats training pictures" if self.memorises else "no sign of memorisation"
+        result = "it repeats training pictures" if self.memorises else "no sign of memorisation"
         return (
-            f"{verdict}: {self.copies:.1%} of drawn pictures ({low:.1%} to {high:.1%}) are nearer "
-            f"than {self.threshold:.3f} to a training picture, of unseen real ones {self.usual:.1%}"
+            f"{result}: {self.copies:.1%} of samples ({low:.1%} to {high:.1%}) are closer than "
+            f"{self.threshold:.3f} to a training picture; {self.usual:.1%} of unseen real pictures "
+            "are"
         )
 
 
-def memory(drawn: Nearest, unseen: Nearest) -> Memory:
-    """Compare nearest-neighbour distances of drawn and of unseen real pictures to training ones.
+def memory(samples: Nearest, unseen: Nearest) -> Memory:
+    """Compare the nearest-neighbour distances of samples and of unseen real images.
 
     Args:
-        drawn: of the drawn pictures.
-        unseen: of real pictures that were not trained on.
+        samples: nearest training images of the samples.
+        unseen: nearest training images of real images that were not trained on.
     """
     threshold = _CLOSE * unseen.distance.median().item()
-    near, usual = (int((each.distance < threshold).sum()) for each in (drawn, unseen))
-    count, total = len(drawn.distance), len(unseen.distance)
+    near, usual = (int((each.distance < threshold).sum()) for each in (samples, unseen))
+    count, total = len(samples.distance), len(unseen.distance)
     return Memory(
         threshold,
         near / count,

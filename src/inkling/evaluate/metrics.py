@@ -1,4 +1,4 @@
-"""Scores of drawn pictures against real ones: arithmetic on features and verdicts, nothing else."""
+"""Scores of samples against real images: arithmetic on features and predicted classes only."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,46 +9,46 @@ from sklearn.metrics import pairwise_distances
 from inkling.errors import UserError
 
 
-def check(drawn: np.ndarray, real: np.ndarray) -> None:
-    """Refuse feature sets that no score could mean anything for.
+def check(samples: np.ndarray, real: np.ndarray) -> None:
+    """Refuse features for which scores would be meaningless.
 
     Args:
-        drawn: [N, D] float64.
-        real: [M, D] float64.
+        samples: features of samples [N, D] float64.
+        real: features of real images [M, D] float64.
 
     Raises:
-        UserError: widths differ, values that are not finite, or pictures that are all alike.
+        UserError: widths differ, values are not finite, or all images have the same features.
     """
-    for name, found in (("drawn", drawn), ("real", real)):
+    for name, found in (("drawn", samples), ("real", real)):
         if found.ndim != 2 or len(found) == 0:
-            raise UserError(f"there are no {name} pictures to score; draw or name some")
+            raise UserError(f"there are no {name} pictures to score; sample or name some")
         if not np.isfinite(found).all():
             raise UserError(
-                f"features of the {name} pictures are not finite (NaN or infinite pixels?); look "
-                "at the pictures"
+                f"features of the {name} pictures are not finite (NaN or infinite pixels?); "
+                "inspect the pictures"
             )
-    if drawn.shape[1] != real.shape[1]:
+    if samples.shape[1] != real.shape[1]:
         raise UserError(
-            f"drawn pictures have {drawn.shape[1]} features and real ones {real.shape[1]}; take "
-            "both through the same features"
+            f"drawn pictures have {samples.shape[1]} features and real ones {real.shape[1]}; use "
+            "the same features for both"
         )
-    for name, found in (("drawn", drawn), ("real", real)):
+    for name, found in (("drawn", samples), ("real", real)):
         if not found.std(0).any():
-            raise UserError(f"all {len(found)} {name} pictures are alike; look at them")
+            raise UserError(f"all {len(found)} {name} pictures are alike; inspect them")
 
 
-def check_count(drawn: np.ndarray, real: np.ndarray) -> None:
+def check_count(samples: np.ndarray, real: np.ndarray) -> None:
     """Refuse sets too small for a covariance.
 
     Raises:
-        UserError: no more samples than features.
+        UserError: there are not more images than features.
     """
-    for name, found in (("drawn", drawn), ("real", real)):
+    for name, found in (("drawn", samples), ("real", real)):
         if len(found) <= found.shape[1]:
             raise UserError(
-                f"{len(found)} {name} pictures for {found.shape[1]} features: a Frechet distance "
-                f"of them says nothing; take at least {found.shape[1] + 1}, better ten times as "
-                "many, or go by the kernel distance"
+                f"{len(found)} {name} pictures for {found.shape[1]} features are too few for a "
+                f"Frechet distance; take at least {found.shape[1] + 1}, better ten times as many, "
+                "or use the kernel distance"
             )
 
 
@@ -62,7 +62,7 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     gap = a.mean(0) - b.mean(0)
     cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     # The trace of a matrix root is the sum of the roots of the eigenvalues, which are real and
-    # not negative for a product of covariances; rounding may say otherwise by a hair.
+    # not negative for a product of covariances; rounding may make them slightly negative.
     cov_a, cov_b = np.atleast_2d(cov_a), np.atleast_2d(cov_b)
     roots = np.sqrt(np.linalg.eigvals(cov_a @ cov_b).real.clip(min=0))
     return float(gap @ gap + np.trace(cov_a + cov_b) - 2 * roots.sum())
@@ -77,8 +77,8 @@ def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Kernel distance, KID: the unbiased squared MMD (Binkowski et al. 2018, eq. 4).
 
-    Its expectation does not depend on the sample size and is zero for two sets of one law, so it
-    may be negative.
+    Its expectation does not depend on the sample size and is zero for two sets of the same
+    distribution, so it may be negative.
 
     Args:
         a: [N, D] float64.
@@ -109,79 +109,78 @@ def radii(points: np.ndarray, k: int) -> np.ndarray:
 
 
 def balls(points: np.ndarray, others: np.ndarray, k: int) -> np.ndarray:
-    """In how many k-NN balls of `others` [M, D] each of the points [N, D] lies, [N] int64."""
+    """Number of k-NN balls of `others` [M, D] that contain each of the points [N, D], [N] int64."""
     counts: np.ndarray = (pairwise_distances(points, others) <= radii(others, k)).sum(axis=1)
     return counts
 
 
-def recall(real: np.ndarray, drawn: np.ndarray, k: int = 3) -> float:
-    """Share of real features inside the k-NN balls of drawn ones (Kynkaanniemi et al. 2019).
+def recall(real: np.ndarray, samples: np.ndarray, k: int = 3) -> float:
+    """Fraction of real images inside the k-NN balls of samples (Kynkaanniemi et al. 2019).
 
-    With `real` and `drawn` exchanged this is precision.
+    With `real` and `samples` swapped this is precision.
 
     Args:
         real: [N, D].
-        drawn: [M, D], M > k.
+        samples: [M, D], M > k.
     """
-    return float((balls(real, drawn, k) > 0).mean())
+    return float((balls(real, samples, k) > 0).mean())
 
 
-def density(real: np.ndarray, drawn: np.ndarray, k: int = 5) -> float:
-    """In how many k-NN balls of real features a drawn one lies, over k (Naeem et al. 2020, eq. 3).
+def density(real: np.ndarray, samples: np.ndarray, k: int = 5) -> float:
+    """Mean number of real k-NN balls that contain a sample, over k (Naeem et al. 2020, eq. 3).
 
-    About 1 for two sets of one law; unlike in precision, one real outlier hardly counts.
+    About 1 for two sets of the same distribution. Unlike precision it is robust to real outliers.
     """
-    return float(balls(drawn, real, k).mean() / k)
+    return float(balls(samples, real, k).mean() / k)
 
 
-def coverage(real: np.ndarray, drawn: np.ndarray, k: int = 5) -> float:
-    """Share of real features in whose k-NN ball some drawn one lies (Naeem et al. 2020, eq. 4)."""
-    inside = pairwise_distances(real, drawn) <= radii(real, k)[:, None]
+def coverage(real: np.ndarray, samples: np.ndarray, k: int = 5) -> float:
+    """Fraction of real images whose k-NN ball contains a sample (Naeem et al. 2020, eq. 4)."""
+    inside = pairwise_distances(real, samples) <= radii(real, k)[:, None]
     return float(inside.any(axis=1).mean())
 
 
-def inception_score(shares: np.ndarray) -> float:
+def inception_score(probabilities: np.ndarray) -> float:
     """`exp E KL(p(y|x) || p(y))` (Salimans et al. 2016, eq. 1), from 1 to the number of classes.
 
     Args:
-        shares: [N, classes] class probabilities of drawn pictures.
+        probabilities: [N, classes] class probabilities of samples.
     """
-    shares = np.clip(shares, 1e-12, None)
-    mean = shares.mean(0)
-    return float(np.exp((shares * (np.log(shares) - np.log(mean))).sum(1).mean()))
+    p = np.clip(probabilities, 1e-12, None)
+    return float(np.exp((p * (np.log(p) - np.log(p.mean(0)))).sum(1).mean()))
 
 
 class Scores(NamedTuple):
-    """How a set of drawn pictures compares with real ones."""
+    """Four scores of a set of samples against real images."""
 
     accuracy: float
-    """Share of pictures in which the judge sees the asked class."""
+    """Prompt accuracy: fraction of samples in which the judge recognises the prompt's class."""
     frechet: float
-    """Against the whole reference set."""
+    """Frechet distance to the whole reference."""
     recall: float
-    """Share of as many real pictures that lie among the drawn."""
+    """Recall against as many real images."""
     precision: float
-    """Share of drawn pictures that lie among as many real ones."""
+    """Precision against as many real images."""
 
 
 def score(
     features: np.ndarray,
-    verdicts: np.ndarray,
-    asked: np.ndarray,
+    predicted: np.ndarray,
+    prompted: np.ndarray,
     reference: np.ndarray,
     real: np.ndarray,
 ) -> Scores:
     """Four scores at once, for benchmarks.
 
     Args:
-        features: [N, D] of the drawn pictures.
-        verdicts: [N] classes that the judge saw.
-        asked: [N] classes that were asked for.
+        features: [N, D] of the samples.
+        predicted: [N] classes that the judge predicts.
+        prompted: [N] classes of the prompts.
         reference: [M, D] real features for the Frechet distance.
-        real: [N, D] real features, classes as in `asked`, for recall and precision.
+        real: [N, D] real features, of the classes in `prompted`, for recall and precision.
     """
     return Scores(
-        float((verdicts == asked).mean()),
+        float((predicted == prompted).mean()),
         frechet(features, reference),
         recall(real, features),
         recall(features, real),

@@ -1,4 +1,4 @@
-"""What a run is held against: real pictures that its training never saw, by name and by looking."""
+"""The reference: real images that the training of a run never saw, which is verified by pixels."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,103 +15,102 @@ from inkling.evaluate.memory import check_shapes
 from inkling.sampling.pipeline import TextToImage
 
 _MOST = 10_000
-"""Reference pictures at most."""
+"""Largest number of reference images."""
 _LEAST = 20
-"""And at least."""
+"""Smallest number of reference images."""
 _TRAIN = 60_000
-"""Training pictures at most among which neighbours are sought."""
-_SEEN_BEFORE = 0.01
-"""Share of reference pictures that may be training pictures too, pixel by pixel."""
+"""Largest number of training images among which nearest neighbours are searched."""
+_OVERLAP = 0.01
+"""Largest fraction of reference images that may also be training images, pixel by pixel."""
 
 
 class EvaluationData(NamedTuple):
-    """Training pictures, and what is held against them."""
+    """The training images and the reference of a run."""
 
     train: Pictures
-    """What was trained on, held-out pictures left out."""
+    """The training images, without those held out."""
     known: Tensor
-    """Of these, pictures for neighbours: uint8 [60,000 or fewer, C, H, W]."""
+    """The training images among which neighbours are searched: uint8 [M, C, H, W]."""
     reference: Pictures
-    """In random order."""
+    """The reference images, in random order."""
     name: str
-    """What the reference is, with a digest of its pixels."""
+    """Name and size of the reference, with a digest of its pixels."""
 
 
 def evaluation_data(pipeline: TextToImage, data: Data, split: str) -> EvaluationData:
-    """The pictures to score a model with.
+    """The training images and the reference for scoring a model.
 
-    The reference is the test split whole; as the run's own settings cut it; or what training held
-    out: the first that is large enough and shares no pictures with training.
+    The reference is the first of these that is large enough and shares no images with training:
+    the whole test split; the test split with the run's own limit; the images held out of training.
 
     Args:
         pipeline: the model.
-        data: where its pictures lie now.
-        split: the wanted reference.
+        data: settings of its data, with the current path.
+        split: the split for the reference.
 
     Raises:
-        UserError: the split that was trained on, other pictures than in training, or no reference
-            that is large enough and unseen.
+        UserError: the split is the training split, the data have changed since training, or no
+            reference is large enough and unseen.
     """
     if split == "train":
         raise UserError(
-            "the model was trained on the split 'train': against it, learning by heart looks "
-            "like quality; use --reference test"
+            "the model was trained on the split 'train': against it, memorisation looks like "
+            "quality; use --reference test"
         )
-    train, kept = _trained_on(pipeline, data)
+    train, held_out = _trained_on(pipeline, data)
     rows = torch.linspace(0, len(train) - 1, min(len(train), _TRAIN)).long()
     known = train.at(rows).cpu()
-    marks = {_mark(image) for image in known}
-    whole = msgspec.structs.replace(data, limit=None)
-    readings: list[tuple[str, Callable[[], Pictures]]] = [
-        (f"{data.name} {split}", lambda: read_pictures(whole, split)),
+    digests = {_digest(image) for image in known}
+    unlimited = msgspec.structs.replace(data, limit=None)
+    candidates: list[tuple[str, Callable[[], Pictures]]] = [
+        (f"{data.name} {split}", lambda: read_pictures(unlimited, split)),
         (f"{data.name} {split}, as limited", lambda: read_pictures(data, split)),
-        (f"{data.name}, held out of training", lambda: kept),
+        (f"{data.name}, held out of training", lambda: held_out),
     ]
     reasons = []
-    for name, read in readings:
+    for name, read in candidates:
         try:
-            reference = _unseen(read(), name, train.shape, marks)
+            reference = _unseen(read(), name, train.shape, digests)
         except UserError as error:
             reasons.append(error)
             continue
         digest = hashlib.blake2b(reference.pixels().cpu().numpy().tobytes(), digest_size=3)
-        said = f"{name}, {len(reference):,} pictures ({digest.hexdigest()})"
-        return EvaluationData(train, known, reference, said)
+        full_name = f"{name}, {len(reference):,} pictures ({digest.hexdigest()})"
+        return EvaluationData(train, known, reference, full_name)
     raise reasons[0]
 
 
 def _trained_on(pipeline: TextToImage, data: Data) -> tuple[Pictures, Pictures]:
-    """(pictures that were trained on, those that were held out), as training had them."""
+    """(training images, images held out of training), split as in training."""
     everything = read_pictures(data)
     count = data.validation_count(len(everything))
-    trained, there = pipeline.card.pictures, len(everything) - count
-    if there != trained:
+    trained, now = pipeline.card.pictures, len(everything) - count
+    if now != trained:
         raise UserError(
-            f"{trained:,} pictures were trained on, and now there are {there:,}: which of them are "
-            "new cannot be told; bring the data back as they were"
+            f"{trained:,} pictures were trained on, and now there are {now:,}: it is unknown which "
+            "of them are new; restore the data as they were in training"
         )
     check_shapes(torch.Size(pipeline.shape), torch.Size(everything.shape))
     return everything.split(count, pipeline.recipe.train.seed)
 
 
-def _unseen(found: Pictures, name: str, shape: torch.Size, marks: set[bytes]) -> Pictures:
-    """A choice of a reference, refused where it is tiny or holds training pictures."""
+def _unseen(found: Pictures, name: str, shape: torch.Size, digests: set[bytes]) -> Pictures:
+    """A random subset as reference; refused if it is too small or has training images."""
     check_shapes(shape, found.shape)
     if len(found) < _LEAST:
         raise UserError(f"{name} has {len(found)} pictures; scores need at least {_LEAST}")
-    # Many sets lie in the order of their classes: the first few must not be of one.
+    # Many sets are sorted by class: the first images alone would be of one class.
     order = torch.randperm(len(found), generator=stream("reference"))
     found = found.take(order[:_MOST])
-    asked = [_mark(image) for image in found.pixels()]
-    share = sum(mark in marks for mark in asked) / len(asked)
-    if share > _SEEN_BEFORE:
+    overlap = sum(_digest(image) in digests for image in found.pixels()) / len(found)
+    if overlap > _OVERLAP:
         raise UserError(
-            f"{share:.1%} of the reference ({name}) are training pictures, pixel by pixel: "
-            "against them, learning by heart looks like quality; name data whose splits share "
-            "no picture"
+            f"{overlap:.1%} of the reference ({name}) are training pictures, pixel by pixel: "
+            "against them, memorisation looks like quality; name data whose splits share no "
+            "picture"
         )
     return found
 
 
-def _mark(image: Tensor) -> bytes:
+def _digest(image: Tensor) -> bytes:
     return hashlib.blake2b(image.cpu().contiguous().numpy().tobytes(), digest_size=12).digest()

@@ -1,4 +1,4 @@
-"""Scores with all that gives them a meaning, kept as JSON and compared only with their like."""
+"""Scores with the terms that they depend on: stored as JSON, compared only under equal terms."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ from inkling.system.disk import write_whole
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What two scores must share to be compared."""
+    """Everything that must be equal for two scores to be compared."""
 
     n: int
-    """Pictures drawn."""
+    """Number of samples."""
     data: str
     reference: str
-    """Which real pictures they are held against, and how many."""
+    """The real images that samples are compared with, and how many."""
     features: str
     resize: str
     seeds: str
@@ -26,7 +26,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """One number and how far to trust it."""
+    """One score with its confidence interval."""
 
     name: str
     value: float
@@ -36,22 +36,22 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     n: int
     better: str
     method: str
-    """How the interval was found."""
+    """How the interval was computed."""
     floor: float | None = None
-    """The same score of real training pictures at the same n: what a perfect model would get."""
+    """Noise floor: the same score of as many real training images."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All scores of a run on the same terms."""
+    """All scores of a run under the same terms."""
 
     run: str
     model: str
-    """Digest of the model that they are of."""
+    """Digest of the scored model."""
     sampling: str
     terms: Terms
     scores: list[Score]
     details: dict[str, Any] = {}
-    """What is more than a number: confusion, memorisation, notes."""
+    """Other results: confusion matrix, memorisation, notes."""
 
     def save(self, path: Path) -> Path:
         """Write as JSON.
@@ -63,10 +63,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, path: Path) -> "Report":
-        """What `save` wrote.
+        """Read a report that `save` wrote.
 
         Raises:
-            UserError: no such file, or no scores in it.
+            UserError: there is no such file, or it holds no scores.
         """
         try:
             return msgspec.json.decode(path.read_bytes(), type=cls)
@@ -77,7 +77,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def scored(measure: Measure, floor: Measure | None = None) -> Score:
-    """A measure as numbers."""
+    """The score, interval and noise floor of a measure."""
     low, high = measure.interval()
     return Score(
         name=measure.name,
@@ -92,10 +92,10 @@ def scored(measure: Measure, floor: Measure | None = None) -> Score:
 
 
 def check_alike(one: Terms, other: Terms) -> None:
-    """Refuse to compare scores on unlike terms.
+    """Refuse to compare scores under different terms.
 
     Raises:
-        UserError: it names what differs.
+        UserError: the terms differ; the message lists the differences.
     """
     differing = [
         f"{name} ({getattr(one, name)} against {getattr(other, name)})"
@@ -110,14 +110,14 @@ def check_alike(one: Terms, other: Terms) -> None:
 
 
 def table(report: Report) -> str:
-    """The scores for a terminal, with all that they depend on."""
+    """The scores as a table for a terminal, with their terms."""
     terms = report.terms
     head = (
         f"{report.run}: {terms.n:,} pictures, {report.sampling}; seeds {terms.seeds}; "
         f"{terms.prompts}\n"
         f"against {terms.reference}; features {terms.features}; resize {terms.resize}\n"
     )
-    lines = [f"{'':24}{'score':>10}  {'95 % interval':>21}{'noise floor':>13}{'n':>8}  interval of"]
+    lines = [f"{'':24}{'score':>10}  {'95 % interval':>21}{'noise floor':>13}{'n':>8}  interval by"]
     lines += [_line(score) for score in report.scores]
     return head + "\n".join(lines)
 
@@ -135,15 +135,15 @@ def _line(score: Score) -> str:
 def differences(ours: Sequence[Measure], theirs: Sequence[Measure]) -> str:
     """A table of paired differences, ours minus theirs, with their intervals."""
     other = {measure.name: measure for measure in theirs}
-    lines = [f"{'':22}{'difference':>12}  {'95 % interval':>21}  says"]
+    lines = [f"{'':22}{'difference':>12}  {'95 % interval':>21}  result"]
     for measure in ours:
         if measure.name not in other:
             continue
         gap, (low, high) = measure.minus(other[measure.name])
-        says = "no difference to be seen"
+        result = "no difference to be seen"
         if low > 0 or high < 0:
-            says = "the first is better" if (gap < 0) == (measure.better == "lower") else ""
-            says = says or "the second is better"
+            first_wins = (gap < 0) == (measure.better == "lower")
+            result = "the first is better" if first_wins else "the second is better"
         ends = f"{low:.4g} to {high:.4g}"
-        lines.append(f"{measure.name:22}{gap:12.4g}  {ends:>21}  {says}")
+        lines.append(f"{measure.name:22}{gap:12.4g}  {ends:>21}  {result}")
     return "\n".join(lines)

@@ -1,6 +1,6 @@
-"""The exact judge of `shapes`: reads a picture back into what it shows.
+"""The exact judge of the data set `shapes`: recovers the scene that an image shows.
 
-No network: components, their colour, and the outline that fits best.
+No network: connected components, their median colour, and the outline that fits best.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,15 +23,15 @@ from inkling.data.sets.shapes import (
 )
 
 _INK = 0.4
-"""Share of full ink from which a pixel belongs to a thing."""
+"""Smallest fraction of full ink at which a pixel belongs to a shape."""
 _SPECK = 0.01
-"""Components below this share of the picture are specks."""
-_TOUCHES = np.ones((3, 3))
+"""Components smaller than this fraction of the image are ignored."""
+_NEIGHBOURHOOD = np.ones((3, 3))
 _RADII_TRIED = (1 - 0.7 * SPREAD, 1.0, 1 + 0.7 * SPREAD)
 
 
 class Found(NamedTuple):
-    """A thing and where its centre is, in pixels."""
+    """A coloured shape and its centre in pixels."""
 
     thing: Thing
     x: float
@@ -39,7 +39,7 @@ class Found(NamedTuple):
 
 
 def read_scenes(images: Tensor) -> Iterator[Scene | None]:
-    """What each picture shows; None where it is not two things.
+    """The scene in each image; None if it does not show exactly two shapes.
 
     Args:
         images: uint8 [N, 3, H, W].
@@ -50,9 +50,9 @@ def read_scenes(images: Tensor) -> Iterator[Scene | None]:
 
 
 def _things(image: np.ndarray) -> list[Found]:
-    """Every thing in a picture [3, H, W]."""
-    ink = 1 - image.min(0) / 255  # every colour has a channel near zero, the paper has none
-    labelled, count = ndimage.label(ink > _INK, _TOUCHES)
+    """All shapes in an image [3, H, W]."""
+    ink = 1 - image.min(0) / 255  # every colour has a channel near zero, the background has none
+    labelled, count = ndimage.label(ink > _INK, _NEIGHBOURHOOD)
     sizes = ndimage.sum_labels(np.ones_like(ink), labelled, range(1, count + 1))
     kept = [label for label, size in enumerate(sizes, start=1) if size > _SPECK * ink.size]
     return [_thing(image, ink, labelled == label) for label in kept]
@@ -60,9 +60,9 @@ def _things(image: np.ndarray) -> list[Found]:
 
 def _thing(image: np.ndarray, ink: np.ndarray, inside: np.ndarray) -> Found:
     full = inside & (ink >= 0.9 * ink[inside].max())
-    seen = np.median(image[:, full], axis=1)
-    colour = min(COLOURS, key=lambda name: float(np.square(seen - COLOURS[name]).sum()))
-    near = ndimage.binary_dilation(inside, _TOUCHES)
+    median = np.median(image[:, full], axis=1)
+    colour = min(COLOURS, key=lambda name: float(np.square(median - COLOURS[name]).sum()))
+    near = ndimage.binary_dilation(inside, _NEIGHBOURHOOD)
     cover = np.where(near, ink / (1 - min(COLOURS[colour]) / 255), 0).clip(0, 1)
     y, x = ((grid + 0.5) @ cover.ravel() / cover.sum() for grid in _grids(cover.shape))
     names, templates = _templates(cover.shape, x, y)
@@ -78,17 +78,17 @@ def _grids(shape: tuple[int, ...]) -> np.ndarray:
 def _templates(
     shape: tuple[int, ...], x: float, y: float
 ) -> tuple[list[tuple[str, str]], np.ndarray]:
-    """(size, outline) and coverage of everything that could stand at this place."""
+    """(size, outline) and pixel coverage of every possible shape centred at (x, y)."""
     sizes = [(size, RADII[size] * shape[0] * r) for size in RADII for r in _RADII_TRIED]
     radii = torch.tensor([radius for _, radius in sizes])
     centres = torch.tensor([[x, y]], dtype=torch.float32).expand(len(sizes), 2)
     height, width = shape
-    drawn = [
+    covers = [
         coverage(outline, centres[:, 0], centres[:, 1], radii, (height, width))
         for outline in SHAPES_BY_NAME
     ]
     names = [(size, outline) for outline in SHAPES_BY_NAME for size, _ in sizes]
-    return names, torch.cat(drawn).numpy()
+    return names, torch.cat(covers).numpy()
 
 
 def _scene(things: Sequence[Found]) -> Scene:
@@ -100,7 +100,7 @@ def _scene(things: Sequence[Found]) -> Scene:
 
 
 class Faithfulness(NamedTuple):
-    """Shares of what was asked that was drawn; of colour, shape and size over both things."""
+    """Fractions of the prompt that samples follow; colour, shape and size over both shapes."""
 
     colour: float
     shape: float
@@ -108,43 +108,45 @@ class Faithfulness(NamedTuple):
     relation: float
     everything: float
     unreadable: float
-    """Share of pictures that do not show two things; they count as wrong in all."""
+    """Fraction of images that do not show two shapes; they count as wrong in everything."""
 
 
-def faithfulness_of_each(asked: Sequence[Scene], images: Tensor) -> np.ndarray:
-    """How far each picture shows what was asked: colours, shapes, sizes, relation, [N, 4] shares.
+def faithfulness_of_each(prompted: Sequence[Scene], images: Tensor) -> np.ndarray:
+    """How well each image follows its prompt: [N, 4] fractions of colours, shapes, sizes, relation.
 
-    Each drawn thing is taken for the asked one to which it is more alike, so that a wrong place
-    is a wrong relation and not two wrong things. What cannot be read is all wrong.
+    Each recognised shape is matched to the more similar shape of the prompt, so that swapped
+    positions count as a wrong relation and not as two wrong shapes. An image that cannot be read
+    is wrong in everything.
 
     Args:
-        asked: [N] scenes.
+        prompted: [N] scenes of the prompts.
         images: uint8 [N, 3, H, W].
     """
-    rights = np.zeros((len(asked), 4))
-    for row, (wanted, seen) in enumerate(zip(asked, read_scenes(images), strict=True)):
-        if seen is None:
+    correct = np.zeros((len(prompted), 4))
+    for row, (wanted, found) in enumerate(zip(prompted, read_scenes(images), strict=True)):
+        if found is None:
             continue
-        straight = _alike(wanted, seen.first, seen.second)
-        crossed = _alike(wanted, seen.second, seen.first)
-        kept = straight.sum() >= crossed.sum()
-        size, colour, shape = straight if kept else crossed
-        rights[row] = colour, shape, size, kept and seen.relation == wanted.relation
-    return rights
+        in_order = _agreement(wanted, found.first, found.second)
+        swapped = _agreement(wanted, found.second, found.first)
+        keeps_order = in_order.sum() >= swapped.sum()
+        size, colour, shape = in_order if keeps_order else swapped
+        relation = keeps_order and found.relation == wanted.relation
+        correct[row] = colour, shape, size, relation
+    return correct
 
 
-def faithfulness(asked: Sequence[Scene], images: Tensor) -> Faithfulness:
-    """The shares over all pictures; arguments as in `faithfulness_of_each`."""
-    rights = faithfulness_of_each(asked, images)
-    lost = sum(seen is None for seen in read_scenes(images))
-    everything = float((rights == 1).all(1).mean())
-    colour, shape, size, relation = rights.mean(0).tolist()
-    return Faithfulness(colour, shape, size, relation, everything, lost / len(asked))
+def faithfulness(prompted: Sequence[Scene], images: Tensor) -> Faithfulness:
+    """The means over all images; arguments as in `faithfulness_of_each`."""
+    correct = faithfulness_of_each(prompted, images)
+    unreadable = sum(scene is None for scene in read_scenes(images))
+    everything = float((correct == 1).all(1).mean())
+    colour, shape, size, relation = correct.mean(0).tolist()
+    return Faithfulness(colour, shape, size, relation, everything, unreadable / len(prompted))
 
 
-def _alike(wanted: Scene, first: Thing, second: Thing) -> np.ndarray:
-    """Share of sizes, colours and shapes that agree, [3]."""
+def _agreement(wanted: Scene, first: Thing, second: Thing) -> np.ndarray:
+    """Fractions of sizes, colours and shapes that agree, [3]."""
     pairs = ((wanted.first, first), (wanted.second, second))
     equal = np.array([[a == b for a, b in zip(*pair, strict=True)] for pair in pairs])
-    shares: np.ndarray = equal.mean(axis=0)
-    return shares
+    fractions: np.ndarray = equal.mean(axis=0)
+    return fractions

@@ -1,1 +1,1 @@
-"""What looks at runs and data: figures, reports, checks."""
+"""Inspection of runs and data: figures, reports, checks."""

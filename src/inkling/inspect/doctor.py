@@ -1,6 +1,6 @@
-"""A preflight: proves the wiring of a run before hours are spent on it, and says how to fix it.
+"""Checks of a recipe before hours of training, each with advice on how to fix what is wrong.
 
-Every check measures; none trusts a setting.
+Every check measures; none relies on a setting.
 """
 
 import dataclasses
@@ -36,43 +36,52 @@ _DRAWS = 2000
 
 
 class Finding(NamedTuple):
-    """What a check measured."""
+    """The result of a check."""
 
     check: str
     ok: bool
     measured: str
     fix: str = ""
-    """What to do about it."""
+    """How to fix it."""
 
 
 def examine(recipe: Recipe, device_name: str = "auto") -> Iterator[Finding]:
-    """Check after check, from the data to the first steps of learning.
+    """Run all checks in order, from the data to the first training steps.
 
     Raises:
-        UserError: the data are not there, or the recipe does not fit together.
+        UserError: the data are missing, or the recipe is inconsistent.
     """
     steps, budget = recipe.train.steps, recipe.train.budget
     once = msgspec.structs.replace(recipe.train, steps=1)
     state = prepare(msgspec.structs.replace(recipe, train=once), device_name=device_name)
-    for check in (_range, _spread, _channels, _mirroring, _ends, _drops, _null, _average):
+    for check in (
+        _value_range,
+        _sigma_data,
+        _channels,
+        _mirroring,
+        _noisiest_level,
+        _caption_drop,
+        _null_condition,
+        _weight_average,
+        _disk_space,
+    ):
         yield check(state)
-    yield _room(state)
-    taken = yield from _learning(state)
-    total = steps * taken if steps else budget
-    done = f"{steps:,} steps" if steps else f"{int(budget / taken):,} steps"
-    rate = recipe.train.batch / taken
+    step_seconds = yield from _overfitting(state)
+    total = steps * step_seconds if steps else budget
+    done = f"{steps:,} steps" if steps else f"{int(budget / step_seconds):,} steps"
+    rate = recipe.train.batch / step_seconds
     yield Finding("time", True, f"{done} in {duration(total)}, {rate:,.0f} pictures/s")
 
 
-def _some(state: TrainState, count: int = 512) -> Tensor:
-    """An even choice of training pictures, uint8 [N, C, H, W]."""
-    every = max(1, len(state.pictures) // count)
-    return state.pictures.at(torch.arange(0, len(state.pictures), every)[:count])
+def _some_images(state: TrainState, count: int = 512) -> Tensor:
+    """Evenly spaced training images, uint8 [N, C, H, W]."""
+    stride = max(1, len(state.pictures) // count)
+    return state.pictures.at(torch.arange(0, len(state.pictures), stride)[:count])
 
 
-def _range(state: TrainState) -> Finding:
-    seen = from_bytes(_some(state))
-    low, high = seen.min().item(), seen.max().item()
+def _value_range(state: TrainState) -> Finding:
+    pixels = from_bytes(_some_images(state))
+    low, high = pixels.min().item(), pixels.max().item()
     return Finding(
         "value range",
         high - low > 0.5 and low >= -1 and high <= 1,
@@ -81,10 +90,10 @@ def _range(state: TrainState) -> Finding:
     )
 
 
-def _spread(state: TrainState) -> Finding:
+def _sigma_data(state: TrainState) -> Finding:
     model, used = _model(state), _recipe(state).diffusion.sigma_data
     with torch.no_grad():
-        measured = model.codec.encode(_some(state).to(model.device)).std().item()
+        measured = model.codec.encode(_some_images(state).to(model.device)).std().item()
     return Finding(
         "sigma_data",
         0.8 < used / max(measured, 1e-9) < 1.25,
@@ -104,14 +113,14 @@ def _recipe(state: TrainState) -> Recipe:
 
 
 def _channels(state: TrainState) -> Finding:
-    seen = _some(state)
-    channels = seen.shape[1]
-    same = channels == 3 and bool((seen[:, :1] == seen).all())
+    images = _some_images(state)
+    channels = images.shape[1]
+    same = channels == 3 and bool((images[:, :1] == images).all())
     return Finding(
         "channels",
         not same,
-        f"{channels}" + (", all three alike" if same else ""),
-        "data.channels=1: three equal channels cost time and teach nothing",
+        f"{channels}" + (", all three equal" if same else ""),
+        "data.channels=1: three equal channels cost time and add no information",
     )
 
 
@@ -122,28 +131,28 @@ def _mirroring(state: TrainState) -> Finding:
         "mirroring",
         allowed or not mirrored,
         "on" if mirrored else "off",
-        f"data.mirror=false: {name} does not keep its meaning in a mirror",
+        f"data.mirror=false: mirroring changes the meaning of pictures in {name}",
     )
 
 
-def _ends(state: TrainState) -> Finding:
+def _noisiest_level(state: TrainState) -> Finding:
     recipe = _recipe(state)
     (_, top), (_, start) = (
         ends_of(noise_schedule(settings))
         for settings in (recipe.diffusion.noise, recipe.sample.grid)
     )
-    spread = recipe.diffusion.sigma_data
-    left = spread / math.hypot(spread, min(top, start))
+    sigma_data = recipe.diffusion.sigma_data
+    signal = sigma_data / math.hypot(sigma_data, min(top, start))
     return Finding(
         "noisiest level",
-        left < 0.05 and start <= 1.05 * top,
-        f"trained up to sigma {top:.3g}, sampled from {start:.3g}: {left:.1%} of the picture is "
+        signal < 0.05 and start <= 1.05 * top,
+        f"trained up to sigma {top:.3g}, sampled from {start:.3g}: {signal:.1%} of the signal is "
         "left",
-        "end at a larger sigma_max: a picture that starts from pure noise should be trained on it",
+        "a larger sigma_max: sampling starts from pure noise, so training should reach it",
     )
 
 
-def _drops(state: TrainState) -> Finding:
+def _caption_drop(state: TrainState) -> Finding:
     recipe, batch = _recipe(state), state.recipe.train.batch
     schedule = noise_schedule(recipe.diffusion.noise)
     steps = max(1, _DRAWS // batch)
@@ -153,69 +162,69 @@ def _drops(state: TrainState) -> Finding:
         ).dropped
         for step in range(steps)
     ]
-    wanted, count = recipe.train.caption_drop, steps * batch
-    found = torch.cat(drops).float().mean().item()
-    margin = 4 * math.sqrt(wanted * (1 - wanted) / count) + 1e-9
+    setting, count = recipe.train.caption_drop, steps * batch
+    measured = torch.cat(drops).float().mean().item()
+    margin = 4 * math.sqrt(setting * (1 - setting) / count) + 1e-9
     return Finding(
         "caption drop",
-        abs(found - wanted) <= margin,
-        f"set to {wanted:.1%}, measured {found:.1%} of {count:,}",
+        abs(measured - setting) <= margin,
+        f"set to {setting:.1%}, measured {measured:.1%} of {count:,}",
         "`step_randomness`: drop where a uniform number is below train.caption_drop",
     )
 
 
 @torch.no_grad()
-def _null(state: TrainState) -> Finding:
-    said = [sentence for sentence in state.pictures.sentences if sentence][:200]
-    if not said:
+def _null_condition(state: TrainState) -> Finding:
+    captions = [sentence for sentence in state.pictures.sentences if sentence][:200]
+    if not captions:
         return Finding("null condition", True, "no captions: an unconditional model")
-    null, *real = (_model(state).encode_text([text]) for text in ("", *said))
-    nearest = min((_meaning(null) - _meaning(cond)).norm().item() for cond in real)
+    null, *real = (_model(state).encode_text([text]) for text in ("", *captions))
+    nearest = min((_summary(null) - _summary(cond)).norm().item() for cond in real)
     return Finding(
         "null condition",
         nearest > 1e-6,
-        f"the nearest of {len(said)} captions is {nearest:.3g} away",
-        "captions that say something: one reads like the empty caption, so guidance cannot work",
+        f"the nearest of {len(captions)} captions is {nearest:.3g} away",
+        "other captions: one is encoded like the empty caption, so guidance cannot work",
     )
 
 
-def _meaning(cond: Cond) -> Tensor:
-    """All that a condition of one caption says, whether pooled or token by token, [2 D]."""
+def _summary(cond: Cond) -> Tensor:
+    """The pooled vector and the mean token of the condition of one caption, [2 D]."""
     tokens = cond.tokens[0, cond.mask[0]]
     mean = tokens.mean(0) if len(tokens) else torch.zeros_like(cond.vector[0])
     return torch.cat([cond.vector[0], mean])
 
 
-def _average(state: TrainState) -> Finding:
+def _weight_average(state: TrainState) -> Finding:
     parameters = {id(p) for p in state.model.parameters() if p.requires_grad}
-    strangers = sum(id(live) not in parameters for live in state.ema.live)
+    buffers = sum(id(live) not in parameters for live in state.ema.live)
     complete = len(state.ema.live) == len(parameters)
     return Finding(
         "weight average",
-        strangers == 0 and complete,
-        f"{len(state.ema.live)} tensors, {len(parameters)} parameters, {strangers} buffers",
-        "Ema(model.parameters()): averaged schedule buffers spoil the schedule",
+        buffers == 0 and complete,
+        f"{len(state.ema.live)} tensors, {len(parameters)} parameters, {buffers} buffers",
+        "Ema(model.parameters()): buffers must not be averaged",
     )
 
 
-def _room(state: TrainState) -> Finding:
+def _disk_space(state: TrainState) -> Finding:
     need = 4 * state.card.parameters
     need = (
         need * 4 * (state.recipe.train.keep + 1) + 4 * need
-    )  # checkpoints, best, model, one beside
+    )  # checkpoints, best, model, a temporary file
     free = shutil.disk_usage(Path.cwd()).free
     return Finding(
         "disk",
         need < 0.9 * free,
         f"the run writes up to {need / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free",
-        "room on the disk, a smaller train.keep, or --out on another one",
+        "free space on the disk, a smaller train.keep, or --out on another disk",
     )
 
 
-def _learning(state: TrainState) -> Generator[Finding, None, float]:
-    """Overfit eight pictures; returns the seconds of a step at the recipe's own batch."""
+def _overfitting(state: TrainState) -> Generator[Finding, None, float]:
+    """Overfit eight images; returns the seconds of a step at the recipe's own batch size."""
     model, train = _model(state), state.recipe.train
-    taken = _step_time(state)
+    step_seconds = _step_seconds(state)
     few = msgspec.structs.replace(train, batch=_PICTURES, accumulation=1, warmup=0)
     recipe = msgspec.structs.replace(_recipe(state), train=few)
     some = state.pictures.take(torch.arange(min(_PICTURES, len(state.pictures))))
@@ -226,13 +235,14 @@ def _learning(state: TrainState) -> Generator[Finding, None, float]:
         state, objective=objective, prepared=prepared, optimisers=optimisers
     )
     losses: list[float] = []
-    reached, until = 0.0, time.monotonic() + _OVERFIT_SECONDS
-    # A frozen encoder has none of its own: then the weights that read its conditions.
+    text_gradient, end = 0.0, time.monotonic() + _OVERFIT_SECONDS
+    # A frozen encoder has no parameters; then the network's weights that read conditions.
     text = list(model.text.parameters()) or model.network.caption_weights()
-    while len(losses) < _OVERFIT_STEPS and time.monotonic() < until:
+    while len(losses) < _OVERFIT_STEPS and time.monotonic() < end:
         overfit.step = len(losses)
         loss = accumulate_gradients(overfit)
-        reached = max(reached, sum(p.grad.norm().item() for p in text if p.grad is not None))
+        norm = sum(p.grad.norm().item() for p in text if p.grad is not None)
+        text_gradient = max(text_gradient, norm)
         optimisers.step(1.0, loss)
         losses.append(loss.item())
     part = max(1, len(losses) // 6)
@@ -241,50 +251,50 @@ def _learning(state: TrainState) -> Generator[Finding, None, float]:
         "overfitting eight",
         math.isfinite(last) and last < 0.75 * first,
         f"loss {first:.3f} to {last:.3f} in {len(losses)} steps",
-        "other learning rates (train.lr, train.muon_lr), or a look at the pictures: this does not "
-        "learn even what it sees again and again",
+        "other learning rates (train.lr, train.muon_lr), or other pictures (inspect them): the "
+        "model does not even overfit eight of them",
     )
     if not state.objective.conditional:
-        return taken
+        return step_seconds
     yield Finding(
         "gradient to the text",
-        reached > 0,
-        f"largest norm {reached:.3g}",
+        text_gradient > 0,
+        f"largest norm {text_gradient:.3g}",
         "text parameters that require gradients, and a network that reads the condition",
     )
-    yield _follows(state)
-    return taken
+    yield _prompt_effect(state)
+    return step_seconds
 
 
 @torch.no_grad()
-def _follows(state: TrainState) -> Finding:
-    """Whether the output changes when nothing but the prompt does."""
-    said = [sentence for sentence in state.pictures.sentences if sentence][:4] or [""]
+def _prompt_effect(state: TrainState) -> Finding:
+    """Whether the output changes with the prompt alone."""
+    captions = [sentence for sentence in state.pictures.sentences if sentence][:4] or [""]
     state.model.eval()
     model, shape = _model(state), tuple(state.pictures.shape)
     shape = model.codec.encoded_shape(shape)  # type: ignore[arg-type]
     noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
     x = noise.to(state.accelerator.device)
     level = torch.tensor(1.0, device=x.device)
-    conds: list[Cond] = [_model(state).encode_text([text]) for text in ("", *said)]
-    drawn = [model(x, level, cond) for cond in conds]
+    conds: list[Cond] = [_model(state).encode_text([text]) for text in ("", *captions)]
+    outputs = [model(x, level, cond) for cond in conds]
     state.model.train()
-    change = max((drawn[0] - other).square().mean().sqrt().item() for other in drawn[1:])
+    change = max((outputs[0] - other).square().mean().sqrt().item() for other in outputs[1:])
     return Finding(
         "prompt",
         change > 1e-5,
-        f"changing it alone changes the picture by {change:.3g}",
+        f"changing only the prompt changes the output by {change:.3g}",
         "a network that reads the condition: net.condition, net.cross_attention, net.template",
     )
 
 
-def _step_time(state: TrainState) -> float:
-    """Seconds of a training step, the first ones left out."""
-    taken = []
+def _step_seconds(state: TrainState) -> float:
+    """Seconds of a training step; the first step does not count."""
+    seconds = []
     for step in range(4):
         state.step = step
-        begun = time.monotonic()
+        start = time.monotonic()
         state.optimisers.step(0.0, accumulate_gradients(state))
-        taken.append(time.monotonic() - begun)
+        seconds.append(time.monotonic() - start)
     state.step = 0
-    return min(taken[1:])
+    return min(seconds[1:])

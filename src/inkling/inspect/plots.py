@@ -1,4 +1,4 @@
-"""Every figure of a run by name: what `inkling plot` draws, and `inkling report` shows.
+"""The figures of a run by name, for `inkling plot` and `inkling report`.
 
 A figure is a function from a request to a file. A new one is one function and one entry in
 `PLOTS`.
@@ -16,8 +16,8 @@ import torch
 from inkling.core.noise import SCHEDULES
 from inkling.data import Pictures, read_pictures
 from inkling.errors import UserError
-from inkling.evaluate.draws import home, model_of
-from inkling.evaluate.memory import nearest
+from inkling.evaluate.memory import nearest_images
+from inkling.evaluate.samples import home, model_of
 from inkling.evaluate.scores import Report
 from inkling.models import checkpoint
 from inkling.runs.preview import by_prompt
@@ -35,23 +35,23 @@ _BEHIND = 1500
 
 @dataclass
 class PlotRequest:
-    """What a figure is to show."""
+    """The runs and options of a figure."""
 
     runs: Sequence[Path]
     """Run folders; most figures show the first."""
     given: Sequence[str] = ()
-    """Prompts; some of the training set's own if there are none."""
+    """Prompts; empty: prompts from the training set."""
     seed: int = 0
     device: str = "auto"
     data: Path | None = None
-    """Where the data set lies now, if elsewhere than in training."""
+    """Folder of the data set, if it has moved since training."""
     options: dict[str, Any] = field(default_factory=dict)
-    """sampler, steps and scale, where the run's recommendation shall not hold."""
+    """Any of sampler, steps and scale, in place of the run's recommended ones."""
     levels: Sequence[float] = ()
-    """Columns of strips, in `unit`; source A's where there are none."""
+    """Noise levels of strips, in `unit`; empty: `strips.TIMES`."""
     unit: str = "t"
     estimate: bool = False
-    """Show estimates of the clean picture instead of noisy ones."""
+    """Show estimates of the clean image instead of noisy images."""
 
     @property
     def run(self) -> Path:
@@ -60,12 +60,12 @@ class PlotRequest:
 
     @cached_property
     def pipeline(self) -> TextToImage:
-        """Its model."""
+        """The model of the first run."""
         return TextToImage.load(self.run, self.device)
 
     @cached_property
     def pictures(self) -> Pictures:
-        """The split that it was trained on, pictures held out of it included."""
+        """The training split of the first run, held-out images included."""
         settings = self.pipeline.recipe.data
         if self.data is not None:
             settings = msgspec.structs.replace(settings, path=str(self.data))
@@ -73,20 +73,20 @@ class PlotRequest:
 
     @cached_property
     def prompts(self) -> list[str]:
-        """The given ones, the classes, some captions, or none at all."""
+        """The given prompts, or the classes, or some captions, or the empty prompt."""
         if self.given or self.pipeline.classes:
             return [*(self.given or self.pipeline.classes)][:_PROMPTS]
-        said = [group[0] for group in self.pictures.groups if group[0]]
-        if not said or not self.pipeline.recipe.data.captions:
+        captions = [group[0] for group in self.pictures.groups if group[0]]
+        if not captions or not self.pipeline.recipe.data.captions:
             return [""]
-        some = said[:: max(1, len(said) // _PROMPTS)]
+        some = captions[:: max(1, len(captions) // _PROMPTS)]
         return [each for each in some if self.pipeline.model.text.takes(each)][: _PROMPTS // 2] or [
             ""
         ]
 
     @property
     def many(self) -> dict[str, Any]:
-        """Options for figures that show many noise levels: enough steps to show them."""
+        """Options for figures that show many noise levels, with many solver steps."""
         return {"sampler": "ddim", "steps": 100} | self.options
 
 
@@ -113,7 +113,7 @@ def _animation(request: PlotRequest, out: Path) -> Path:
 
 
 def _animations(request: PlotRequest, out: Path) -> Path:
-    """One file for each prompt, named after it; gives back their folder."""
+    """One file for each prompt, named after the prompt; returns their folder."""
     options: dict[str, Any] = {"sampler": "ddim", "steps": 40} | request.options
     for number, prompt in enumerate(request.prompts):
         frames = animations.denoising(
@@ -225,7 +225,7 @@ def _ablation(request: PlotRequest, out: Path) -> Path:
 
 
 def _sentences(request: PlotRequest, count: int) -> list[str]:
-    """Prompts of several words: given ones, else the longest that training had for some groups."""
+    """Prompts of several words: the given ones, or else the longest captions of some groups."""
     if request.given:
         return [*request.given][:count]
     groups = [group for group in request.pictures.groups if any(group)]
@@ -240,12 +240,12 @@ def _sentences(request: PlotRequest, count: int) -> list[str]:
 def _nearest(request: PlotRequest, out: Path) -> Path:
     captions = [request.prompts[i % len(request.prompts)] for i in range(_NEIGHBOURS)]
     seeds = range(request.seed, request.seed + _NEIGHBOURS)
-    drawn = request.pipeline(captions, seeds=seeds, **request.options)
+    samples = request.pipeline(captions, seeds=seeds, **request.options)
     pictures = request.pictures
     rows = torch.linspace(0, len(pictures) - 1, min(_KNOWN, len(pictures))).long()
     known = pictures.at(rows).cpu()
-    found = nearest(drawn, known)
-    return _saved(neighbours(drawn, found.distance, known[found.row]), out)
+    found = nearest_images(samples, known)
+    return _saved(neighbours(samples, found.distance, known[found.row]), out)
 
 
 def _confusion(request: PlotRequest, out: Path) -> Path:
@@ -257,7 +257,7 @@ def _confusion(request: PlotRequest, out: Path) -> Path:
 
 
 def reports_of(run: Path) -> Iterator[Report]:
-    """The scores of a run's model as it is now, the latest first; torn ones are passed over."""
+    """The score reports of a run's current model, the latest first; damaged ones are skipped."""
     files = sorted(home(run).glob("scores-*.json"), key=lambda file: file.stat().st_mtime)
     model = model_of(run)
     for file in reversed(files):
@@ -275,27 +275,27 @@ def _saved(page: Any, out: Path) -> Path:
 
 
 class Plot(NamedTuple):
-    """A figure by name."""
+    """A kind of figure."""
 
     what: str
-    """In a few words."""
+    """A short description."""
     draw: Callable[[PlotRequest, Path], Path]
     suffix: str = ".png"
 
 
 PLOTS: dict[str, Plot] = {
-    "strip": Plot("noise becoming pictures, a row a prompt, a column a noise level", _strip),
-    "animation": Plot("the same as an animation of all prompts", _animation, ".gif"),
-    "animations": Plot("the same, a file for each prompt", _animations, ".gif"),
-    "forward": Plot("real pictures becoming noise", _forward),
+    "strip": Plot("sampling, a row for each prompt, a column for each noise level", _strip),
+    "animation": Plot("sampling as an animation of all prompts", _animation, ".gif"),
+    "animations": Plot("sampling as an animation, a file for each prompt", _animations, ".gif"),
+    "forward": Plot("real pictures with more and more noise", _forward),
     "grid": Plot("ten pictures of each prompt", _grid),
     "schedules": Plot("beta, abar, sigma and log-SNR of every schedule", _schedules),
     "curves": Plot("losses, bits, conditioning gain; several runs in one", _curves),
     "progression": Plot("the same seeds at every checkpoint of the run", _progression),
     "sweep": Plot("guidance, steps and samplers on the same seeds", _sweep),
     "between": Plot("from prompt to prompt, and from seed to seed", _between),
-    "path": Plot("paths of samples on two principal axes of the data", _path),
-    "attention": Plot("where attention reads each word", _attention),
+    "path": Plot("sampling paths on two principal axes of the data", _path),
+    "attention": Plot("attention maps of each word", _attention),
     "ablation": Plot("samples without each word in turn", _ablation),
     "nearest": Plot("samples above the nearest training pictures", _nearest),
     "confusion": Plot("prompted and recognised classes, after inkling evaluate", _confusion),
@@ -307,11 +307,11 @@ def plot(kind: str, request: PlotRequest, out: Path | None = None) -> Path:
 
     Args:
         kind: a key of `PLOTS`.
-        request: of what.
-        out: where to; RUN/plots/KIND.png, or .gif, if None.
+        request: the runs and options.
+        out: file to write; None: RUN/plots/KIND.png or .gif.
 
     Raises:
-        UserError: the run cannot be read, or has not what the figure shows.
+        UserError: the run cannot be read, or lacks what the figure shows.
     """
     chosen = PLOTS[kind]
     folder = request.run if request.run.is_dir() else request.run.parent

@@ -1,4 +1,4 @@
-"""One page about a run that opens from disk: what was trained on what, pictures, curves, scores."""
+"""One self-contained HTML page about a run: model, data, samples, curves, scores."""
 
 import base64
 import io
@@ -14,31 +14,33 @@ from PIL import Image
 from inkling import __version__
 from inkling.config.overrides import to_json
 from inkling.errors import UserError
+from inkling.evaluate.evaluation import Evaluation
+from inkling.evaluate.features import features
 from inkling.evaluate.scores import Report
 from inkling.inspect.plots import PlotRequest, plot, reports_of
 from inkling.system.disk import write_whole
 
 SHOWN = {
-    "grid": ("Samples", "Ten pictures of each prompt; none was chosen."),
+    "grid": ("Samples", "Ten samples of each prompt, not selected."),
     "strip": (
-        "Noise becoming pictures",
-        "From left to right less noise: t of the 1000 levels of Ho et al. 2020. Rows are prompts.",
+        "From noise to samples",
+        "Less noise from left to right: t of the 1000 levels of Ho et al. 2020. Rows are prompts.",
     ),
-    "animation": ("The same, moving", "Four pictures of each prompt, step by step."),
+    "animation": ("Animation of sampling", "Four samples of each prompt, step by step."),
     "curves": (
         "Curves",
         "Training and held-out loss, held-out loss by noise level, bits per dimension, "
         "conditioning gain, gradient norm, speed.",
     ),
-    "progression": ("As training went on", "The same seeds at every checkpoint that was kept."),
-    "between": ("In between", "From prompt to prompt under one noise, and from noise to noise."),
+    "progression": ("Training progress", "The same seeds at every stored checkpoint."),
+    "between": ("Interpolation", "Between prompts with the same noise, and between seeds."),
     "path": (
-        "The path of sampling",
-        "Noisy states of samples on the two principal axes of the training pictures, which lie "
-        "behind.",
+        "Sampling paths",
+        "Noisy states of samples on the two principal axes of the training pictures, which are in "
+        "the background.",
     ),
     "confusion": (
-        "PlotRequest and drawn",
+        "Prompted and recognised",
         "Which class the judge recognises for which prompt, in %.",
     ),
     "nearest": (
@@ -61,19 +63,19 @@ _LIBRARIES = ("torch", "numpy", "accelerate", "scikit-learn", "scipy")
 
 
 class Figure(NamedTuple):
-    """A picture on the page."""
+    """A figure on the page."""
 
     name: str
     title: str
     text: str
     data: str
-    """As a data URI."""
+    """The image as a data URI."""
     width: int
     height: int
 
 
 def figure(name: str, path: Path) -> Figure:
-    """A picture file with what the page says of it."""
+    """An image file with its heading and its text."""
     raw = path.read_bytes()
     with Image.open(io.BytesIO(raw)) as opened:
         width, height = opened.size
@@ -83,7 +85,7 @@ def figure(name: str, path: Path) -> Figure:
 
 
 def figures(request: PlotRequest) -> Iterator[tuple[str, Path | UserError]]:
-    """Draws the figures one after the other; where the run has nothing for one, why."""
+    """Draws the figures one by one; yields the error for a figure that the run cannot fill."""
     for name in SHOWN:
         try:
             yield name, plot(name, request)
@@ -91,21 +93,39 @@ def figures(request: PlotRequest) -> Iterator[tuple[str, Path | UserError]]:
             yield name, error
 
 
+def evaluate(request: PlotRequest, count: int) -> Path:
+    """Score the run by a judge where there are classes, else in pixels; returns the scores' file.
+
+    Args:
+        request: the run.
+        count: samples.
+
+    Raises:
+        UserError: there is nothing to score the run against.
+    """
+    chosen = Evaluation(request.run, count, data=request.data, device=request.device)
+    kind = "judge" if chosen.pipeline.classes else "pixels"
+    outputs = features(kind, chosen.data, chosen.pipeline.device)
+    images = chosen.samples()
+    memory, _ = chosen.memorised(images)
+    return chosen.report(images, outputs, memory).save(chosen.file(kind))
+
+
 def scores_of(run: Path) -> Report | None:
     """The newest scores of a run's model, if it has any."""
     return next(reports_of(run), None)
 
 
-def page(request: PlotRequest, drawn: dict[str, Path]) -> str:
-    """The page as HTML, with everything inside.
+def page(request: PlotRequest, paths: dict[str, Path]) -> str:
+    """The page as HTML, with all figures inside.
 
     Args:
         request: the run.
-        drawn: its figures by name.
+        paths: files of its figures, by name.
     """
     pipeline = request.pipeline
     card, recipe = pipeline.card, pipeline.recipe
-    shown: list[tuple[str, Any]] = [
+    facts: list[tuple[str, Any]] = [
         (label, f"{value:,}" if isinstance(value, int) else value)
         for name, label in _CARD.items()
         if (value := getattr(card, name))
@@ -120,19 +140,19 @@ def page(request: PlotRequest, drawn: dict[str, Path]) -> str:
         title=" / ".join(dict.fromkeys([request.run.resolve().name, recipe.name])),
         recipe=recipe,
         steps=card.steps,
-        facts=shown,
+        facts=facts,
         command=card.command,
-        figures=[figure(name, path) for name, path in drawn.items()],
+        figures=[figure(name, path) for name, path in paths.items()],
         scores=scores_of(request.run),
         versions=versions,
         settings=to_json(recipe),
     )
 
 
-def write(request: PlotRequest, drawn: dict[str, Path], out: Path) -> Path:
+def write(request: PlotRequest, paths: dict[str, Path], out: Path) -> Path:
     """Write the page.
 
     Raises:
         UserError: it cannot be written there.
     """
-    return write_whole(out, page(request, drawn).encode())
+    return write_whole(out, page(request, paths).encode())

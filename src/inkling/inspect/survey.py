@@ -1,4 +1,4 @@
-"""What the program sees in a data set: in words, and on a contact sheet."""
+"""A summary of a data set, as text and as a contact sheet."""
 
 import re
 from collections import Counter
@@ -20,13 +20,13 @@ _BAR = 40
 
 
 def lines(pictures: Pictures) -> Iterator[str]:
-    """What is there, line by line."""
+    """The summary, line by line."""
     channels, height, width = pictures.shape
     yield f"pictures    {len(pictures):,}"
     colour = "colour" if channels == 3 else "grey"
-    yield f"size        {width}x{height}, {colour}{_came_as(pictures)}"
+    yield f"size        {width}x{height}, {colour}{_original_sizes(pictures)}"
     yield f"sigma_data  {pictures.sigma_data():.4f}, the standard deviation of pixels in [-1, 1]"
-    yield f"mirroring   {'keeps the meaning' if pictures.mirror else 'not allowed'}"
+    yield f"mirroring   {'at random' if pictures.mirror else 'none'}"
     if pictures.conditional:
         yield from _captions(pictures)
     else:
@@ -44,8 +44,8 @@ def lines(pictures: Pictures) -> Iterator[str]:
     yield from (f"  {problem}" for problem in pictures.problems)
 
 
-def _came_as(pictures: Pictures) -> str:
-    """The sizes in which the pictures came, if they were others."""
+def _original_sizes(pictures: Pictures) -> str:
+    """The original sizes of the images, if they were different."""
     _, height, width = pictures.shape
     sizes = Counter(pictures.sizes)
     if not sizes or set(sizes) == {f"{width}x{height}"}:
@@ -62,8 +62,8 @@ def _came_as(pictures: Pictures) -> str:
 
 
 def _captions(pictures: Pictures) -> Iterator[str]:
-    said = torch.tensor([len(tuple(filter(None, group))) for group in pictures.groups])
-    each = said[pictures.group]
+    counts = torch.tensor([len(tuple(filter(None, group))) for group in pictures.groups])
+    each = counts[pictures.group]
     words = Counter(
         chain.from_iterable(re.findall(r"\w+", s.casefold()) for s in pictures.sentences)
     )
@@ -78,7 +78,7 @@ def _captions(pictures: Pictures) -> Iterator[str]:
 
 
 def contact_sheet(pictures: Pictures, seed: int = 0) -> Image.Image:
-    """Pictures drawn by the seed: a row for each class, or each with a caption of its own."""
+    """Random images, chosen by the seed: a row for each class, or each with its own caption."""
     order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(seed))
     if pictures.classes:
         rows = []

@@ -1,4 +1,4 @@
-"""A run as it goes, drawn in the terminal from its metrics; the run itself knows nothing of it."""
+"""Live plots of a run in the terminal, from its metrics file; the run is not affected."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,18 +19,18 @@ _SCORES = (
     "accuracy",
     "psnr",
 )
-"""Of the last validation, in this order."""
+"""Scores of the last validation, in this order."""
 _NO_GAIN = 0.002
 Records = Sequence[Mapping[str, Any]]
 
-_PAUSE = 2.0
-"""Seconds between two looks."""
-_SILENT = 120.0
-"""Seconds without a line after which a run is said to stand still."""
+_REFRESH = 2.0
+"""Seconds between two frames."""
+_STALLED = 120.0
+"""Seconds without a new record after which a run is reported as stalled."""
 
 
 def frames(out: Path, size: tuple[int, int]) -> Iterator[str]:
-    """What to show, again and again until the run is finished.
+    """One frame after the other, until the run is finished.
 
     Args:
         out: the run folder.
@@ -47,11 +47,11 @@ def frames(out: Path, size: tuple[int, int]) -> Iterator[str]:
         yield frame(out, records, done, size)
         if done:
             return
-        time.sleep(_PAUSE)
+        time.sleep(_REFRESH)
 
 
 def frame(out: Path, records: Records, done: bool, size: tuple[int, int]) -> str:
-    """One picture of a run: two plots and the latest numbers."""
+    """One frame: two plots and the latest numbers."""
     if not records:
         return f"{out}: no step is logged yet"
     width, height = max(size[0], 50), max(size[1] - 8, 10)
@@ -94,8 +94,8 @@ def _numbers(out: Path, records: Records, done: bool) -> Iterator[str]:
         left = (total - last["step"]) * last["seconds"] / last["step"]
         eta = f"{duration(left)} to go"
     quiet = time.time() - (out / "metrics.jsonl").stat().st_mtime
-    if not done and quiet > _SILENT:
-        eta = f"no news for {duration(quiet)}: stopped? `inkling train ... --resume` goes on"
+    if not done and quiet > _STALLED:
+        eta = f"no progress for {duration(quiet)}; `inkling train ... --resume` continues a run"
     yield (
         f"{out}  step {last['step']}/{total or '?'}  {last['images_per_second']:,.0f} pictures/s  "
         f"{duration(last['seconds'])}  {eta}"

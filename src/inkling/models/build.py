@@ -10,10 +10,10 @@ from torch import nn
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.judge_recipe import JudgeRecipe
 from inkling.config.overrides import from_json, to_json
-from inkling.config.recipe import Recipe, Schedule
+from inkling.config.recipe import Recipe, ScheduleConfig
 from inkling.core import noise
 from inkling.core.denoiser import Denoiser
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 from inkling.models import checkpoint
 from inkling.models.card import Card
 from inkling.models.checkpoint import Checkpoint
@@ -24,7 +24,7 @@ from inkling.nets.classifier import Classifier
 from inkling.text import ENCODERS, TextEncoder
 
 
-def noise_schedule(settings: Schedule) -> noise.Schedule:
+def noise_schedule(settings: ScheduleConfig) -> noise.Schedule:
     """The noise schedule that the settings name.
 
     Raises:
@@ -34,7 +34,9 @@ def noise_schedule(settings: Schedule) -> noise.Schedule:
     known = kind.__dataclass_fields__
     for option in settings.options:
         if option not in known:
-            raise UserError(nearest(option, known, f"option of the schedule {settings.name!r}:"))
+            raise UserError(
+                unknown_name(option, known, f"option of the schedule {settings.name!r}:")
+            )
     typed = {
         option: int(value) if known[option].type is int else value
         for option, value in settings.options.items()
@@ -45,7 +47,7 @@ def noise_schedule(settings: Schedule) -> noise.Schedule:
 def text_encoder(
     recipe: Recipe, *, sentences: Sequence[str] = (), vocabulary: str | None = None
 ) -> TextEncoder:
-    """The text encoder, its vocabulary learnt from sentences or taken from a checkpoint."""
+    """The text encoder, its vocabulary learned from sentences or taken from a checkpoint."""
     kind = ENCODERS[recipe.text.encoder]
     settings: dict[str, Any] = {name: getattr(recipe.text, name) for name in kind.settings}
     if vocabulary is not None:
@@ -96,7 +98,9 @@ def load_denoiser(path: Path, weights: str = "ema", device: torch.device | str =
     stored = checkpoint.read(checkpoint.locate(path))
     recipe = stored.recipe
     if not isinstance(recipe, Recipe):
-        raise UserError(f"{path} holds a {recipe.train.objective}, not a model that draws pictures")
+        raise UserError(
+            f"{path} holds a {recipe.train.objective} model, not a model that samples pictures"
+        )
     text = text_encoder(recipe, vocabulary=stored.vocabulary)
     codec = codec_of(stored.card)
     model = text_denoiser(recipe, text, stored.card.shape, codec)
@@ -135,7 +139,7 @@ def load_codec(path: Path, device: torch.device | str = "cpu") -> LoadedCodec:
     stored = checkpoint.read(checkpoint.locate(path))
     if not isinstance(stored.recipe, CodecRecipe):
         raise UserError(
-            f"{path} holds a {stored.recipe.train.objective}, not a codec; train one with "
+            f"{path} holds a {stored.recipe.train.objective} model, not a codec; train one with "
             f"`inkling train codec-NAME`"
         )
     net = autoencoder(stored.recipe, stored.card.channels)

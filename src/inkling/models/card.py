@@ -1,4 +1,4 @@
-"""What is known of a model beside its weights: the card in every checkpoint."""
+"""The card in every checkpoint: what is known of a model beside its weights."""
 
 import platform
 import shlex
@@ -12,7 +12,7 @@ from inkling.settings import Settings
 
 
 class Card(Settings, frozen=True):
-    """What a checkpoint says of its model; JSON both ways."""
+    """Facts about a model; JSON both ways."""
 
     channels: int
     size: tuple[int, int]
@@ -44,7 +44,7 @@ class Card(Settings, frozen=True):
     scores: dict[str, float] = {}
     """Of the finished model on pictures that training never saw."""
     codec: str = ""
-    """The recipe of the codec whose latents were learnt, as JSON; empty: pixels."""
+    """The recipe of the codec whose latents were modelled, as JSON; empty: pixels."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -38,7 +38,7 @@ class Checkpoint(NamedTuple):
     vocabulary: str
     card: Card
     progress: dict[str, Any]
-    """Where training stands; empty in a finished model."""
+    """Counters of training; empty in a finished model."""
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The tensors below `name.`, without it."""
@@ -50,7 +50,7 @@ class Checkpoint(NamedTuple):
 
 
 def save(file: Path, contents: Checkpoint) -> Path:
-    """Write a file beside, flush it, read it back, and only then give it its name.
+    """Write a temporary file, flush it, read it back, and only then rename it.
 
     Raises:
         UserError: it cannot be written whole; what stood under the name is as it was.
@@ -64,16 +64,16 @@ def save(file: Path, contents: Checkpoint) -> Path:
         "progress": json.dumps(contents.progress),
     }
     metadata["digest"] = digest(tensors, metadata)
-    beside = file.with_name(f".{file.name}.partial")
+    temporary = file.with_name(f".{file.name}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, beside, metadata)
-        _flush(beside)
-        read(beside)
-        os.replace(beside, file)
+        save_file(tensors, temporary, metadata)
+        _flush(temporary)
+        read(temporary)
+        os.replace(temporary, file)
         _flush(file.parent)
     except (OSError, SafetensorError) as error:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise UserError(
             f"cannot write {file} ({_why(error)}); what was saved before is as it was. Make room, "
             "or write elsewhere"

@@ -1,7 +1,7 @@
 """CLIPs: ours or a downloaded one, all `transformers.CLIPModel`s.
 
 A CLIP puts pictures and captions into one space. One that inkling trained brings its captions
-along, so that it can say how likely a caption is among them, and may have learnt to read noise.
+along, so that it can rate how likely a caption is among them, and may have been trained on noise.
 """
 
 import json
@@ -20,9 +20,9 @@ from inkling.text.pretrained import library, model_folder
 from inkling.text.transformer import words_of
 
 NOTES = "inkling.json"
-"""What inkling knows of a CLIP that it trained, beside the files of transformers."""
+"""File with what inkling knows of a CLIP that it trained, beside those of transformers."""
 _THE_SAME = 0.97
-"""The cosine from which two captions say the same."""
+"""The cosine above which two captions mean the same."""
 _ALTERNATIVES = 64
 """Captions at most among which a prompt has to be the likeliest."""
 
@@ -41,7 +41,7 @@ class Known(NamedTuple):
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
-        """What `_asdict` gave, lists in place of tuples."""
+        """The inverse of `_asdict`, from JSON."""
         return cls(
             tuple(stored.get("classes", ())),
             tuple(map(tuple, stored.get("groups", ()))),
@@ -204,7 +204,7 @@ class Clip(nn.Module):
         return [prompt, *others[:_ALTERNATIVES]]
 
     def is_unknown(self, prompt: str) -> bool:
-        """Whether no word of the prompt means anything to the data that it learnt from."""
+        """Whether no word of the prompt occurs in its training captions."""
         words = words_of([prompt])
         return bool(words and self.known.words) and not words & set(self.known.words)
 
@@ -225,7 +225,7 @@ class Clip(nn.Module):
 
     @staticmethod
     def _apart(texts: Tensor) -> Tensor:
-        """The first caption [1 + M, D], and of the others those that say something else."""
+        """The first caption [1 + M, D], and those of the others that mean something else."""
         kept = texts @ texts[0] < _THE_SAME
         kept[0] = True
         return texts[kept]

@@ -1,6 +1,6 @@
-"""Between pictures and what a denoiser works on: pixels as they are, or latents of an autoencoder.
+"""Codecs map pictures to what a denoiser works on: their pixels, or latents of an autoencoder.
 
-The one place that knows which of the two a model was trained on.
+Nothing else in the project knows which of the two a model was trained on.
 """
 
 from abc import ABC, abstractmethod

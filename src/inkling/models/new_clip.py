@@ -1,4 +1,4 @@
-"""A recipe becomes a small CLIP, its tokenizer learnt from captions or taken from a checkpoint."""
+"""A recipe becomes a small CLIP, its tokenizer learned from captions or taken from a checkpoint."""
 
 import json
 import math

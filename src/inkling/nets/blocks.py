@@ -1,4 +1,4 @@
-"""The pieces of the U-Net. Every forward says its shapes on the right.
+"""The pieces of the U-Net. Every forward has its shapes on the right.
 
 A residual branch ends in zeroed weights, so that a fresh network is the identity along its skips.
 """
@@ -33,7 +33,7 @@ def group_norm(channels: int, affine: bool = True) -> nn.GroupNorm:
 
 
 class StandardisedConv2d(nn.Conv2d):
-    """A convolution whose filters have mean 0 and variance 1/fan-in, times a learnt gain.
+    """A convolution whose filters have mean 0 and variance 1/fan-in, times a learned gain.
 
     Qiao et al. 2019, eq. 2; the gain is that of Brock et al. 2021, eq. 1.
     """
@@ -136,7 +136,7 @@ class ResidualBlock(nn.Module):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention over [B, heads, L, d]; `mask` [B, 1, 1, keys] is True where to look.
+    """Softmax attention over [B, heads, L, d]; `mask` [B, 1, 1, keys] is True at tokens.
 
     On the CPU the plain product: at the short sequences of small pictures it trains several times
     faster than the fused kernel there.
@@ -204,7 +204,7 @@ class CrossAttention(CaptionAttention):
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention over positions and, where asked, cross-attention to the caption's tokens.
+    """Self-attention over positions and, optionally, cross-attention to the caption's tokens.
 
     With a feed-forward part it is a whole transformer block.
     """

@@ -1,4 +1,4 @@
-"""The settings of every network, as a tagged union: `net.kind` says which. No torch here.
+"""The settings of every network, as a tagged union chosen by `net.kind`. No torch here.
 
 Each network takes its settings as one value, so a field is written once. A new denoising network
 is one class of settings with `build`, and one entry in `NETWORKS`.
@@ -26,7 +26,7 @@ class NetworkConfig:
 
     __slots__ = ()
 
-    dropout: float
+    dropout: float = 0.0
     reads_tokens: ClassVar[bool] = False
     """Whether cross-attention reads the caption's tokens; a property where settings decide."""
 
@@ -159,8 +159,8 @@ class TransformerConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", 
     cross_attention: bool = False
     """Whether each block also reads the caption's tokens."""
     positions: Literal["learned", "rotary"] = "learned"
-    """A learned vector for each place, stretched to other sizes, or rotations of queries and keys
-    by row and column (Su et al. 2021)."""
+    """A learned vector for each position, stretched to other sizes, or rotations of queries and
+    keys by row and column (Su et al. 2021)."""
     side: Count = 8
     """Places along each side of the learned position vectors."""
     embedding: Count = 128
@@ -212,7 +212,7 @@ class AutoencoderConfig(Settings, frozen=True):
     bottleneck: Literal["kl", "plain"] = "kl"
     """A Gaussian kept near the standard normal (Kingma & Welling 2014), or plain numbers."""
     kl_weight: NotNegative = 1e-4
-    """Weight of the KL divergence, in nats a latent value, beside the error of the picture."""
+    """Weight of the KL divergence, in nats a latent value, beside the squared error."""
 
 
 class ClassifierConfig(Settings, frozen=True):

@@ -31,7 +31,7 @@ class Unit(nn.Module):
     """Keep no activations for the backward pass: less memory, a third more time."""
 
     def run(self, part: Callable[..., Any], *arguments: Any) -> Any:
-        """`part(*arguments)`, its activations recomputed in the backward pass where asked for."""
+        """`part(*arguments)`, with activations recomputed in the backward pass if `recompute`."""
         if self.recompute and self.training:
             return checkpoint(part, *arguments, use_reentrant=False)
         return part(*arguments)

@@ -15,7 +15,7 @@ from inkling.nets.configs import TransformerConfig
 from inkling.nets.network import Network, Unit, matrices
 
 _LONGEST = 100.0
-"""Places after which the slowest rotation has turned once round, about."""
+"""Positions after which the slowest rotation has turned about once."""
 
 
 def rotations(height: int, width: int, head_width: int, device: torch.device) -> Tensor:
@@ -41,7 +41,7 @@ def rotate(x: Tensor, angles: Tensor) -> Tensor:
 
 
 class Block(Unit):
-    """Self-attention, cross-attention where asked, an MLP; each gated by the embedding."""
+    """Self-attention, optional cross-attention, an MLP; each gated by the embedding."""
 
     def __init__(self, config: TransformerConfig, token_width: int):
         super().__init__()
@@ -93,9 +93,11 @@ class Transformer(Network):
         self.noise = NoiseEmbedding(config.embedding)
         self.caption = nn.Linear(cond_width, config.embedding)
         self.stem = nn.Linear(values, width)
-        self.places = None
+        self.position_embedding = None
         if config.positions == "learned":
-            self.places = nn.Parameter(0.02 * torch.randn(1, width, config.side, config.side))
+            self.position_embedding = nn.Parameter(
+                0.02 * torch.randn(1, width, config.side, config.side)
+            )
         token_width = cond_width if config.cross_attention else 0
         self.blocks = nn.ModuleList(Block(config, token_width) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
@@ -106,8 +108,8 @@ class Transformer(Network):
         return cast("list[Unit]", [*self.blocks])
 
     def hidden_matrices(self) -> list[nn.Parameter]:
-        places = [] if self.places is None else [self.places]
-        return matrices(self, without=[self.stem, self.head, self.noise.mlp[0], *places])
+        tables = [] if self.position_embedding is None else [self.position_embedding]
+        return matrices(self, without=[self.stem, self.head, self.noise.mlp[0], *tables])
 
     def caption_attention(self) -> list[CrossAttention]:
         blocks = cast("list[Block]", self.units())
@@ -117,13 +119,13 @@ class Transformer(Network):
         readers = [self.caption, *(cross.kv for cross in self.caption_attention())]
         return [weight for reader in readers for weight in matrices(reader)]
 
-    def _places(self, size: tuple[int, int]) -> Tensor:
-        """The position vectors stretched to so many places, [1, H W, D]."""
-        assert self.places is not None, "rotary positions have no vectors"
-        places: Tensor = self.places
-        if places.shape[-2:] != size:
-            places = F.interpolate(places, size, mode="bilinear", align_corners=False)
-        return places.flatten(2).transpose(1, 2)
+    def _positions(self, size: tuple[int, int]) -> Tensor:
+        """The position vectors stretched to a grid of (H, W) patches, [1, H W, D]."""
+        assert self.position_embedding is not None, "rotary positions have no vectors"
+        table: Tensor = self.position_embedding
+        if table.shape[-2:] != size:
+            table = F.interpolate(table, size, mode="bilinear", align_corners=False)
+        return table.flatten(2).transpose(1, 2)
 
     def forward(self, x: Tensor, coordinate: Tensor, cond: Cond) -> Tensor:
         height, width = x.shape[-2:]
@@ -133,10 +135,10 @@ class Transformer(Network):
         embedding = F.silu(self.noise(coordinate) + self.caption(cond.vector))  # [B, E]
         tokens = self.stem(patches.flatten(2).transpose(1, 2))  # [B, h w, D]
         angles = None
-        if self.places is None:
+        if self.position_embedding is None:
             angles = rotations(*size, self.head_width, x.device)  # [h w, d / 2]
         else:
-            tokens = tokens + self._places(size)  # [B, h w, D]
+            tokens = tokens + self._positions(size)  # [B, h w, D]
 
         for block in self.units():
             tokens = block.run(block, tokens, embedding, cond, size, angles)  # [B, h w, D]

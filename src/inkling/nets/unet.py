@@ -1,4 +1,4 @@
-"""The U-Net: residual blocks on a few levels, attention where asked, one embedding for all.
+"""The U-Net: residual blocks on a few levels, optional attention, one embedding for all.
 
 The raw network `F(x, coordinate, cond)` and nothing more: it knows neither what it predicts nor
 which schedule trained it.
@@ -101,8 +101,8 @@ class UNet(Network):
             for i, width in enumerate(widths)
             if positions >> i
         )
-        # Convolutions hardly know where they are, and scale and shift say the same everywhere: at
-        # high noise, where the layout is decided, a map made from the caption says it in place.
+        # Convolutions hardly know where they are, and scale and shift are equal everywhere: at high
+        # noise, where the layout is decided, a map made from the caption acts on positions.
         self.side = max(positions >> (len(widths) - 1), 4)
         self.template = nn.Linear(embedding, template * self.side**2) if template else None
         self.spread = nn.ModuleList(nn.Conv2d(template, width, 1) for width in widths if template)
@@ -148,17 +148,17 @@ class UNet(Network):
         readers = [self.caption, *(cross.kv for cross in self.caption_attention())]
         return [weight for reader in readers for weight in matrices(reader)]
 
-    def _place(self, x: Tensor, level: int, template: Tensor | None) -> Tensor:
+    def _add_maps(self, x: Tensor, level: int, template: Tensor | None) -> Tensor:
         """Add the level's position map and the template, both stretched to the picture."""
         size = x.shape[-2:]
         if level < len(self.maps):
-            places: Tensor = self.maps[level]  # [1, width, side, side]
-            if places.shape[-2:] != size:
-                places = F.interpolate(places, size, mode="bilinear", align_corners=False)
-            x = x + places  # [B, width, h, w]
+            maps: Tensor = self.maps[level]  # [1, width, side, side]
+            if maps.shape[-2:] != size:
+                maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
+            x = x + maps  # [B, width, h, w]
         if template is not None:
-            drawn = self.spread[level](template)  # [B, width, side, side]
-            x = x + F.interpolate(drawn, size, mode="nearest")  # [B, width, h, w]
+            spread = self.spread[level](template)  # [B, width, side, side]
+            x = x + F.interpolate(spread, size, mode="nearest")  # [B, width, h, w]
         return x
 
     def forward(self, x: Tensor, coordinate: Tensor, cond: Cond) -> Tensor:
@@ -169,15 +169,15 @@ class UNet(Network):
 
         template = None
         if self.template is not None:
-            drawn = self.template(embedding)  # [B, K side side]
-            template = drawn.view(len(x), -1, self.side, self.side)  # [B, K, side, side]
+            values = self.template(embedding)  # [B, K side side]
+            template = values.view(len(x), -1, self.side, self.side)  # [B, K, side, side]
 
         h = self.stem(F.pixel_unshuffle(x, self.patch))  # [B, widths[0], h, w]
-        h = self._place(h, 0, template)  # [B, widths[0], h, w]
+        h = self._add_maps(h, 0, template)  # [B, widths[0], h, w]
         skips: list[list[Tensor]] = []
         for i, down in enumerate(self.down):
             if i:
-                h = self._place(
+                h = self._add_maps(
                     self.downsample[i - 1](h), i, template
                 )  # [B, widths[i], h / 2, w / 2]
             _, *made = down(h, embedding, cond)  # [B, widths[i], h, w] each

@@ -10,13 +10,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from inkling.data import DATASETS, Data, Pictures, read_pictures
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 from inkling.nets.configs import UNetConfig
 from inkling.config.overrides import override
 from inkling.config.clip_recipe import ClipRecipe
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.judge_recipe import JudgeRecipe
-from inkling.config.recipe import Diffusion, Recipe, RunRecipe, Sample, Schedule, Text
+from inkling.config.recipe import Diffusion, Recipe, RunRecipe, Sample, ScheduleConfig, Text
 from inkling.config.recipes import MNIST, RECIPES, small
 
 _FORMS: tuple[tuple[float, int, tuple[int, ...]], ...] = (
@@ -71,7 +71,7 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
         data=data,
         net=net,
         text=text,
-        diffusion=Diffusion(prediction="edm", noise=Schedule(name="lognormal", options=levels)),
+        diffusion=Diffusion(prediction="edm", noise=ScheduleConfig(name="lognormal", options=levels)),
         train=MNIST.train,
         sample=_sample(colour, scale),
     )
@@ -80,7 +80,7 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
 def _sample(colour: bool, scale: float) -> Sample:
     if not colour:
         return replace(MNIST.sample, scale=scale)
-    grid = Schedule(name="karras", options={"sigma_min": 0.01, "sigma_max": 80.0})
+    grid = ScheduleConfig(name="karras", options={"sigma_min": 0.01, "sigma_max": 80.0})
     return replace(MNIST.sample, steps=15, grid=grid, scale=scale)
 
 
@@ -188,5 +188,5 @@ def find_target(target: str) -> tuple[str, Data]:
         return path.resolve().name.split(".")[0], Data(name="folder", path=str(path))
     known = [name for name in dict.fromkeys([*RECIPES, *DATASETS]) if name not in _NEED_A_PATH]
     raise UserError(
-        nearest(target, known, "recipe, data set or folder") + ", or name a folder of pictures"
+        unknown_name(target, known, "recipe, data set or folder") + ", or name a folder of pictures"
     )

@@ -1,10 +1,10 @@
 """A run folder: what is written into it while training goes on, and what is read back.
 
-RUN/recipe.json           what was asked for
+RUN/recipe.json           every setting
 RUN/metrics.jsonl         one line every few steps, one for each validation
 RUN/samples/*.png         previews: the same prompts and noise as training goes on
 RUN/checkpoints/          the last training checkpoints: each goes on as if never stopped
-RUN/averages/             short EMAs at several moments, if train.snapshots says so
+RUN/averages/             short EMAs at several moments, if train.snapshots is set
 RUN/best.safetensors      the model with the lowest validation loss so far
 RUN/curves.png            at the end: losses, bits, conditioning gain, speed
 RUN/model.safetensors     at the end: all that sampling needs

@@ -1,4 +1,4 @@
-"""Drives `fit`: previews, validation and the run folder between its steps; stops when asked to."""
+"""Drives `fit`: previews, validation and the run folder between its steps; stops on request."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -24,7 +24,7 @@ _LOG_LINES = 2000
 
 
 class StopFlag:
-    """Raised by whoever wants the run to stop at the next step, its state saved."""
+    """Raised to stop the run after the next step, with its state saved."""
 
     raised = False
 
@@ -33,7 +33,7 @@ class StopFlag:
         self.raised = True
 
     def agreed(self, device: torch.device) -> bool:
-        """Whether any process was asked to stop, so that all stop at the same step."""
+        """Whether any process wants to stop, so that all stop at the same step."""
         self.raised = any_process(device, self.raised)
         return self.raised
 
@@ -45,20 +45,20 @@ class Update(NamedTuple):
     loss: float | None
     """Mean training loss since the last update that had one."""
     validation: Validation | None
-    """What held-out pictures say, when they were asked."""
+    """Scores on held-out pictures, where a validation was due."""
     preview: Path | None
     """The preview that was just written."""
     stopped: bool = False
-    """Whether the run was asked to stop: its state is saved, and this is the last update."""
+    """Whether the stop flag was raised: the state is saved, and this is the last update."""
 
 
 def save_preview(state: TrainState, path: Path | None, flag: StopFlag) -> Path | None:
     """Write the preview of this moment.
 
-    None if this kind of run has none, or the run was asked to stop before it was done. A process
+    None if this kind of run has none, or the stop flag was raised before it was done. A process
     without a path only helps others.
     """
-    preview = PREVIEWS.get(state.recipe.train.objective)
+    preview = PREVIEWS.get(type(state.recipe))
     if preview is None:
         return None
     with state.averaged() as model:
@@ -131,10 +131,15 @@ def run(
     if folder is not None:
         folder.trackers.finish()
     if progress.step == progress.total and (folder is not None or sharded):
-        model = state.model_checkpoint()
-        if folder is not None:
-            state.objective.save(out, model)
-            save_curves({out.name: read_metrics(out)}, out / "curves.png")
+        _finish(state, out if folder is not None else None)
+
+
+def _finish(state: TrainState, out: Path | None) -> None:
+    """Write the finished model and the curves; a process without a folder only helps others."""
+    model = state.model_checkpoint()
+    if out is not None:
+        state.objective.save(out, model)
+        save_curves({out.name: read_metrics(out)}, out / "curves.png")
 
 
 

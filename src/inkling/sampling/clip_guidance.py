@@ -62,7 +62,7 @@ def load_guide(settings: ClipGuidance, prompts: Sequence[str], device: torch.dev
     for prompt in filter(clip.is_unknown, prompts):
         known = ", ".join(map(repr, clip.known.classes[:10]))
         warnings.warn(
-            f"{prompt!r} has no meaning for the pictures that this CLIP learnt from, so samples "
+            f"{prompt!r} has no meaning for the pictures that this CLIP was trained on, so samples "
             f"of it have none either; it knows {known or 'other words'}",
             UserNote,
             stacklevel=2,

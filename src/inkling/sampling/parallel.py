@@ -51,12 +51,12 @@ def sample_all(
         advance(len(images))
     height, width = settings.size or pipeline.shape[1:]
     empty = torch.zeros(0, pipeline.shape[0], height, width, dtype=torch.uint8)
-    drawn = torch.cat([empty, *parts])
+    samples = torch.cat([empty, *parts])
     if state is None:
-        return drawn
+        return samples
     from accelerate.utils import gather_object
 
-    everything = drawn.new_empty(len(captions), *drawn.shape[1:])
-    for row, part in enumerate(gather_object([drawn])):
+    everything = samples.new_empty(len(captions), *samples.shape[1:])
+    for row, part in enumerate(gather_object([samples])):
         everything[row::count] = part
     return everything

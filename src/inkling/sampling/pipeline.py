@@ -16,7 +16,7 @@ from inkling.core import guidance
 from inkling.core.noise import grid
 from inkling.core.rng import ImageNoise, Seed
 from inkling.core.samplers import SAMPLERS
-from inkling.errors import UserError, UserNote, nearest
+from inkling.errors import UserError, UserNote, unknown_name
 from inkling.models.build import load_denoiser, noise_schedule
 from inkling.models.card import Card
 from inkling.models.text_denoiser import TextDenoiser
@@ -110,7 +110,7 @@ class TextToImage:
         given = {name: value for name, value in changes.items() if value is not None}
         settings = replaced(recommended, given, "sampling setting")
         if settings.sampler not in SAMPLERS:
-            raise UserError(nearest(settings.sampler, SAMPLERS, "sampler"))
+            raise UserError(unknown_name(settings.sampler, SAMPLERS, "sampler"))
         return settings
 
     def steps(
@@ -203,12 +203,12 @@ class TextToImage:
         sigmas = grid(noise_schedule(settings.grid), settings.steps)
         x = (noise.draw(shape) * sigmas[0]).to(self.device, torch.float32)
         negative = settings.negative_prompt
-        asked: Sequence[Prompt] = [""] * len(captions) if guide else captions
-        cond = joined(asked, encoded)
+        read: Sequence[Prompt] = [""] * len(captions) if guide else captions
+        cond = joined(read, encoded)
         null = joined([negative] * len(captions), encoded)
         low, high = settings.interval
         # Without a prompt there is nothing to extrapolate from: one call does.
-        scale = 1.0 if all(each == negative for each in asked) else settings.scale
+        scale = 1.0 if all(each == negative for each in read) else settings.scale
         denoise = guidance.cfg(self.model, cond, null, scale, low, high)
         if guide:
             prompts = [" ".join(weights_of(caption)) for caption in captions]

@@ -1,1 +1,1 @@
-"""The machine: devices, files, caches, progress, several processes."""
+"""The machine: devices, files, caches, progress bars, several processes."""

@@ -1,10 +1,10 @@
-"""Which device and which precision, chosen from what the machine has."""
+"""The choice of device and precision."""
 
 import platform
 
 import torch
 
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 
 CHOICES = ("auto", "cuda", "mps", "cpu")
 
@@ -16,30 +16,30 @@ def choose(name: str = "auto") -> torch.device:
         UserError: an unknown name, or a device that this machine lacks.
     """
     if name not in CHOICES:
-        raise UserError(nearest(name, CHOICES, "device"))
-    there = {
+        raise UserError(unknown_name(name, CHOICES, "device"))
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if name == "auto":
-        name = next(kind for kind, present in there.items() if present)
-    if not there[name]:
-        present = ", ".join(kind for kind, found in there.items() if found)
+        name = next(kind for kind, present in available.items() if present)
+    if not available[name]:
+        choices = ", ".join(kind for kind, present in available.items() if present)
         raise UserError(
-            f"this machine has no {name} device for torch; choose among auto, {present}"
+            f"this machine has no {name} device for torch; choose among auto, {choices}"
         )
     return torch.device(name)
 
 
 def precision(wanted: str, device: torch.device) -> str:
-    """Accelerate's word for the network's precision: "bf16", "fp16" or "no".
+    """The network's precision as Accelerate names it: "bf16", "fp16" or "no".
 
-    "auto" takes bfloat16 where the hardware computes it, rather than emulates it, and float16 with
-    loss scaling on CUDA devices that have only that.
+    "auto" takes bfloat16 where the hardware supports it natively, and float16 with loss scaling on
+    CUDA devices without native bfloat16.
 
     Raises:
-        UserError: float16 on a device where its losses cannot be scaled.
+        UserError: float16 on a device without loss scaling.
     """
     if wanted == "auto":
         if device.type == "cuda":
@@ -57,9 +57,9 @@ def precision(wanted: str, device: torch.device) -> str:
 
 
 def room(device: torch.device) -> float:
-    """Bytes that training pictures may take on a device: half of what is free.
+    """Bytes that training images may take on a device: half of the free memory.
 
-    On the CPU there is no limit: what is memory-mapped takes memory as long as there is some.
+    On the CPU there is no limit, since the images are memory-mapped.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] / 2
@@ -69,7 +69,7 @@ def room(device: torch.device) -> float:
 
 
 def describe(device: torch.device) -> str:
-    """The device in words for people."""
+    """A short description of the device for messages."""
     if device.type == "cuda":
         return f"CUDA, {torch.cuda.get_device_name(device)}"
     if device.type == "mps":

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Writing files: folders are made, errors become `UserError`, and writes can be atomic."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from inkling.errors import UserError
 
 
 def saved(write: Callable[[Path], object], path: Path) -> Path:
-    """Let something write itself to a path, making the folder.
+    """Make the folder of a path, then call `write(path)`; returns the path.
 
     Raises:
         UserError: it cannot be written there, or not in that format.
@@ -22,18 +22,20 @@ def saved(write: Callable[[Path], object], path: Path) -> Path:
 
 
 def write_whole(path: Path, data: bytes) -> Path:
-    """Write beside and rename, making the folder; what stood there stays until then.
+    """Write atomically: to a temporary file in the same folder, which is then renamed.
+
+    Makes the folder. An existing file is kept until the new one is complete.
 
     Raises:
         UserError: it cannot be written there.
     """
-    beside = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(data)
-        os.replace(beside, path)
+        partial.write_bytes(data)
+        os.replace(partial, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise UserError(
             f"cannot write {path}: {error.strerror}; make room, or write elsewhere"
         ) from None

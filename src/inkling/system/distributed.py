@@ -1,5 +1,5 @@
-"""Several processes: which one this is, what they agree on, and weights sharded over them (FSDP;
-Zhao et al. 2023). Tensors that are not sharded pass through unchanged. Knows torch only.
+"""Several processes: ranks, broadcast and reduction, and weights sharded over them (FSDP; Zhao et
+al. 2023). Tensors that are not sharded pass through unchanged. Depends on torch only.
 """
 
 import os
@@ -14,17 +14,17 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one of several that talks to the user and writes files."""
+    """Whether this process has rank 0, which prints messages and writes files."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def process_count() -> int:
-    """How many processes work together."""
+    """The number of processes."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def agreed_numbers(device: torch.device, *numbers: float) -> tuple[float, ...]:
-    """Numbers of the first process on every process: they must agree on what to do."""
+    """The numbers of rank 0 on every process, so that all processes decide the same."""
     if process_count() == 1:
         return numbers
     kind = torch.float32 if device.type == "mps" else torch.float64
@@ -34,7 +34,7 @@ def agreed_numbers(device: torch.device, *numbers: float) -> tuple[float, ...]:
 
 
 def any_process(device: torch.device, flag: bool) -> bool:
-    """Whether the flag is up on any process."""
+    """Whether the flag is set on any process."""
     if process_count() == 1:
         return flag
     count = torch.tensor(float(flag), device=device)
@@ -52,7 +52,7 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def leave() -> None:
-    """Say goodbye to other processes, if there are any; torch aborts on exit where nobody does."""
+    """Destroy the process group, if there is one; otherwise torch aborts on exit."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
@@ -61,9 +61,9 @@ def shard(model: nn.Module, units: Iterable[nn.Module], device: torch.device) ->
     """Shard the weights of a model over all processes, in place.
 
     Args:
-        model: on the device already, alike on every process.
+        model: already on the device, with equal weights on every process.
         units: modules whose weights are gathered together, just before they are needed.
-        device: where they live.
+        device: the device of the model.
     """
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
@@ -81,25 +81,25 @@ def set_gradient_sync(model: nn.Module, wanted: bool) -> None:
 
 
 def to_local(tensor: Tensor) -> Tensor:
-    """The rows of a tensor that this process keeps, without a copy."""
+    """The rows of a tensor that this process stores, without a copy."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
-    """All rows of a tensor. Every process must ask."""
+    """All rows of a tensor. Every process must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def gather_to_rank0(tensor: Tensor) -> Tensor:
-    """All rows of a tensor in the first process's memory, none in the others'; all must ask."""
+    """All rows of a tensor on rank 0's CPU, no rows on other ranks. Every process must call it."""
     if not isinstance(tensor, DTensor):
         return tensor
-    every = tensor.full_tensor()
-    return every.cpu() if dist.get_rank() == 0 else every.new_empty(0, device="cpu")
+    full = tensor.full_tensor()
+    return full.cpu() if dist.get_rank() == 0 else full.new_empty(0, device="cpu")
 
 
 def distribute_like(values: Tensor, pattern: Tensor) -> Tensor:
-    """Values that every process has whole, sharded as `pattern` is."""
+    """Values that every process has in full, sharded like `pattern`."""
     if not isinstance(pattern, DTensor):
         return values
     return distribute_tensor(

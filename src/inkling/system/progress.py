@@ -1,4 +1,4 @@
-"""How long work shows itself: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal, an occasional line elsewhere."""
 
 import sys
 import time
@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress import DownloadColumn as BytesColumn
 
-_QUIET = 10.0
+_LINE_SECONDS = 10.0
 """Seconds between two lines where there is no terminal."""
 
 
 @contextmanager
 def bar(what: str, total: int | None, *, in_bytes: bool = False) -> Iterator[Callable[[int], None]]:
-    """Yields a function that takes how much more was done."""
+    """Show progress; yields a function to call with the amount of work just done."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines(what, total)
@@ -32,16 +32,16 @@ def bar(what: str, total: int | None, *, in_bytes: bool = False) -> Iterator[Cal
 
 
 def _lines(what: str, total: int | None) -> Callable[[int], None]:
-    begun = spoken = time.monotonic()
+    start = last_line = time.monotonic()
     done = 0
 
     def advance(more: int) -> None:
-        nonlocal spoken, done
+        nonlocal last_line, done
         done += more
         now = time.monotonic()
-        if now - spoken > _QUIET:
-            spoken = now
-            left = f", {(total - done) * (now - begun) / done:.0f} s to go" if total else ""
+        if now - last_line > _LINE_SECONDS:
+            last_line = now
+            left = f", {(total - done) * (now - start) / done:.0f} s to go" if total else ""
             of = f"/{total:,}" if total else ""
             print(f"{what} {done:,}{of}{left}", file=sys.stderr, flush=True)
 
@@ -49,7 +49,7 @@ def _lines(what: str, total: int | None) -> Callable[[int], None]:
 
 
 def duration(seconds: float) -> str:
-    """A time for people."""
+    """Seconds as text, such as 2m05s or 1h30m."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"

@@ -1,4 +1,4 @@
-"""Captions become conditions. Each text encoder is one class and one entry in `ENCODERS`."""
+"""Text encoders: captions to conditions. Each is one class and one entry in `ENCODERS`."""
 
 from inkling.text.base import TextEncoder
 from inkling.text.frozen import FrozenEncoder

@@ -1,13 +1,12 @@
-"""What every text encoder is: captions -> token ids (no weights), ids -> `Cond` (weights).
+"""The interface of text encoders: captions -> token ids (no weights), ids -> `Cond` (weights).
 
-The two halves are apart so that training can tokenise each sentence once, before the first step.
+The two are separate so that training can tokenise each sentence once, before the first step.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-import torch
 from torch import Tensor, nn
 
 from inkling.contracts import Cond
@@ -18,9 +17,9 @@ class TextEncoder(nn.Module, ABC):
     """Turns captions into conditions. The empty caption is the null condition."""
 
     settings: ClassVar[tuple[str, ...]] = ("width",)
-    """The fields of `recipe.Text` that it takes."""
+    """The fields of `recipe.Text` that its constructors take."""
     width: int
-    """D of the conditions it makes."""
+    """D of its conditions."""
 
     @classmethod
     @abstractmethod
@@ -30,7 +29,7 @@ class TextEncoder(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def from_vocabulary(cls, vocabulary: str, *, width: int, **settings: Any) -> Self:
-        """The encoder that `vocabulary()` described; its weights are loaded apart."""
+        """The encoder that `vocabulary()` describes; its weights are loaded separately."""
 
     @abstractmethod
     def vocabulary(self) -> str:
@@ -41,15 +40,15 @@ class TextEncoder(nn.Module, ABC):
         """Token ids [B, L] int64; 0 is padding.
 
         Args:
-            captions: what to read.
-            cut: read the beginning of a caption that is too long, and warn, rather than refuse it.
+            captions: captions to tokenise.
+            cut: cut a caption that is too long, with a warning, rather than refuse it.
 
         Raises:
-            UserError: a caption that this encoder cannot take, with what it can.
+            UserError: this encoder cannot read a caption; the message says what it can read.
         """
 
     def takes(self, caption: str) -> bool:
-        """Whether it can read the caption whole."""
+        """Whether it can read the whole caption."""
         try:
             self.tokenize([caption])
         except UserError:
@@ -57,29 +56,25 @@ class TextEncoder(nn.Module, ABC):
         return True
 
     def hidden_matrices(self) -> list[nn.Parameter]:
-        """Matrices of hidden layers, which Muon may train; embeddings are not among them."""
+        """Weights of hidden layers, which Muon may train; embeddings are not among them."""
         return []
 
     def pieces(self, caption: str) -> list[str]:
-        """The text behind each of the tokens that cross-attention reads; none where there are no
-        tokens. A piece that begins a word begins with a space.
+        """The text of each token that cross-attention reads; empty for an encoder without tokens.
+        A piece that begins a word begins with a space.
         """
         return []
 
     @abstractmethod
     def unknown_words(self, caption: str) -> list[str]:
-        """The words of the caption that no training sentence had, so that users can be warned."""
+        """Words of the caption that are in no training sentence, to warn the user."""
 
     @abstractmethod
     def forward(self, ids: Tensor) -> Cond:
         """Conditions for token ids [B, L] int64."""
 
 
-def pooled_only(vector: Tensor) -> Cond:
-    """A condition without tokens: L is 0."""
-    batch, width = vector.shape
-    return Cond(
-        vector,
-        vector.new_zeros(batch, 0, width),
-        torch.zeros(batch, 0, dtype=torch.bool, device=vector.device),
-    )
+def trimmed(ids: Tensor) -> Tensor:
+    """Token ids [M, L] without the padding that all of them have."""
+    longest = int((ids != 0).sum(1).max())
+    return ids[:, : max(longest, 1)]

@@ -1,8 +1,7 @@
-"""A pretrained text encoder that stays as it is: CLIP, T5, BERT and their kin.
+"""A frozen pretrained text encoder: CLIP, T5, BERT and similar models.
 
-It is in memory only while there are captions that nobody has encoded yet. What training and
-sampling read is what it said, from a cache on disk; a small set's captions travel in the
-checkpoint.
+The model is in memory only while there are captions to encode. Training and sampling read encoded
+captions from a cache on disk; the encoded captions of a small data set are also in the checkpoint.
 """
 
 import json
@@ -19,23 +18,23 @@ from inkling.contracts import Cond
 from inkling.errors import UserError, UserNote
 from inkling.system.progress import bar
 from inkling.text.base import TextEncoder
-from inkling.text.pretrained import Pretrained, fingerprint, model_folder, token_pieces
+from inkling.text.pretrained import Pretrained, model_digest, model_folder, token_pieces
 from inkling.text.store import Store
 
 _CARRIED = 1 << 24
-"""Bytes of encoded captions that a checkpoint may carry; more stay in the cache."""
-_AT_HAND = 20_000
-"""Captions kept decoded in memory."""
+"""Largest size in bytes of encoded captions in a checkpoint; more stay in the cache."""
+_IN_MEMORY = 20_000
+"""Encoded captions kept in memory as float32."""
 
 
 class FrozenEncoder(TextEncoder):
-    """What a pretrained model says of captions; nothing in it learns."""
+    """A frozen pretrained text model, with its encoded captions cached on disk."""
 
     settings = ("model", "pooled", "max_tokens")
     anchor: Tensor
-    """[] moved along with the module: where conditions go."""
+    """[]: moves with the module, and so tells the device of the conditions."""
     carried: Tensor
-    """[K, 1 + L, D] float16: what it said of the captions that the checkpoint carries."""
+    """[K, 1 + L, D] float16: the encoded captions that are stored in the checkpoint."""
 
     def __init__(
         self,
@@ -55,7 +54,7 @@ class FrozenEncoder(TextEncoder):
         self._number = {caption: number for number, caption in enumerate(self.lengths)}
         self._rows: dict[str, int] = {}
         self._captions: list[str] = []
-        self._read = lru_cache(_AT_HAND)(self._row)
+        self._read = lru_cache(_IN_MEMORY)(self._row)
         longest = max(self.lengths.values(), default=0)
         self.register_buffer(
             "carried", torch.zeros(len(self.lengths), longest, width, dtype=torch.float16)
@@ -74,7 +73,7 @@ class FrozenEncoder(TextEncoder):
         **settings: Any,
     ) -> Self:
         folder = model_folder(model)
-        mark = fingerprint(folder, max_tokens)
+        mark = model_digest(folder, max_tokens)
         store = Store(mark)
         wanted = list(dict.fromkeys(["", *sentences]))
         _encode(store, folder, store.missing(wanted), max_tokens)
@@ -86,10 +85,10 @@ class FrozenEncoder(TextEncoder):
         longest = max((length for _, length in carrying), default=0)
         if len(carrying) * longest * width * 2 > _CARRIED:
             carrying = []
-        made = cls(model, mark, width, pooled=pooled, max_tokens=max_tokens, carrying=carrying)
-        for number, found in enumerate(store.get([caption for caption, _ in carrying])):
-            made.carried[number, : len(found)] = found
-        return made
+        encoder = cls(model, mark, width, pooled=pooled, max_tokens=max_tokens, carrying=carrying)
+        for number, encoded in enumerate(store.get([caption for caption, _ in carrying])):
+            encoder.carried[number, : len(encoded)] = encoded
+        return encoder
 
     @classmethod
     def from_vocabulary(
@@ -117,33 +116,33 @@ class FrozenEncoder(TextEncoder):
         )
 
     def tokenize(self, captions: Sequence[str], *, cut: bool = False) -> Tensor:
-        """Numbers of captions [B, 1] int64; those that nobody has encoded yet are encoded now."""
+        """Caption numbers [B, 1] int64; captions that are not in the cache are encoded now."""
         captions = [caption.strip() for caption in captions]
-        unseen = [c for c in dict.fromkeys(captions) if c not in self._rows]
-        missing = self.store.missing([c for c in unseen if c not in self.lengths])
+        new = [c for c in dict.fromkeys(captions) if c not in self._rows]
+        missing = self.store.missing([c for c in new if c not in self.lengths])
         if missing:
             _encode(self.store, self._folder(missing), missing, self.max_tokens)
-        for caption in unseen:
+        for caption in new:
             self._rows[caption] = len(self._captions)
             self._captions.append(caption)
         return torch.tensor([[1 + self._rows[caption]] for caption in captions])  # 0 is padding
 
     def _folder(self, missing: Sequence[str]) -> Path:
-        """Where the encoder lies, which must be the one of the training."""
-        what = f"the caption {missing[0][:60]!r} was never encoded, and"
+        """The folder of the text model, which must be the one used in training."""
+        start = f"the caption {missing[0][:60]!r} was never encoded, and"
         try:
             folder = model_folder(self.model)
         except UserError as error:
-            raise UserError(f"{what} {error}") from None
-        if fingerprint(folder, self.max_tokens) != self.mark:
+            raise UserError(f"{start} {error}") from None
+        if model_digest(folder, self.max_tokens) != self.mark:
             raise UserError(
-                f"{what} the text model in {folder} is another than the one that this model was "
-                "trained with; bring that one back, or draw the captions of its training"
+                f"{start} the text model in {folder} is another than the one that this model was "
+                "trained with; restore that one, or use prompts from the training captions"
             )
         return folder
 
     def takes(self, caption: str) -> bool:
-        return True  # what is too long is cut, and nothing need be encoded to know it
+        return True  # long captions are cut; answering by `tokenize` would encode the caption
 
     def pieces(self, caption: str) -> list[str]:
         return token_pieces(model_folder(self.model), caption, self.max_tokens)
@@ -152,13 +151,13 @@ class FrozenEncoder(TextEncoder):
         return []
 
     def _row(self, number: int) -> Tensor:
-        """What was said of a caption, [1 + L, D] float32, on the CPU."""
+        """An encoded caption, [1 + L, D] float32, on the CPU."""
         caption = self._captions[number]
         if caption in self.lengths:
-            kept = self.carried[self._number[caption], : self.lengths[caption]]
-            return kept.float().cpu()
-        (found,) = self.store.get([caption])
-        return found.float()
+            carried = self.carried[self._number[caption], : self.lengths[caption]]
+            return carried.float().cpu()
+        (cached,) = self.store.get([caption])
+        return cached.float()
 
     def forward(self, ids: Tensor) -> Cond:
         rows = [self._read(number) for number in (ids[:, 0] - 1).tolist()]  # [1 + L, D] each
@@ -173,7 +172,7 @@ class FrozenEncoder(TextEncoder):
 
 
 def _encode(store: Store, folder: Path, captions: Sequence[str], max_tokens: int) -> None:
-    """Read captions with the model in a folder into the store; the model is dropped after."""
+    """Encode captions into the store with the model in a folder, which is freed afterwards."""
     if not captions:
         return
     model = Pretrained(folder, max_tokens)
@@ -186,11 +185,11 @@ def _encode(store: Store, folder: Path, captions: Sequence[str], max_tokens: int
             UserNote,
             stacklevel=2,
         )
-    with bar("reading captions", len(captions)) as advance:
+    with bar("encoding captions", len(captions)) as advance:
 
-        def read() -> Any:
-            for found in model.read(captions):
-                yield found
+        def encoded() -> Any:
+            for each in model.read(captions):
+                yield each
                 advance(1)
 
-        store.add(read())
+        store.add(encoded())

@@ -1,4 +1,4 @@
-"""Class labels as captions: one learned vector for each distinct sentence, none of its words."""
+"""Class labels as captions: one learned vector for each distinct sentence, words ignored."""
 
 import json
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from inkling.contracts import Cond
 from inkling.errors import UserError
-from inkling.text.base import TextEncoder, pooled_only
+from inkling.text.base import TextEncoder
 
 
 class LabelEncoder(TextEncoder):
-    """A table of vectors; row 0 is the null condition."""
+    """A table of learned vectors, one for each sentence; row 0 is the null condition."""
 
     def __init__(self, names: Sequence[str], width: int):
         super().__init__()
@@ -52,4 +52,4 @@ class LabelEncoder(TextEncoder):
         return []
 
     def forward(self, ids: Tensor) -> Cond:
-        return pooled_only(self.table(ids[:, 0]))
+        return Cond.pooled(self.table(ids[:, 0]))

@@ -1,6 +1,6 @@
-"""Text models of `transformers`, loaded to read captions and dropped again.
+"""Pretrained text models of `transformers`, loaded to encode captions and freed afterwards.
 
-Nothing here learns. CLIP, T5 and BERT families, by hub id or from a folder.
+They are never trained. CLIP, T5 and BERT families, by hub id or from a folder.
 """
 
 import hashlib
@@ -22,13 +22,13 @@ _CLASSES = {
     "umt5": "UMT5EncoderModel",
     "mt5": "MT5EncoderModel",
 }
-"""The class that reads text, by model type; others are read by `AutoModel`."""
-_ELSEWHERE = ["*.h5", "*.msgpack", "*.onnx", "*.ot", "onnx/*", "openvino/*", "flax*", "tf*"]
-"""Files of a hub model that other frameworks need."""
+"""The text model's class in `transformers`, by model type; all other types use `AutoModel`."""
+_NOT_TORCH = ["*.h5", "*.msgpack", "*.onnx", "*.ot", "onnx/*", "openvino/*", "flax*", "tf*"]
+"""Files of a hub model for other frameworks, which are not downloaded."""
 
 
 def library() -> Any:
-    """The library.
+    """The `transformers` library.
 
     Raises:
         UserError: it is not installed.
@@ -47,10 +47,10 @@ def library() -> Any:
 
 
 def model_folder(model: str) -> Path:
-    """The folder of a model: itself, or what the hub has under that id.
+    """The folder of a model: the path itself, or the download of a hub id.
 
     Raises:
-        UserError: neither.
+        UserError: there is neither a folder nor a hub model of that name.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
@@ -59,17 +59,17 @@ def model_folder(model: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        return Path(snapshot_download(model, ignore_patterns=_ELSEWHERE))
+        return Path(snapshot_download(model, ignore_patterns=_NOT_TORCH))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         raise UserError(
-            f"there is no folder {model!r}, and the hub could not be asked for a model of that "
-            f"name ({' '.join(str(error).split())[:120]}); name a folder in the format of "
-            "transformers, or connect"
+            f"there is no folder {model!r}, and the hub gave no model of that name "
+            f"({' '.join(str(error).split())[:120]}); name a folder in the format of "
+            "transformers, or connect to the network"
         ) from None
 
 
-def fingerprint(folder: Path, *settings: object) -> str:
-    """A name for what a model's files and these settings make of a caption."""
+def model_digest(folder: Path, *settings: object) -> str:
+    """A digest of a model's files and of the settings on which its encoding of captions depends."""
     digest = hashlib.sha256(repr(settings).encode())
     for file in sorted(folder.iterdir()):
         if file.suffix in (".safetensors", ".bin", ".json", ".txt", ".model"):
@@ -100,10 +100,10 @@ class Pretrained:
 
     @torch.no_grad()
     def read(self, captions: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-        """Each caption with [1 + L, D] float32: what the whole says, then each token.
+        """Each caption with its encoding [1 + L, D] float32: the pooled vector, then the tokens.
 
-        Every row has unit root mean square, whatever the model's own scale. Captions of one
-        length share a batch, so that padding plays no part.
+        Every row has unit root mean square, whatever the model's own scale. A batch has captions
+        of one length only, so there is no padding.
         """
         lengths = [len(ids) for ids in self._ids(captions)]
         order = sorted(range(len(captions)), key=lambda row: lengths[row])
@@ -121,7 +121,7 @@ class Pretrained:
                 yield captions[row], each
 
     def too_long(self, captions: Sequence[str]) -> int:
-        """Of how many captions only the beginning is read."""
+        """The number of captions that are cut."""
         found = self.tokenizer(list(captions), truncation=False, verbose=False)["input_ids"]
         return sum(len(ids) > self.max_tokens for ids in found)
 
@@ -129,12 +129,12 @@ class Pretrained:
         ids: list[list[int]] = self.tokenizer(
             list(captions), truncation=True, max_length=self.max_tokens
         )["input_ids"]
-        # A tokenizer that adds no marks makes nothing of the empty caption.
+        # Without special tokens the empty caption has no token at all.
         return [each or [self.tokenizer.pad_token_id or 0] for each in ids]
 
 
 def token_pieces(folder: Path, caption: str, most: int) -> list[str]:
-    """The text behind each token of a caption; marks that the tokenizer adds have none."""
+    """The text of each token of a caption; blank for special tokens."""
     tokenizer = library().AutoTokenizer.from_pretrained(folder)
     found = tokenizer(caption, truncation=True, max_length=most, return_offsets_mapping=True)
     pieces = []

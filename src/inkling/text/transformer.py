@@ -1,7 +1,7 @@
-"""A small transformer over byte-level BPE, trained jointly with the picture network.
+"""A small transformer over byte-level BPE, trained jointly with the image network.
 
-No download: its vocabulary is learned from the training sentences. Any text can be tokenised, as
-bytes if need be.
+No download: its vocabulary is learned from the training sentences. Any text can be tokenised; the
+smallest tokens are bytes.
 """
 
 import json
@@ -29,7 +29,7 @@ def words_of(texts: Iterable[str]) -> set[str]:
 
 
 def byte_level_bpe(texts: Sequence[str], size: int, special: Sequence[str]) -> Tokenizer:
-    """A tokenizer learnt from texts, at most `size` entries, the special ones first."""
+    """A tokenizer trained on texts, with at most `size` entries, the special ones first."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -45,7 +45,7 @@ def byte_level_bpe(texts: Sequence[str], size: int, special: Sequence[str]) -> T
 
 
 class TransformerEncoder(TextEncoder):
-    """Reads a caption; the null condition is a token of its own, alone."""
+    """A small transformer, trained with the denoiser; the null condition is a token of its own."""
 
     settings = ("width", "layers", "heads", "max_tokens", "vocabulary_size")
 

@@ -149,7 +149,7 @@ class StepBudget:
         """Whether a preview belongs after this step: evenly spread, the last at the end."""
         if self.total is None or not self.previews:
             return False
-        # A count that is corrected must not make more of them than the recipe says.
+        # A count that is corrected must not make more of them than the recipe has.
         return step == self.total or (
             step % self._every() == 0 and self.previews_done < self.previews - 1
         )

@@ -55,10 +55,10 @@ class JudgeObjective(Objective):
         device = next(self.model.parameters()).device
         rows, jitter = step.rows, self.recipe.augment.jitter
         generator = stream(self.recipe.train.seed, "jitter", step.step)
-        draws = jitter_draws(step.batch, generator)[:, rows]
-        taken = self._feed.batch(step.first + rows.start, torch.zeros(draws.shape[1]))
+        moves = jitter_draws(step.batch, generator)[:, rows]
+        taken = self._feed.batch(step.first + rows.start, torch.zeros(moves.shape[1]))
         ink = from_bytes(taken.images.to(device)) + 1  # zero is the paper
-        x = jittered(ink, jitter * draws, padding="zeros") - 1
+        x = jittered(ink, jitter * moves, padding="zeros") - 1
         return x, taken.labels.to(device)
 
     def forward(self, *inputs: Tensor) -> Tensor:

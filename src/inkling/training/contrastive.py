@@ -90,9 +90,9 @@ class ClipObjective(Objective):
         mirrored = (mirror < 0.5)[rows] if self.pictures.mirror else None
         taken = self._feed.batch(step.first + rows.start, wording[rows], mirrored)
         x = from_bytes(taken.images.to(device))
-        j, draws = contrast.jitter, jitter_draws(batch, generator)[:, rows]
+        j, moves = contrast.jitter, jitter_draws(batch, generator)[:, rows]
         if j:
-            x = jittered(x, j * draws)
+            x = jittered(x, j * moves)
         sigma = torch.where(noisy < contrast.noisy, self._schedule.sigma(level), 0.0).float()[rows]
         sigma = sigma.to(x)
         noise = row_noise(x.shape[1:], rows, train.seed, "noise", step.step, device=device)
@@ -105,8 +105,8 @@ class ClipObjective(Objective):
     def forward(self, *inputs: Tensor) -> Tensor:
         """Cross-entropy both ways, all captions of a picture's group positive, [b].
 
-        Radford et al. 2021, figure 3, with the targets of Khosla et al. 2020, eq. 2: what says the
-        same of a picture shares the probability.
+        Radford et al. 2021, figure 3, with the targets of Khosla et al. 2020, eq. 2: captions with
+        the same meaning share the probability.
         """
         x, sigma, ids, mask, own, fits = inputs
         seen = self.model.encode_images(x, sigma)  # [b, D]
@@ -123,11 +123,11 @@ class ClipObjective(Objective):
     @torch.no_grad()
     def validate(self, model: nn.Module, pictures: Pictures, autocast: Autocast) -> Validation:
         assert isinstance(model, Clip), "a copy of the model is of its kind"
-        share = retrieval(model, pictures)
+        found = retrieval(model, pictures)
         return Validation(
-            loss=1 - share,
-            scores={"retrieval": share},
-            text=f"{share:.2%} find their caption among 10",
+            loss=1 - found,
+            scores={"retrieval": found},
+            text=f"{found:.2%} find their caption among 10",
         )
 
     def hidden_matrices(self) -> list[nn.Parameter]:
@@ -155,7 +155,7 @@ class ClipObjective(Objective):
 def retrieval(clip: Clip, pictures: Pictures, among: int = 10, seed: int = 0) -> float:
     """Fraction of pictures whose own caption is found among `among` captions.
 
-    In a set with classes the others are those of the other classes; elsewhere they are drawn.
+    In a set with classes the others are those of the other classes; elsewhere they are random.
     """
     generator = torch.Generator().manual_seed(seed)
     if len(pictures) > _TESTED:
@@ -173,6 +173,6 @@ def retrieval(clip: Clip, pictures: Pictures, among: int = 10, seed: int = 0) ->
         own = pictures.group[rows]
         others = torch.randint(len(firsts) - 1, (len(rows), among - 1), generator=generator)
         others += (others >= own[:, None]).long()  # any but its own
-        asked = texts[torch.cat([own[:, None], others], 1)]  # [B, among, D]
-        right.append((asked @ seen[:, :, None]).squeeze(2).argmax(1) == 0)
+        candidates = texts[torch.cat([own[:, None], others], 1)]  # [B, among, D]
+        right.append((candidates @ seen[:, :, None]).squeeze(2).argmax(1) == 0)
     return float(torch.cat(right).double().mean())

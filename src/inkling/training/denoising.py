@@ -16,12 +16,13 @@ from inkling.data.pictures import Feed
 from inkling.errors import UserError
 from inkling.models.build import codec_of, load_codec, noise_schedule, text_denoiser, text_encoder
 from inkling.models.checkpoint import Checkpoint
-from inkling.models.codec import Codec, LatentCodec, PixelCodec
+from inkling.models.codec import Codec, PixelCodec
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.nets.network import Unit
+from inkling.text.base import trimmed
 from inkling.training.objective import Autocast, GradientStep, Objective, Validation
 from inkling.training.progressive import size_at
-from inkling.training.validation import trimmed, validate_denoiser
+from inkling.training.validation import validate_denoiser
 
 _FIRST_LEVELS = 0.1
 """Fraction of the noise levels that a run with widening levels begins with."""
@@ -124,10 +125,10 @@ class DenoisingObjective(Objective):
         """(clean, noise [b, c, h, w], sigma [b], ids [M, L], rows [b]) of distinct captions."""
         device, recipe = self.model.device, self.recipe
         shape = self.model.codec.encoded_shape(self.pictures.shape)  # type: ignore[arg-type]
-        draws = step_randomness(recipe, self._schedule, step, shape, device)
-        mirrored = draws.mirrored if self.pictures.mirror else None
-        batch = self._feed.batch(step.first + step.rows.start, draws.wording, mirrored)
-        captions = torch.where(draws.dropped, 0, batch.captions)
+        random = step_randomness(recipe, self._schedule, step, shape, device)
+        mirrored = random.mirrored if self.pictures.mirror else None
+        batch = self._feed.batch(step.first + step.rows.start, random.wording, mirrored)
+        captions = torch.where(random.dropped, 0, batch.captions)
         needed, rows = torch.unique(captions, return_inverse=True)
         clean = self.model.codec.encode(batch.images.to(device))
         clean = resized(clean, size_at(recipe.train.sizes, step.run_fraction))
@@ -136,8 +137,8 @@ class DenoisingObjective(Objective):
         finer = height / shape[1]
         return (
             clean,
-            draws.noise[..., :height, :width],
-            draws.sigma.to(device) * finer,
+            random.noise[..., :height, :width],
+            random.sigma.to(device) * finer,
             trimmed(self._ids[needed]).to(device),
             rows.to(device),
         )
@@ -195,7 +196,9 @@ def _codec(
         return PixelCodec(), ""
     if stored is not None and stored.card.codec:
         codec = codec_of(stored.card)
-        assert isinstance(codec, LatentCodec), "a card with a codec is of latents"
+        weights = stored.part("raw.codec")
+        if weights:
+            codec.load_state_dict(weights)
         return codec.to(device), stored.card.codec
     loaded = load_codec(Path(recipe.data.codec).expanduser(), device)
     loaded.codec.encoded_shape(pictures.shape)  # type: ignore[arg-type]  # refuses what does not fit

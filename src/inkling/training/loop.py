@@ -17,7 +17,6 @@ from torch import Tensor
 from inkling.config.recipe import RunRecipe
 from inkling.core.rng import number
 from inkling.data import Pictures
-from inkling.errors import UserError
 from inkling.models.checkpoint import Checkpoint
 from inkling.system.distributed import agreed_numbers
 from inkling.training.optimiser import learning_rate_factor
@@ -89,13 +88,7 @@ def fit(
         )
         loss = accumulate_gradients(state)
         norm, finite = state.optimisers.step(factor, loss)
-        state.step += 1
-        if finite:
-            state.objective.after_step()
-            state.update_averages()
-            state.skipped_in_a_row = 0
-        else:
-            _count_skipped(state)
+        state.finish_step(finite)
         ended = time.monotonic()
         state.worked, begun = state.worked + ended - begun, ended
         state.seconds = ended - budget.started
@@ -143,17 +136,3 @@ def accumulate_gradients(state: TrainState) -> Tensor:
         total += loss.detach()
     mean: Tensor = accelerator.reduce(total, "mean")
     return mean
-
-
-def _count_skipped(state: TrainState) -> None:
-    """Count a step that changed nothing; stop where none changes anything any more."""
-    state.skipped += 1
-    state.skipped_in_a_row += 1
-    train = state.recipe.train
-    if state.skipped_in_a_row >= train.most_skipped:
-        raise UserError(
-            f"the loss or the gradient was not finite in {state.skipped_in_a_row} steps in a row, "
-            f"up to step {state.step}; go back to the last checkpoint with a lower learning rate "
-            f"(train.lr={train.lr:g}, train.muon_lr={train.muon_lr:g}), train.clip=1 or "
-            "train.precision=float32, and look at the pictures with `inkling doctor`"
-        )

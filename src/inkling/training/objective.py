@@ -1,7 +1,7 @@
 """What every objective is: a model, and the loss that teaches it, as one module.
 
 The training loop, the optimisers, resuming and several processes know nothing else of what is
-learnt. A new objective is one class and one entry in `objectives.OBJECTIVES`.
+learned. A new objective is one class and one entry in `objectives.OBJECTIVES`.
 """
 
 from abc import ABC, abstractmethod
@@ -42,7 +42,7 @@ class GradientStep(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """What held-out pictures say of a model."""
+    """Scores of a model on held-out pictures."""
 
     loss: float
     scores: dict[str, float] = {}
@@ -125,11 +125,11 @@ class Objective(nn.Module, ABC):
         return []
 
     def vocabulary(self) -> str:
-        """What the model knows beside its weights, as text for checkpoints."""
+        """What the model knows apart from its weights, as text for checkpoints."""
         return ""
 
     def codec(self) -> str:
-        """The recipe of the codec whose latents are learnt, as JSON; empty: pixels."""
+        """The recipe of the codec whose latents are modelled, as JSON; empty: pixels."""
         return ""
 
     def after_step(self) -> None:

@@ -1,4 +1,4 @@
-"""How weights are updated: AdamW and, where the recipe has it, Muon beside it, at one rate."""
+"""How weights are updated: AdamW and, optionally, Muon, under one learning-rate schedule."""
 
 import math
 
@@ -18,7 +18,7 @@ def learning_rate_factor(
 ) -> float:
     """Fraction of the peak learning rate at `step`, counted from 0: up, level, down to zero.
 
-    "linear" or "cosine" (Loshchilov & Hutter 2017, eq. 5) says how it falls.
+    `curve` is "linear" or "cosine" (Loshchilov & Hutter 2017, eq. 5).
     """
     if total is not None:
         warmup = min(warmup, total // 4)
@@ -34,7 +34,7 @@ class Optimisers:
 
     Args:
         train: rates and kinds.
-        objective: it says which parameters are hidden matrices.
+        objective: declares which parameters are hidden matrices.
         accelerator: prepared optimisers belong to it.
     """
 

@@ -99,7 +99,7 @@ def reconstruct(run: Path, width: float) -> Checkpoint:
 
 
 @torch.no_grad()
-def sweep(
+def compare_lengths(
     run: Path, widths: Sequence[float] = SWEEP, device_name: str = "auto"
 ) -> Iterator[tuple[float, float]]:
     """(length, loss on held-out pictures) for each length.

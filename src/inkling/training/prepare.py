@@ -15,7 +15,7 @@ from inkling.config.overrides import check_names
 from inkling.config.recipe import Recipe, RunRecipe, Train
 from inkling.core.ema import Ema
 from inkling.data import Pictures, read_pictures
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 from inkling.models import checkpoint
 from inkling.models.card import card_of
 from inkling.models.checkpoint import Checkpoint
@@ -102,7 +102,7 @@ def prepare(
 def _objective(recipe: RunRecipe) -> type[Objective]:
     name = recipe.train.objective
     if name not in OBJECTIVES:
-        raise UserError(nearest(name, OBJECTIVES, "train.objective"))
+        raise UserError(unknown_name(name, OBJECTIVES, "train.objective"))
     if recipe.train.accumulation > 1 and OBJECTIVES[name].needs_whole_batch:
         raise UserError(
             f"the objective {name!r} compares the pictures of a batch with each other, so "

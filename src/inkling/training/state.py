@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from inkling.config.recipe import RunRecipe
 from inkling.core.ema import Ema
 from inkling.data import Pictures
+from inkling.errors import UserError
 from inkling.models.card import Card
 from inkling.models.checkpoint import Checkpoint
 from inkling.system.distributed import (
@@ -28,7 +29,7 @@ from inkling.training.optimiser import Optimisers
 SHORT_WIDTHS = (0.05, 0.1)
 """Widths of the EMAs from which any longer one can be made."""
 _COUNTERS = ("step", "skipped", "skipped_in_a_row", "worked", "seconds")
-"""What a training checkpoint keeps of a state beside its tensors."""
+"""Counters that a training checkpoint keeps beside the tensors."""
 
 
 @dataclass
@@ -104,10 +105,33 @@ class TrainState:
         with nullcontext() if wanted else self.accelerator.no_sync(self.prepared):
             yield
 
-    def update_averages(self) -> None:
-        """Take the weights of a finite step into every EMA."""
-        for ema in (self.ema, *self.short_emas):
-            ema.update(self.step)
+    def finish_step(self, finite: bool) -> None:
+        """Count a step; take the new weights into every EMA, unless it changed nothing.
+
+        Args:
+            finite: whether loss and gradient were, so that the weights were updated.
+
+        Raises:
+            UserError: too many steps in a row changed nothing.
+        """
+        self.step += 1
+        if finite:
+            self.skipped_in_a_row = 0
+            self.objective.after_step()
+            for ema in (self.ema, *self.short_emas):
+                ema.update(self.step)
+            return
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        train = self.recipe.train
+        if self.skipped_in_a_row >= train.most_skipped:
+            raise UserError(
+                f"the loss or the gradient was not finite in {self.skipped_in_a_row} steps in a "
+                f"row, up to step {self.step}; go back to the last checkpoint with a lower "
+                f"learning rate (train.lr={train.lr:g}, train.muon_lr={train.muon_lr:g}), "
+                "train.clip=1 or train.precision=float32, and look at the pictures with "
+                "`inkling doctor`"
+            )
 
     @contextmanager
     def averaged(self) -> Iterator[nn.Module]:
@@ -127,7 +151,7 @@ class TrainState:
             self.ema.swap()
 
     def validate(self) -> Validation:
-        """What held-out pictures say of the averaged weights."""
+        """Scores of the averaged weights on held-out pictures."""
         with self.averaged() as model:
             return self.objective.validate(model, self.validation, self.accelerator.autocast)
 
@@ -162,7 +186,7 @@ class TrainState:
     def training_checkpoint(self) -> Checkpoint:
         """Everything that this run needs to go on as if it had never stopped.
 
-        Order, noise and drops follow from the seed and the step, so they need no place here.
+        Order, noise and drops follow from the seed and the step, so they are not stored.
         """
         model = self.model_checkpoint()
         tensors = {f"optimiser.{name}": t for name, t in self.optimisers.tensors().items()}

@@ -1,16 +1,19 @@
 """Is a denoiser learning? Losses, bits and conditioning gain on pictures held out of training."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from inkling.config.recipe import Diffusion
 from inkling.contracts import Cond
 from inkling.core.likelihood import bits_per_dimension
-from inkling.core.noise import ends_of
+from inkling.core.noise import Schedule, ends_of
 from inkling.core.rng import stream
 from inkling.data import Pictures
 from inkling.models.build import noise_schedule
 from inkling.models.text_denoiser import TextDenoiser
+from inkling.text.base import trimmed
 from inkling.training.objective import Autocast, Validation
 
 _FEW = 250
@@ -21,10 +24,47 @@ _LOW = 0.1
 """Fraction of the noise levels that counts as low noise: t < 100 of 1000."""
 
 
-def trimmed(ids: Tensor) -> Tensor:
-    """Token ids [M, L] without the padding that all of them have."""
-    longest = int((ids != 0).sum(1).max())
-    return ids[:, : max(longest, 1)]
+class _HeldOut(NamedTuple):
+    """Held-out pictures with fixed noise, and a model's scores on them."""
+
+    model: TextDenoiser
+    diffusion: Diffusion
+    clean: Tensor
+    """[N, c, h, w]."""
+    noise: Tensor
+    sigma: Tensor
+    """[N]."""
+    ids: Tensor
+    """[M, L] of distinct captions."""
+
+    def losses(self, rows: Tensor, captions: Tensor, autocast: Autocast) -> Tensor:
+        """The losses of these rows, each under the caption of its row [N] in `ids`."""
+        diffusion, found = self.diffusion, []
+        for index in torch.split(rows, _BATCH):
+            with autocast():
+                cond = self.model.text(self.ids).take(captions[index])
+                loss = self.model.denoiser.loss(
+                    self.clean[index],
+                    self.noise[index],
+                    self.sigma[index],
+                    cond,
+                    diffusion.loss,
+                    diffusion.weighting,
+                )
+            found.append(loss.float())
+        return torch.cat(found)
+
+    def bits(self, captions: Tensor, generator: torch.Generator) -> float:
+        """Bits per dimension of the first pictures, one caption each; in float32."""
+        conds: Cond = self.model.text(self.ids).take(captions)
+        return bits_per_dimension(
+            lambda x, level, rows: self.model(x, level, conds.take(rows)),
+            self.clean[: len(captions)],
+            ends_of(noise_schedule(self.diffusion.noise)),
+            self.diffusion.sigma_data,
+            generator,
+            _BATCH,
+        ).mean
 
 
 @torch.no_grad()
@@ -50,60 +90,35 @@ def validate_denoiser(
     schedule = noise_schedule(diffusion.noise)
     u = (torch.arange(count) + 0.5) / count
     u = u[torch.randperm(count, generator=generator)]
-    sigma = schedule.sigma(u).float().to(device)
     clean = model.codec.encode(pictures.pixels().to(device))
     noise = torch.randn(clean.shape, generator=generator).to(device)
     groups, which = torch.unique(pictures.group, return_inverse=True)
-    which = which.to(device)
     captions = [pictures.groups[group][0] for group in groups]
     ids = trimmed(model.text.tokenize(captions, cut=True)).to(device)
+    sigma, which = schedule.sigma(u).float().to(device), which.to(device)
+    held = _HeldOut(model, diffusion, clean, noise, sigma, ids)
     few = min(count, _FEW)
-
-    def losses(rows: Tensor, captions: Tensor) -> Tensor:
-        def part(index: Tensor) -> Tensor:
-            with autocast():
-                cond = model.text(ids).take(captions[index])
-                found = model.denoiser.loss(
-                    clean[index],
-                    noise[index],
-                    sigma[index],
-                    cond,
-                    diffusion.loss,
-                    diffusion.weighting,
-                )
-            return found.float()
-
-        return torch.cat([part(index) for index in torch.split(rows, _BATCH)])
-
-    each = losses(torch.arange(count, device=device), which)
-    exchanged = losses(torch.arange(few, device=device), (which + 1) % len(captions))
+    each = held.losses(torch.arange(count, device=device), which, autocast)
+    others = (which + 1) % len(captions)
+    exchanged = held.losses(torch.arange(few, device=device), others, autocast)
     gain = (exchanged.mean() / each[:few].mean() - 1).item()
     low = each[(u < _LOW).to(device)].mean().item()
-    scores = {"low_noise_loss": low, "conditioning_gain": gain}
-    text = ""
+    scores, said = {"low_noise_loss": low, "conditioning_gain": gain}, []
     if model.codec.is_pixels:
-        conds: Cond = model.text(ids).take(which[:few])
-        bits = bits_per_dimension(
-            lambda x, level, rows: model.denoiser(x, level, conds.take(rows)),
-            clean[:few],
-            ends_of(schedule),
-            diffusion.sigma_data,
-            generator,
-            _BATCH,
-        ).mean
-        scores["bits_per_dim"] = bits
-        text = f"{bits:.2f} bits/dim"
+        scores["bits_per_dim"] = held.bits(which[:few], generator)
+        said.append(f"{scores['bits_per_dim']:.2f} bits/dim")
     if pictures.conditional:
-        text += f"  conditioning gain {gain:+.1%}"
+        said.append(f"conditioning gain {gain:+.1%}")
+    levels = _by_level(each, u, schedule)
+    return Validation(each.mean().item(), scores, levels, "  ".join(said))
+
+
+def _by_level(losses: Tensor, u: Tensor, schedule: Schedule) -> dict[str, float]:
+    """Mean losses [N] in each of eight equal parts of `u` [N], by the sigma in its middle."""
     level = (u * _LEVELS).long().clamp(max=_LEVELS - 1)
     middle = schedule.sigma((torch.arange(_LEVELS) + 0.5) / _LEVELS)
-    return Validation(
-        loss=each.mean().item(),
-        scores=scores,
-        levels={
-            f"{middle[k]:.3g}": each[(level == k).to(device)].mean().item()
-            for k in range(_LEVELS)
-            if (level == k).any()
-        },
-        text=text.strip(),
-    )
+    return {
+        f"{middle[k]:.3g}": losses[(level == k).to(losses.device)].mean().item()
+        for k in range(_LEVELS)
+        if (level == k).any()
+    }

@@ -1,1 +1,1 @@
-"""Figures, no numbers of their own."""
+"""Figures; they compute no scores of their own."""

@@ -1,4 +1,4 @@
-"""Animations: noise becoming pictures, as GIF, WebP or MP4."""
+"""Animations of sampling, from noise to images, as GIF, WebP or MP4."""
 
 import subprocess
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from inkling.visualize.strips import shown
 
 FORMATS = (".gif", ".webp", ".mp4")
 _COLOURS = 48
-"""Of a GIF."""
+"""Number of colours in a GIF."""
 _HOLD = 1.5
-"""Seconds that the finished picture stays."""
+"""Seconds that the last frame stays."""
 
 
 def denoising(
@@ -29,15 +29,15 @@ def denoising(
     cell: int = 64,
     **options: Any,
 ) -> list[Image.Image]:
-    """A frame for every solver step: a row a prompt, `count` pictures each.
+    """One frame for every solver step, with a row of `count` samples for each prompt.
 
     Args:
         pipeline: the model.
-        prompts: one a row.
-        count: pictures a row.
-        seed: of the first picture; the next ones count on.
-        estimate: show the running estimate instead of the noisy picture.
-        cell: least height of a picture in pixels.
+        prompts: one for each row.
+        count: samples in a row.
+        seed: of the first sample; the others count up from it.
+        estimate: show the estimate of the clean image instead of the noisy image.
+        cell: smallest height of an image in pixels.
         options: as in `TextToImage.steps`.
     """
     captions = [prompt for prompt in prompts for _ in range(count)]
@@ -51,27 +51,27 @@ def denoising(
 
 
 def save(frames: Sequence[Image.Image], path: Path, rate: float = 15.0) -> Path:
-    """Write the frames; the last one stays for a while, then it begins again.
+    """Write the frames as an animation whose last frame stays for a while; GIF and WebP loop.
 
     Args:
         frames: all of one size.
-        path: its ending says the format: .gif, .webp or .mp4.
+        path: its extension is the format: .gif, .webp or .mp4.
         rate: frames a second.
 
     Raises:
-        UserError: another ending, no library for it, or it cannot be written.
+        UserError: another extension, a missing library, or the file cannot be written.
     """
     if path.suffix not in FORMATS:
         raise UserError(f"{path} is no animation; end it in {', '.join(FORMATS)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".mp4":
-            _film(frames, path, rate)
+            _save_mp4(frames, path, rate)
         else:
-            each = round(1000 / rate)
-            times = [each] * (len(frames) - 1) + [round(1000 * _HOLD)]
+            duration = round(1000 / rate)
+            times = [duration] * (len(frames) - 1) + [round(1000 * _HOLD)]
             pages = list(frames)
-            if path.suffix == ".gif":  # noise does not compress: few colours do
+            if path.suffix == ".gif":  # noise compresses badly, so the colours are reduced
                 pages = [frame.quantize(_COLOURS, dither=Image.Dither.NONE) for frame in frames]
             pages[0].save(path, save_all=True, append_images=pages[1:], duration=times, loop=0)
     except OSError as error:
@@ -79,7 +79,7 @@ def save(frames: Sequence[Image.Image], path: Path, rate: float = 15.0) -> Path:
     return path
 
 
-def _film(frames: Sequence[Image.Image], path: Path, rate: float) -> None:
+def _save_mp4(frames: Sequence[Image.Image], path: Path, rate: float) -> None:
     try:
         import imageio_ffmpeg
     except ImportError:
@@ -87,14 +87,14 @@ def _film(frames: Sequence[Image.Image], path: Path, rate: float) -> None:
             f"{path} needs the library imageio-ffmpeg; install it with "
             "pip install 'inkling[video]', or end the name in .gif or .webp"
         ) from None
-    # H.264 takes even sides only.
+    # H.264 requires even sides.
     width, height = (side + side % 2 for side in frames[0].size)
     raw = bytearray()
     for frame in [*frames, *[frames[-1]] * round(_HOLD * rate)]:
         page = Image.new("RGB", (width, height), (255, 255, 255))
         page.paste(frame)
         raw += page.tobytes()
-    made = subprocess.run(
+    done = subprocess.run(
         [
             *(imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error"),
             *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(rate)),
@@ -103,5 +103,5 @@ def _film(frames: Sequence[Image.Image], path: Path, rate: float) -> None:
         input=bytes(raw),
         capture_output=True,
     )
-    if made.returncode:
-        raise UserError(f"cannot write {path}: {made.stderr.decode().strip()}")
+    if done.returncode:
+        raise UserError(f"cannot write {path}: {done.stderr.decode().strip()}")

@@ -1,4 +1,4 @@
-"""How the error of samplers falls with their steps."""
+"""Convergence of samplers: error against number of steps."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,12 +10,12 @@ from inkling.visualize.style import MARKERS, drawn, styled
 def save_convergence(
     steps: Sequence[int], errors: Mapping[str, Sequence[float]], path: Path
 ) -> Path:
-    """Error against steps, both in powers of ten, with the slopes of order 1 and 2.
+    """Error against steps on logarithmic axes, with the slopes of order 1 and 2.
 
     Args:
         steps: solver steps, rising.
-        errors: of each sampler, one for each of `steps`.
-        path: where the figure goes.
+        errors: errors of each sampler, one for each of `steps`.
+        path: file to write.
     """
     with styled():
         figure, axis = drawn(6.4, 4.2)

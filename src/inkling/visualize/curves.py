@@ -1,4 +1,4 @@
-"""Curves of one run or several, from their metrics."""
+"""Training curves of one or several runs, from their metrics."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ Records = Sequence[Mapping[str, Any]]
 _SCORES = (
     ("bits_per_dim", "bits per dimension (held out)", 1.0),
     ("conditioning_gain", "conditioning gain, %", 100.0),
-    ("retrieval", "captions found among 10, %", 100.0),
+    ("retrieval", "caption retrieval among 10, %", 100.0),
     ("accuracy", "accuracy (held out), %", 100.0),
     ("psnr", "reconstruction (held out), dB", 1.0),
 )
-"""(key, title, factor) of the scores of each kind of run; a run has at most two."""
+"""(key, title, factor) of the scores of all kinds of runs; a run has at most two of them."""
 _ALWAYS = (
     ("grad_norm", "gradient norm", 1.0),
     ("images_per_second", "pictures a second", 1.0),
@@ -27,16 +27,16 @@ def save_curves(runs: Mapping[str, Records], path: Path) -> Path:
     """Loss, loss by noise level, the run's scores, gradient norm and speed in one PNG.
 
     Args:
-        runs: the records of `metrics.jsonl` by the name of each run.
-        path: where the figure goes.
+        runs: the records of `metrics.jsonl`, by name of the run.
+        path: file to write.
     """
     with styled():
         figure, grid = drawn(10.5, 6, 2, 3)
         axes = grid.ravel()
         _losses(axes[0], runs)
         _levels(axes[1], runs)
-        there = {key for records in runs.values() for record in records for key in record}
-        scores = [panel for panel in _SCORES if panel[0] in there] or [_SCORES[0]]
+        keys = {key for records in runs.values() for record in records for key in record}
+        scores = [panel for panel in _SCORES if panel[0] in keys] or [_SCORES[0]]
         panels = [*scores[:2], *_ALWAYS]
         for axis, (key, title, factor) in zip(axes[2:], panels, strict=False):
             for name, records in runs.items():
@@ -83,7 +83,7 @@ def _losses(axis: Any, runs: Mapping[str, Records]) -> None:
 
 
 def _levels(axis: Any, runs: Mapping[str, Records]) -> None:
-    """Held-out loss at each noise level, of the first run that has it."""
+    """Held-out loss at each noise level, for the first run that has it."""
     import matplotlib as mpl
 
     held = next(

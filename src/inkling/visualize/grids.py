@@ -1,4 +1,4 @@
-"""Sheets of small pictures with the prompts beside the rows."""
+"""Grids of small images with captions beside the rows or below the images."""
 
 import textwrap
 from collections.abc import Sequence
@@ -29,14 +29,14 @@ def sheet(
     cell: int = 64,
     most_columns: int = 12,
 ) -> Image.Image:
-    """One picture of all: each row a caption and its images.
+    """One grid: each row has a caption and its images.
 
     Args:
         rows: (caption, uint8 [N, C, H, W]); N may differ between rows.
         columns: headings over the columns, or none.
-        cell: least height of a picture in pixels; smaller ones are enlarged by a whole factor,
-            pixel by pixel, or smoothly if they have fewer than 16.
-        most_columns: longer rows go on below, captioned once.
+        cell: smallest height of an image in pixels; smaller images are enlarged by an integer
+            factor with visible pixels, or smoothly if they have fewer than 16.
+        most_columns: longer rows are wrapped, with their caption once.
     """
     height, width = rows[0][1].shape[-2:]
     factor = max(1, -(-cell // max(height, width)))
@@ -45,7 +45,7 @@ def sheet(
     for caption, images in rows:
         parts = [images[i : i + most_columns] for i in range(0, len(images), most_columns)]
         lines += [(caption if not i else "", part) for i, part in enumerate(parts)]
-    # Blocks show pixels as they are; at 8x8 they hide what the eye would read.
+    # Enlarged pixels show the image as it is, but at 8x8 a smooth image is easier to recognise.
     tiny = max(height, width) < _TINY
     enlarge = Image.Resampling.BICUBIC if tiny else Image.Resampling.NEAREST
     across = max(len(images) for _, images in lines)
@@ -72,12 +72,12 @@ def sheet(
 def contacts(
     pairs: Sequence[tuple[str, np.ndarray | None]], *, across: int = 6, cell: int = 144
 ) -> Image.Image:
-    """Pictures with a caption below each.
+    """A grid of images, each with its caption below.
 
     Args:
-        pairs: (caption, uint8 [C, H, W]), all of one size; None leaves a place empty.
-        across: pictures in a row.
-        cell: least width of a picture in pixels.
+        pairs: (caption, uint8 [C, H, W]), all of one size; None leaves a cell empty.
+        across: images in a row.
+        cell: smallest width of an image in pixels.
     """
     height, width = next(image.shape[-2:] for _, image in pairs if image is not None)
     factor = max(1, -(-cell // max(height, width)))
@@ -91,14 +91,14 @@ def contacts(
     size = (_GAP + across * (wide + 2 * _GAP), _GAP + down * (tall + below + _GAP))
     page = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(page)
-    for place, (_, image) in enumerate(pairs):
+    for index, (_, image) in enumerate(pairs):
         if image is None:
             continue
-        row, column = divmod(place, across)
+        row, column = divmod(index, across)
         x, y = _GAP + column * (wide + 2 * _GAP), _GAP + row * (tall + below + _GAP)
         page.paste(as_picture(image).resize((wide, tall), Image.Resampling.NEAREST), (x, y))
         draw.rectangle((x - 1, y - 1, x + wide, y + tall), outline=_EDGE)
-        draw.multiline_text((x, y + tall + 2), texts[place], fill=_INK, font=font, spacing=2)
+        draw.multiline_text((x, y + tall + 2), texts[index], fill=_INK, font=font, spacing=2)
     return page
 
 
@@ -110,10 +110,10 @@ def _fitted(caption: str, most_lines: int, letters: int = 20) -> str:
     return "\n".join(lines)
 
 
-def save(page: Image.Image, path: Path) -> None:
-    """Write the sheet, making its folder.
+def save(page: Image.Image, path: str | Path) -> None:
+    """Write the grid to a file, making its folder.
 
     Raises:
         UserError: it cannot be written there, or not in that format.
     """
-    saved(page.save, path)
+    saved(page.save, Path(path))

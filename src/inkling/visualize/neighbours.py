@@ -1,4 +1,4 @@
-"""Drawn pictures beside the training pictures nearest to them."""
+"""Samples with their nearest training images."""
 
 from PIL import Image
 from torch import Tensor
@@ -7,22 +7,22 @@ from inkling.visualize import grids
 
 
 def neighbours(
-    drawn: Tensor, distance: Tensor, nearest: Tensor, *, across: int = 12, cell: int = 56
+    samples: Tensor, distance: Tensor, nearest: Tensor, *, across: int = 12, cell: int = 56
 ) -> Image.Image:
-    """The closest pairs on top, an even choice of all below.
+    """Pairs of sample and nearest training image: the closest, then some from near to far.
 
     Args:
-        drawn: uint8 [N, C, H, W].
-        distance: [N] to the nearest training picture.
-        nearest: uint8 [N, C, H, W], those pictures.
+        samples: uint8 [N, C, H, W].
+        distance: [N] distance of each sample to its nearest training image.
+        nearest: uint8 [N, C, H, W], those training images.
         across: pairs in a row.
-        cell: least height of a picture in pixels.
+        cell: smallest height of an image in pixels.
     """
     order = distance.argsort()
     across = min(across, len(order))
     even = order[:: max(1, len(order) // across)][:across]
     rows = []
     for name, chosen in (("closest", order[:across]), ("from near to far", even)):
-        rows.append((f"drawn, {name}", drawn[chosen].numpy()))
+        rows.append((f"samples, {name}", samples[chosen].numpy()))
         rows.append(("nearest training picture", nearest[chosen].numpy()))
     return grids.sheet(rows, cell=cell)

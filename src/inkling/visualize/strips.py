@@ -1,4 +1,4 @@
-"""Strips: how noise becomes the picture, or the picture noise; a column for each noise level."""
+"""Strips: images on the way from noise, or to noise, with a column for each noise level."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,13 +10,13 @@ from torch import Tensor
 from inkling.contracts import Step
 from inkling.core.noise import Linear, sigma_from_abar
 from inkling.core.rng import stream
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 from inkling.pixels import from_bytes, to_bytes
 from inkling.sampling.pipeline import TextToImage
 from inkling.visualize import grids
 
 TIMES = (999, 700, 550, 400, 300, 200, 100, 50, 15, 0)
-"""Of the 1000 levels of Ho et al. 2020, from noise to picture."""
+"""Timesteps, of the 1000 of Ho et al. 2020, from noise to image."""
 UNITS = ("t", "sigma", "logsnr")
 
 
@@ -24,15 +24,15 @@ def sigma_of(values: Sequence[float], unit: str = "t") -> Tensor:
     """Noise levels [len(values)] float64.
 
     Args:
-        values: times of the linear schedule of Ho et al. 2020 (0 is the picture), sigmas, or
-            log-SNRs, which are `-2 log sigma`.
+        values: timesteps of the linear schedule of Ho et al. 2020 (0 is the clean image), sigmas,
+            or log-SNRs `-2 log sigma`.
         unit: one of `UNITS`.
 
     Raises:
-        UserError: no such unit, or a time that is none of 0 to 999.
+        UserError: there is no such unit, or a timestep is not a whole number from 0 to 999.
     """
     if unit not in UNITS:
-        raise UserError(nearest(unit, UNITS, "unit of noise levels"))
+        raise UserError(unknown_name(unit, UNITS, "unit of noise levels"))
     given = torch.tensor(values, dtype=torch.float64)
     if unit == "sigma":
         return given
@@ -50,17 +50,17 @@ def _headings(values: Sequence[float], unit: str) -> list[str]:
 
 
 def unit_variance(x: Tensor, sigma: Tensor) -> Tensor:
-    """A noisy picture as variance-preserving diffusion has it, to be looked at."""
+    """A noisy image scaled as in variance-preserving diffusion, for display."""
     return x * (1 + sigma.square()).rsqrt()
 
 
 def shown(pipeline: TextToImage, state: Step, estimate: bool) -> Tensor:
-    """A solver state to be looked at, uint8 [B, C, H, W].
+    """A solver state for display, uint8 [B, C, H, W].
 
     Args:
         pipeline: the model; latents are decoded.
-        state: of its solver.
-        estimate: show the estimate of the clean picture instead of the noisy one.
+        state: the solver state.
+        estimate: show the estimate of the clean image instead of the noisy one.
     """
     return pipeline.decode(state.x0 if estimate else unit_variance(state.x, state.sigma))
 
@@ -76,17 +76,17 @@ def strip(
     cell: int = 64,
     **options: Any,
 ) -> Image.Image:
-    """One sheet: rows are prompts, columns noise levels, each the solver state nearest to it.
+    """One grid: a row for each prompt, a column for each noise level: the closest solver state.
 
     Args:
         pipeline: the model.
-        prompts: one a row.
+        prompts: one for each row.
         values: noise levels, falling.
-        unit: what they are: "t", "sigma" or "logsnr".
-        seed: of the first row; the next ones count on.
-        estimate: show the running estimate of the picture instead of the noisy picture, which is
-            scaled to unit variance.
-        cell: least height of a picture in pixels.
+        unit: of `values`: "t", "sigma" or "logsnr".
+        seed: of the first row; the others count up from it.
+        estimate: show the estimate of the clean image instead of the noisy image, which is scaled
+            to unit variance.
+        cell: smallest height of an image in pixels.
         options: as in `TextToImage.steps`.
     """
     seeds = range(seed, seed + len(prompts))
@@ -109,14 +109,14 @@ def noising(
     seed: int = 0,
     cell: int = 64,
 ) -> Image.Image:
-    """One sheet: real pictures, a row each, that turn into noise from left to right.
+    """One grid: a row for each real image, noisier from left to right.
 
     Args:
         pictures: (caption, uint8 [C, H, W]).
         values: noise levels, rising.
-        unit: what they are: "t", "sigma" or "logsnr".
+        unit: of `values`: "t", "sigma" or "logsnr".
         seed: of the noise, which is the same along a row.
-        cell: least height of a picture in pixels.
+        cell: smallest height of an image in pixels.
     """
     rows = []
     for number, (caption, picture) in enumerate(pictures):

@@ -1,20 +1,20 @@
-"""The look of every figure with axes: one place, so that all agree."""
+"""The common style of all figures with axes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-"""Told apart by colour-blind people too (Okabe & Ito 2008)."""
+"""Distinguishable by colour-blind people too (Okabe & Ito 2008)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Told apart without any colour."""
+"""Distinguishable without colour."""
 SEQUENCE = "viridis"
-"""For what has an order, such as noise levels."""
+"""Colour map for ordered values, such as noise levels."""
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Figures made inside look like ours; matplotlib's own settings return after."""
+    """Figures made in this context have the project's style; matplotlib's settings return after."""
     import matplotlib as mpl
     from cycler import cycler
 
@@ -38,7 +38,7 @@ def styled() -> Iterator[None]:
 
 
 def drawn(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
-    """(figure, its axes) in inches, needing no screen."""
+    """(figure, its axes), with the size in inches; no display is needed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

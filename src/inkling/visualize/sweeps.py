@@ -1,4 +1,4 @@
-"""The same seeds under other settings: guidance, steps, samplers, checkpoints, ways in between."""
+"""Samples of the same seeds under different guidance, steps, samplers, checkpoints and prompts."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,7 +13,7 @@ from inkling.visualize import grids
 
 
 def _tile(images: np.ndarray, across: int) -> np.ndarray:
-    """Pictures [N, C, H, W] as one picture [1, C, rows H, across W]."""
+    """Images [N, C, H, W] tiled into one image [1, C, rows H, across W]."""
     count, channels, height, width = images.shape
     down = -(-count // across)
     page = np.full((down * across, channels, height, width), 255, np.uint8)
@@ -33,16 +33,16 @@ def sweep(
     cell: int = 112,
     **options: Any,
 ) -> Image.Image:
-    """One sheet: rows are samplers and guidance scales, columns solver steps, seeds the same.
+    """One grid: a row for each sampler and guidance scale, a column for each number of steps.
 
     Args:
         pipeline: the model.
         prompts: up to four; each cell shows all of them.
-        scales: of guidance, 1 is none.
-        steps: of the solver.
+        scales: guidance scales, 1 is off.
+        steps: numbers of solver steps.
         samplers: keys of `SAMPLERS`.
-        seed: of the first prompt; the next ones count on.
-        cell: least height of a cell in pixels.
+        seed: of the first prompt; the others count up from it. All cells have the same seeds.
+        cell: smallest height of a cell in pixels.
         options: as in `TextToImage.steps`.
     """
     seeds = range(seed, seed + len(prompts))
@@ -72,13 +72,13 @@ def progression(
     cell: int = 56,
     **options: Any,
 ) -> Image.Image:
-    """One sheet: a row for each checkpoint, a column for each prompt, seeds the same.
+    """One grid: a row for each checkpoint, a column for each prompt.
 
     Args:
         stages: (heading, model), early ones first.
-        prompts: one a column.
-        seed: of the first column; the next ones count on.
-        cell: least height of a picture in pixels.
+        prompts: one for each column.
+        seed: of the first column; the others count up from it. All rows have the same seeds.
+        cell: smallest height of an image in pixels.
         options: as in `TextToImage.steps`.
     """
     seeds = range(seed, seed + len(prompts))
@@ -95,26 +95,26 @@ def interpolation(
     cell: int = 56,
     **options: Any,
 ) -> Image.Image:
-    """One sheet: from each prompt to the next under one noise, then from noise to noise.
+    """One grid: interpolation between prompts with the same noise, then between seeds.
 
     Args:
         pipeline: the model.
-        prompts: at least two for the ways between prompts; the first one is asked for between
-            seeds.
-        count: pictures a row.
-        seed: the first one.
-        cell: least height of a picture in pixels.
+        prompts: interpolated in order, if there are two or more; the first is the prompt of the
+            interpolation between seeds.
+        count: images in a row.
+        seed: the first seed.
+        cell: smallest height of an image in pixels.
         options: as in `TextToImage.steps`.
     """
     rows = []
     for first, last in pairwise(prompts):
-        way = between(first, last, count)
-        drawn = pipeline(way, seeds=[seed] * count, **options)
-        rows.append((f"{first} to {last}", drawn.numpy()))
-    shares = torch.linspace(0, 1, count).tolist()
+        mixtures = between(first, last, count)
+        samples = pipeline(mixtures, seeds=[seed] * count, **options)
+        rows.append((f"{first} to {last}", samples.numpy()))
+    fractions = torch.linspace(0, 1, count).tolist()
     for number in range(seed, seed + max(1, len(prompts) - 1)):
-        noises = [(number, number + 1, share) for share in shares]
-        drawn = pipeline([prompts[0]] * count, seeds=noises, **options)
+        seeds = [(number, number + 1, fraction) for fraction in fractions]
+        samples = pipeline([prompts[0]] * count, seeds=seeds, **options)
         name = f"{prompts[0]}, " if prompts[0] else ""
-        rows.append((f"{name}seed {number} to {number + 1}", drawn.numpy()))
+        rows.append((f"{name}seed {number} to {number + 1}", samples.numpy()))
     return grids.sheet(rows, cell=cell)

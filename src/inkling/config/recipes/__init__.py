@@ -11,12 +11,13 @@ import msgspec
 from inkling.config.overrides import leaves
 from inkling.config.recipe import Recipe
 from inkling.config.recipes.origins import ORIGINS, OURS
-from inkling.config.recipes.own import DIGITS, MNIST, SHAPES, SHAPES64
+from inkling.config.recipes.own import DIGITS, MNIST, MNIST_TRANSFORMER, SHAPES, SHAPES64
 from inkling.config.recipes.reproductions import REPRODUCTIONS
 from inkling.config.recipes.small import small
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (DIGITS, MNIST, SHAPES, SHAPES64, *REPRODUCTIONS)
+    recipe.name: recipe
+    for recipe in (DIGITS, MNIST, MNIST_TRANSFORMER, SHAPES, SHAPES64, *REPRODUCTIONS)
 }
 
 
@@ -41,4 +42,14 @@ def explained(recipe: Recipe, named: Recipe | None = None) -> Iterator[tuple[str
         yield setting, msgspec.json.encode(value).decode(), said or "inkling's default"
 
 
-__all__ = ["DIGITS", "MNIST", "ORIGINS", "RECIPES", "SHAPES", "SHAPES64", "explained", "small"]
+__all__ = [
+    "DIGITS",
+    "MNIST",
+    "MNIST_TRANSFORMER",
+    "ORIGINS",
+    "RECIPES",
+    "SHAPES",
+    "SHAPES64",
+    "explained",
+    "small",
+]

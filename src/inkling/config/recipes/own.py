@@ -2,9 +2,9 @@
 
 from msgspec.structs import replace
 
-from inkling.config.recipe import Diffusion, Recipe, Sample, Schedule, Text, Train
+from inkling.config.recipe import Diffusion, Recipe, Sample, ScheduleConfig, Text, Train
 from inkling.data.settings import Data
-from inkling.nets.configs import UNetConfig
+from inkling.nets.configs import TransformerConfig, UNetConfig
 
 _NET = UNetConfig(
     widths=(32, 64),
@@ -26,7 +26,7 @@ MNIST = Recipe(
     text=Text(encoder="transformer", width=128, layers=1),
     diffusion=Diffusion(
         prediction="edm",
-        noise=Schedule(
+        noise=ScheduleConfig(
             name="lognormal",
             options={"mean": 0.3, "std": 1.0, "sigma_min": 0.005, "sigma_max": 80.0},
         ),
@@ -35,9 +35,18 @@ MNIST = Recipe(
     sample=Sample(
         sampler="dpmpp_2m",
         steps=10,
-        grid=Schedule(name="karras", options={"sigma_min": 0.03, "sigma_max": 80.0}),
+        grid=ScheduleConfig(name="karras", options={"sigma_min": 0.03, "sigma_max": 80.0}),
         scale=1.6,
     ),
+)
+
+MNIST_TRANSFORMER = replace(
+    MNIST,
+    name="mnist-transformer",
+    source="inkling's own: the recipe mnist with a transformer over patches (Peebles & Xie 2023)",
+    expected="10 minutes on two CPU cores: 95.1 % of digits right in 10 calls, 99.6 % guided in 20",
+    net=TransformerConfig(patch=4, width=128, depth=4, feedforward=2, side=7),
+    train=replace(MNIST.train, budget=600),
 )
 
 DIGITS = Recipe(
@@ -66,9 +75,9 @@ _SHAPES_NET = replace(_NET, positions=16, cross_attention=True)
 
 SHAPES = Recipe(
     name="shapes",
-    source="inkling's own, on pictures that it draws itself: do sentences compose?",
+    source="inkling's own, on pictures that it renders itself: do sentences compose?",
     expected="5 minutes on two CPU cores, guided: 90 % of colours, 77 % of shapes, 92 % of sizes "
-    "right; which thing stands where is not learnt yet",
+    "right; relations are at chance level",
     data=Data(name="shapes"),
     net=_SHAPES_NET,
     text=replace(MNIST.text, layers=2),

@@ -1,4 +1,4 @@
-"""Recipes that follow five public descriptions; `origins` says where each value comes from.
+"""Recipes that follow five public descriptions; `origins` has the source of each value.
 
 A description is a fact sheet, not a program: what it leaves open is chosen here and said so there.
 """
@@ -12,7 +12,7 @@ from inkling.config.recipe import (
     Diffusion,
     Recipe,
     Sample,
-    Schedule,
+    ScheduleConfig,
     Text,
     Train,
 )
@@ -26,13 +26,13 @@ CLASS_AT_32 = "class-conditional DDPM on MNIST at 32x32"
 SCALABLE_UNET = "scalable diffusion model on CIFAR-10 and CelebA"
 
 _CLIP = "openai/clip-vit-base-patch32"
-_HO_LINEAR = Schedule(name="linear", options={"beta_start": 1e-4, "beta_end": 0.02})
-_COSINE = Schedule(name="cosine")
+_HO_LINEAR = ScheduleConfig(name="linear", options={"beta_start": 1e-4, "beta_end": 0.02})
+_COSINE = ScheduleConfig(name="cosine")
 _UNCONDITIONAL = Text(encoder="label", width=16, heads=1)
 _LABELS = Text(encoder="label", width=128)
 
 
-def _eps(noise: Schedule, loss: Any = "mse") -> Diffusion:
+def _eps(noise: ScheduleConfig, loss: Any = "mse") -> Diffusion:
     return Diffusion(prediction="eps", noise=noise, stratified=False, loss=loss)
 
 
@@ -49,7 +49,7 @@ def _adam(**settings: Any) -> Train:
     return Train(**plain | settings)
 
 
-def _ancestral(grid: Schedule, scale: float = 1.0, **settings: Any) -> Sample:
+def _ancestral(grid: ScheduleConfig, scale: float = 1.0, **settings: Any) -> Sample:
     return Sample(sampler="ddpm", steps=1000, grid=grid, scale=scale, **settings)
 
 
@@ -120,7 +120,7 @@ MNIST_CLASS = replace(
 MNIST_CLIP = replace(
     MNIST_DDPM,
     name="mnist-clip",
-    expected='15 epochs; of digits asked for by CLIP the source finds "two" right in 80 %, "five" '
+    expected='15 epochs; by the source, CLIP guidance gets "two" right in 80 %, "five" '
     'in 70 %, "nine" in 75 %',
     sample=replace(
         MNIST_DDPM.sample,

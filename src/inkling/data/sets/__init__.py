@@ -1,1 +1,1 @@
-"""The named data sets: each file names a source and its captions."""
+"""The named data sets: each module combines a source with captions."""

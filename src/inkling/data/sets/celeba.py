@@ -1,4 +1,4 @@
-"""CelebA: 202,599 faces with forty attributes, turned into sentences; colour, 178x218."""
+"""CelebA: 202,599 faces with captions made from forty attributes; colour, 178x218."""
 
 from pathlib import Path
 
@@ -17,15 +17,15 @@ def find(folder: Path | None, split: str, options: Options) -> Source:
     """CelebA from a folder; its publisher allows no direct download.
 
     Raises:
-        UserError: the folder lacks the pictures or their attributes.
+        UserError: the folder lacks the images or their attributes.
     """
-    place = folder or cache_folder() / "celeba"
-    table = next((p for p in (place / _TABLE, place / "Anno" / _TABLE) if p.is_file()), None)
-    homes = (place / "img_align_celeba", place / "Img" / "img_align_celeba")
-    pictures = next((home for home in homes if home.is_dir()), None)
+    root = folder or cache_folder() / "celeba"
+    table = next((p for p in (root / _TABLE, root / "Anno" / _TABLE) if p.is_file()), None)
+    candidates = (root / "img_align_celeba", root / "Img" / "img_align_celeba")
+    pictures = next((path for path in candidates if path.is_dir()), None)
     if table is None or pictures is None:
         raise UserError(
-            f"there is no CelebA in {place}; fetch img_align_celeba.zip, {_TABLE} and "
+            f"there is no CelebA in {root}; fetch img_align_celeba.zip, {_TABLE} and "
             "list_eval_partition.txt from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, "
             "unpack the pictures into img_align_celeba/ beside the two, and name their folder "
             "with --data"

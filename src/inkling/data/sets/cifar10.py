@@ -1,4 +1,4 @@
-"""CIFAR-10: 50,000 + 10,000 photographs of ten kinds of things, colour, 32x32."""
+"""CIFAR-10: 50,000 + 10,000 photographs in ten classes, colour, 32x32."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,10 +37,10 @@ CLASSES = (
 
 
 def _archive(folder: Path) -> Path | None:
-    """An archive of CIFAR-10 in a folder, or the folder itself if it is one unpacked."""
-    there = (folder / form for form in _FORMS)
-    inside = any((folder / name).is_file() for name in ("data_batch_1", "data_batch_1.bin"))
-    return folder if inside else next((path for path in there if path.exists()), None)
+    """An archive of CIFAR-10 in a folder, or the folder itself if it is an unpacked archive."""
+    candidates = (folder / form for form in _FORMS)
+    unpacked = any((folder / name).is_file() for name in ("data_batch_1", "data_batch_1.bin"))
+    return folder if unpacked else next((path for path in candidates if path.exists()), None)
 
 
 def find(folder: Path | None, split: str, options: Options) -> Source:
@@ -74,7 +74,7 @@ def find(folder: Path | None, split: str, options: Options) -> Source:
 
 
 CIFAR10 = Dataset(
-    title="CIFAR-10, 60,000 photographs of ten kinds of things, colour, 32x32",
+    title="CIFAR-10, 60,000 photographs in ten classes, colour, 32x32",
     find=find,
     licence="none stated by its publisher; for research",
     citation="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",

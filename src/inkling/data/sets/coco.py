@@ -17,22 +17,22 @@ _PART = {"train": "train2017", "test": "val2017"}
 
 
 def _download(part: str) -> tuple[Path, Path]:
-    """(captions, zip of the pictures) in the cache; the zip is read as it is."""
-    place = cache_folder() / "coco"
+    """(captions, zip of the images) in the cache; the zip is not unpacked."""
+    cache = cache_folder() / "coco"
     instead = "or name a folder with annotations/, train2017/ and val2017/ with --data"
-    captions = place / "annotations" / f"captions_{part}.json"
+    captions = cache / "annotations" / f"captions_{part}.json"
     if not captions.is_file():
-        packed = fetch(_ANNOTATIONS, place / "annotations_trainval2017.zip", instead=instead)
+        packed = fetch(_ANNOTATIONS, cache / "annotations_trainval2017.zip", instead=instead)
         captions.parent.mkdir(parents=True, exist_ok=True)
         captions.write_bytes(ZipFile(packed).read(f"annotations/{captions.name}"))
-    return captions, fetch(f"{_PICTURES}{part}.zip", place / f"{part}.zip", instead=instead)
+    return captions, fetch(f"{_PICTURES}{part}.zip", cache / f"{part}.zip", instead=instead)
 
 
 def find(folder: Path | None, split: str, options: Options) -> Source:
     """COCO's train2017 or val2017 with its captions.
 
     Raises:
-        UserError: the folder lacks captions or pictures, or nothing could be downloaded.
+        UserError: the folder lacks captions or images, or nothing could be downloaded.
     """
     part = _PART[split]
     if folder is None:

@@ -24,10 +24,10 @@ def load(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def find(folder: Path | None, split: str, options: Options) -> Source:
-    """The drawings inside scikit-learn.
+    """The digits that come with scikit-learn.
 
     Raises:
-        UserError: a folder was given; there is nothing to read from one.
+        UserError: a folder was given; these digits are not read from a folder.
     """
     if folder is not None:
         raise UserError(
@@ -38,7 +38,7 @@ def find(folder: Path | None, split: str, options: Options) -> Source:
 
 
 DIGITS = Dataset(
-    title="handwritten digits inside scikit-learn, 1,797 grey pictures of 8x8",
+    title="handwritten digits of scikit-learn, 1,797 grey pictures of 8x8",
     find=find,
     licence="CC BY 4.0 (UCI Machine Learning Repository)",
     citation="Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits",

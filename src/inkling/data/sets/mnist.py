@@ -29,13 +29,13 @@ def _download(name: str) -> Path:
 
 
 def _locate(folder: Path, stem: str) -> Path:
-    """The IDX file of this name: gzipped or not, `-` or `.` before `idx`, here or in `raw/`."""
+    """The IDX file of this name: gzipped or not, `-` or `.` before `idx`, perhaps in `raw/`."""
     names = [stem, f"{stem}.gz"]
     names += [name.replace("-idx", ".idx") for name in names]
-    for place in (folder, folder / "raw", folder / "MNIST" / "raw"):
+    for parent in (folder, folder / "raw", folder / "MNIST" / "raw"):
         for name in names:
-            if (place / name).is_file():
-                return place / name
+            if (parent / name).is_file():
+                return parent / name
     raise UserError(f"{folder} holds no {stem}(.gz); --data takes a folder of MNIST's files")
 
 

@@ -1,4 +1,4 @@
-"""Anyone's own pictures: a folder, a file of many, or a data set of the hub."""
+"""Your own images: a folder, a Parquet or tar file, or a data set of the hub."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from inkling.data.sources.parquet import parquet
 from inkling.data.sources.tars import shards
 from inkling.errors import UserError
 
-# What gives a layout away, and who reads it.
+# Files by which a layout is recognised, and the function that reads it.
 _LAYOUTS: tuple[tuple[tuple[str, ...], Callable[[Path, str, Options], Source]], ...] = (
     (("annotations/captions_*2017.json",), coco.find),
     (("list_attr_celeba.txt", "Anno/list_attr_celeba.txt"), celeba.find),
@@ -24,23 +24,23 @@ _LAYOUTS: tuple[tuple[tuple[str, ...], Callable[[Path, str, Options], Source]], 
 
 
 def find(path: Path | None, split: str, options: Options) -> Source:
-    """Whatever lies at a path: a known layout, tables, shards or pictures.
+    """The images at a path: a known layout, Parquet files, tar shards or a folder of images.
 
     Raises:
-        UserError: nothing there that could be read.
+        UserError: there is nothing at the path that can be read.
     """
     if path is None:
-        raise UserError("own pictures need a place: inkling train FOLDER, or data.path=FOLDER")
+        raise UserError("own pictures need a folder: inkling train FOLDER, or data.path=FOLDER")
     if path.is_file():
         return _many([path], path)
     for patterns, read in _LAYOUTS:
         if any(next(path.glob(pattern), None) for pattern in patterns):
             return read(path, split, options)
     for ending in ("parquet", "tar", "tar.gz"):
-        tables = sorted(path.rglob(f"*.{ending}"))
-        named = [table for table in tables if split in table.name.lower()]
-        if named or (tables and split == "train"):
-            return _many(named or tables, path)
+        files = sorted(path.rglob(f"*.{ending}"))
+        of_split = [file for file in files if split in file.name.lower()]
+        if of_split or (files and split == "train"):
+            return _many(of_split or files, path)
     part = split_folder(path, split)
     if part is None:
         raise UserError(f"{path} has no folder of {split} pictures")
@@ -48,7 +48,7 @@ def find(path: Path | None, split: str, options: Options) -> Source:
 
 
 def _many(files: list[Path], path: Path) -> Source:
-    """Files that hold many pictures each."""
+    """Files that hold many images each."""
     if files[0].suffix == ".parquet":
         return parquet(files)
     if files[0].name.endswith((".tar", ".tar.gz", ".tgz")):
@@ -63,7 +63,7 @@ def find_on_hub(path: Path | None, split: str, options: Options) -> Source:
     """A data set of the Hugging Face hub by its id.
 
     Raises:
-        UserError: it cannot be loaded, or has no pictures.
+        UserError: it cannot be loaded, or has no images.
     """
     return hub(str(path or ""), split)
 
@@ -71,12 +71,12 @@ def find_on_hub(path: Path | None, split: str, options: Options) -> Source:
 FOLDER = Dataset(
     title="a folder of your own pictures",
     find=find,
-    licence="as their owner says",
+    licence="that of your pictures",
     citation="yours",
 )
 HUB = Dataset(
     title="a data set of the Hugging Face hub",
     find=find_on_hub,
-    licence="as its page says",
-    citation="as its page says",
+    licence="see its page on the hub",
+    citation="see its page on the hub",
 )

@@ -10,7 +10,7 @@ from inkling.data.pictures import Dataset
 from inkling.data.settings import Options
 from inkling.data.source import Item, Source
 from inkling.data.sources.strokes import SIDE, read_bitmaps, read_strokes
-from inkling.errors import UserError, nearest
+from inkling.errors import UserError, unknown_name
 from inkling.system.cache import cache_folder
 
 _URL = "https://storage.googleapis.com/quickdraw_dataset/full/numpy_bitmap/"
@@ -27,10 +27,10 @@ FRUITS = (
 )
 PER_CLASS = 11_000
 """Drawings of a class to train on, where no limit is given."""
-_TEST_SHARE = 10
-"""One test drawing for so many to train on: there is no official split."""
+_TRAIN_PER_TEST = 10
+"""Training drawings for each test drawing: there is no official split."""
 _HEADER = 128
-"""Bytes before the first drawing, at most."""
+"""Largest number of bytes before the first drawing."""
 
 CLASSES = tuple(
     """
@@ -72,18 +72,18 @@ windmill, wine bottle, wine glass, wristwatch, yoga, zebra, zigzag
     .strip()
     .split(", ")
 )
-"""The 345 classes, as the publisher names them."""
+"""The 345 classes, by the publisher's names."""
 
 
 def _file(folder: Path, name: str) -> Path | None:
-    """The drawings of a class in a folder, under the publisher's names for such files."""
+    """The file of a class in a folder, under one of the publisher's file names."""
     stems = (name, name.replace(" ", "_"), f"full_simplified_{name}", f"full_numpy_bitmap_{name}")
     candidates = [folder / f"{stem}{end}" for stem in stems for end in (".npy", ".ndjson")]
     return next((path for path in candidates if path.is_file()), None)
 
 
 def _download(name: str, most: int) -> Path:
-    """The beginning of a class's bitmap file: as much as is needed, of about 100 MB."""
+    """The beginning of the bitmap file of a class: as much of its 100 MB or so as is needed."""
     file = cache_folder() / "quickdraw" / f"{name}-{most}.npy"
     return fetch(
         f"{_URL}{name.replace(' ', '%20')}.npy",
@@ -93,13 +93,13 @@ def _download(name: str, most: int) -> Path:
     )
 
 
-def _classes(folder: Path | None, asked: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes asked for, or those that the folder holds, or the nine fruits."""
-    for name in asked:
+def _classes(folder: Path | None, chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """The chosen classes, or else those in the folder, or else the nine fruits."""
+    for name in chosen:
         if name not in CLASSES:
-            raise UserError(nearest(name, CLASSES, "Quick, Draw! class"))
-    if asked or folder is None:
-        return asked or FRUITS
+            raise UserError(unknown_name(name, CLASSES, "Quick, Draw! class"))
+    if chosen or folder is None:
+        return chosen or FRUITS
     found = tuple(name for name in CLASSES if _file(folder, name))
     if not found:
         raise UserError(
@@ -110,14 +110,14 @@ def _classes(folder: Path | None, asked: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def find(folder: Path | None, split: str, options: Options) -> Source:
-    """Drawings of the classes asked for, the first ones to train on, the next ones to test on.
+    """Drawings of the chosen classes: of each, the first for training and the next for testing.
 
     Raises:
-        UserError: no such class, its file is missing, or nothing could be downloaded.
+        UserError: there is no such class, its file is missing, or the download failed.
     """
     names = _classes(folder, options.classes)
     limit = options.limit or PER_CLASS
-    most = limit + max(1, limit // _TEST_SHARE)
+    most = limit + max(1, limit // _TRAIN_PER_TEST)
     files = []
     for name in names:
         file = _download(name, most) if folder is None else _file(folder, name)
@@ -139,7 +139,7 @@ def find(folder: Path | None, split: str, options: Options) -> Source:
         problems.clear()
         for label, file in enumerate(files):
             count, found = drawings(file, label)
-            cut = count * _TEST_SHARE // (_TEST_SHARE + 1)
+            cut = count * _TRAIN_PER_TEST // (_TRAIN_PER_TEST + 1)
             yield from islice(found, 0, cut) if split == "train" else islice(found, cut, count)
 
     return Source(
@@ -154,7 +154,7 @@ def find(folder: Path | None, split: str, options: Options) -> Source:
 
 
 QUICKDRAW = Dataset(
-    title="Quick, Draw!, drawings of 345 kinds of things, grey, 28x28",
+    title="Quick, Draw!, drawings in 345 classes, grey, 28x28",
     find=find,
     licence="CC BY 4.0",
     citation="Ha & Eck 2017, A Neural Representation of Sketch Drawings",

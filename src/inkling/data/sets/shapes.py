@@ -1,7 +1,7 @@
-"""Two coloured shapes and how they stand: drawn by ourselves at any size, without end.
+"""Synthetic images of two coloured shapes in a spatial relation, at any size and without end.
 
-"a small red circle above a large blue square". Each picture follows from its number alone and is
-drawn when it is asked for. What it shows is known exactly, so a judge can read it back
+"a small red circle above a large blue square". Each image is a function of its number and is
+rendered on access. Its content is known exactly, so samples can be scored without a trained judge
 (`inkling.evaluate.shapes`), and combinations can be held out of training.
 """
 
@@ -31,13 +31,13 @@ COLOURS = {
     "black": (20, 20, 20),
 }
 RADII = {"small": 0.125, "large": 0.205}
-"""Of the mean circle around a shape, as a share of the picture's side."""
+"""Mean radius of the circle around a shape, as a fraction of the image's side."""
 SPREAD = 0.07
-"""How far a radius strays from its mean, as a share of it."""
+"""Largest relative deviation of a radius from its mean."""
 RELATIONS = {"above": "below", "to the left of": "to the right of"}
-"""How the first thing stands to the second, and how the second to the first."""
+"""Relation of the first shape to the second, and the inverse relation."""
 EPOCH = 1_000_000
-"""Pictures that count as one epoch of the endless set, where no limit is given."""
+"""Number of images that count as one epoch of the endless set, without a limit."""
 
 Distance = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -77,14 +77,14 @@ class Thing(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """Two things: the first stands above, or to the left of, the second."""
+    """Two shapes: the first is above, or to the left of, the second."""
 
     first: Thing
     second: Thing
     relation: str
 
     def sentences(self) -> tuple[str, str]:
-        """The two ways to say it."""
+        """The two captions of the scene."""
         return (
             f"{self.first} {self.relation} {self.second}",
             f"{self.second} {RELATIONS[self.relation]} {self.first}",
@@ -101,16 +101,16 @@ def parse(sentence: str) -> Scene:
     """The scene that a sentence describes.
 
     Raises:
-        UserError: it is no sentence of this grammar.
+        UserError: the sentence does not follow the grammar.
     """
     found = _SENTENCE.fullmatch(sentence.strip().lower())
     if found:
         one, two = Thing(*found.groups()[:3]), Thing(*found.groups()[4:])
         relation = found.group(4)
-        turned = {inverse: forward for forward, inverse in RELATIONS.items()}
+        forward = {inverse: relation for relation, inverse in RELATIONS.items()}
         if one in THINGS and two in THINGS:
-            if relation in turned:
-                return Scene(two, one, turned[relation])
+            if relation in forward:
+                return Scene(two, one, forward[relation])
             return Scene(one, two, relation)
     raise UserError(
         f"{sentence!r} is no sentence about shapes; say it like "
@@ -119,24 +119,24 @@ def parse(sentence: str) -> Scene:
     )
 
 
-def held_out_pairs(share: float) -> frozenset[tuple[str, str]]:
-    """The pairs of colour and shape kept out of training: this share of all, spread over both."""
+def held_out_pairs(fraction: float) -> frozenset[tuple[str, str]]:
+    """The (colour, shape) pairs held out of training: this fraction, spread evenly over both."""
     colours, shapes = tuple(COLOURS), tuple(SHAPES_BY_NAME)
-    # Eight and five have no common divisor, so counting both up at once meets every pair once.
-    count = round(share * len(colours) * len(shapes))
+    # Eight and five are coprime, so stepping both indices together visits every pair once.
+    count = round(fraction * len(colours) * len(shapes))
     return frozenset((colours[i % len(colours)], shapes[i % len(shapes)]) for i in range(count))
 
 
 def scenes(hold_out: float, *, held: bool) -> tuple[Scene, ...]:
-    """All scenes without a held-out pair, or (`held`) all with one."""
+    """All scenes without a held-out pair; with `held`, all scenes with one."""
     pairs = held_out_pairs(hold_out)
-    kept = {thing: (thing.colour, thing.shape) in pairs for thing in THINGS}
+    held_out = {thing: (thing.colour, thing.shape) in pairs for thing in THINGS}
     every = product(THINGS, THINGS, RELATIONS)
-    return tuple(Scene(a, b, rel) for a, b, rel in every if (kept[a] or kept[b]) == held)
+    return tuple(Scene(a, b, rel) for a, b, rel in every if (held_out[a] or held_out[b]) == held)
 
 
 def coverage(shape: str, x: Tensor, y: Tensor, radius: Tensor, size: tuple[int, int]) -> Tensor:
-    """How much of each pixel shapes cover, antialiased: [B, H, W] in 0 .. 1.
+    """The fraction of each pixel that a shape covers, antialiased: [B, H, W] in 0 .. 1.
 
     Args:
         shape: a key of `SHAPES_BY_NAME`.
@@ -154,7 +154,7 @@ def coverage(shape: str, x: Tensor, y: Tensor, radius: Tensor, size: tuple[int, 
 
 
 def _uniform(rows: np.ndarray, number: int) -> np.ndarray:
-    """The `number`-th uniform of each row [N], float64 in [0, 1): SplitMix64 of the two."""
+    """Uniform random number `number` of each row [N], float64 in [0, 1): SplitMix64 of both."""
     with np.errstate(over="ignore"):
         z = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         z += np.uint64((number + 1) * 0xD1B54A32D192ED03 % 2**64)
@@ -166,39 +166,38 @@ def _uniform(rows: np.ndarray, number: int) -> np.ndarray:
 
 
 def choose(rows: np.ndarray, count: int) -> np.ndarray:
-    """Which of `count` scenes each picture [N] shows, [N] int64."""
+    """The index of each image's scene, out of `count`: [N] int64 for image numbers [N]."""
     return (_uniform(rows, 0) * count).astype(np.int64)
 
 
 def draw(shown: Sequence[Scene], rows: np.ndarray, side: int) -> Tensor:
-    """The pictures with these numbers: uint8 [B, 3, side, side] on white.
+    """Renders images: uint8 [B, 3, side, side] on white.
 
     Args:
-        shown: what each picture shows, [B].
-        rows: [B] the numbers, from which place and exact size follow.
+        shown: the scene of each image, [B].
+        rows: [B] image numbers, which determine positions and exact sizes.
         side: height and width in pixels.
     """
     pixels = torch.full((len(rows), 3, side, side), 255.0)
-    lying = torch.tensor([scene.relation != "above" for scene in shown])
-    for position in (0, 1):
-        things = [(scene.first, scene.second)[position] for scene in shown]
-        strays = 1 + SPREAD * (2 * _uniform(rows, 1 + position) - 1)
-        radius = np.array([RADII[thing.size] for thing in things]) * strays
+    horizontal = torch.tensor([scene.relation != "above" for scene in shown])
+    for order in (0, 1):  # the first and the second shape of every scene
+        things = [(scene.first, scene.second)[order] for scene in shown]
+        jitter = 1 + SPREAD * (2 * _uniform(rows, 1 + order) - 1)
+        radius = np.array([RADII[thing.size] for thing in things]) * jitter
+        # Each shape stays in its half along the axis of the relation, and near the middle across.
         low, high = radius + 0.02, 0.475 - radius
-        along = low + (high - low) * _uniform(rows, 3 + position)
-        along = 1 - along if position else along
-        aside = 0.5 + 0.12 * (2 * _uniform(rows, 5 + position) - 1)
-        forward, across, r = (
-            torch.from_numpy(side * each).float() for each in (along, aside, radius)
-        )
-        x, y = torch.where(lying, forward, across), torch.where(lying, across, forward)
+        along = low + (high - low) * _uniform(rows, 3 + order)
+        along = 1 - along if order else along
+        across = 0.5 + 0.12 * (2 * _uniform(rows, 5 + order) - 1)
+        main, cross, r = (torch.from_numpy(side * each).float() for each in (along, across, radius))
+        x, y = torch.where(horizontal, main, cross), torch.where(horizontal, cross, main)
         for shape in SHAPES_BY_NAME:
-            of = torch.tensor([row for row, thing in enumerate(things) if thing.shape == shape])
-            if len(of) == 0:
+            index = torch.tensor([row for row, thing in enumerate(things) if thing.shape == shape])
+            if len(index) == 0:
                 continue
-            cover = coverage(shape, x[of], y[of], r[of], (side, side)).unsqueeze(1)
-            ink = torch.tensor([COLOURS[things[row].colour] for row in of.tolist()])
-            pixels[of] += cover * (ink[:, :, None, None] - pixels[of])
+            cover = coverage(shape, x[index], y[index], r[index], (side, side)).unsqueeze(1)
+            ink = torch.tensor([COLOURS[things[row].colour] for row in index.tolist()])
+            pixels[index] += cover * (ink[:, :, None, None] - pixels[index])
     return pixels.round().to(torch.uint8)
 
 
@@ -206,14 +205,15 @@ _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Pictures that are drawn when they are asked for."""
+class Rendered:
+    """Images that are rendered on access."""
 
     shown: tuple[Scene, ...]
+    """The scenes to choose from."""
     side: int
     count: int
     first: int
-    """Number of row 0, so that splits share no picture."""
+    """Number of the image in row 0; splits have disjoint numbers, so they share no image."""
     device: torch.device = _CPU
 
     @property
@@ -227,7 +227,7 @@ class Drawn:
         return draw([self.shown[i] for i in which], numbers, self.side).to(self.device)
 
     def to(self, device: torch.device | str) -> Self:
-        """The same, handing out pictures on a device."""
+        """The same images, on another device."""
         return type(self)(self.shown, self.side, self.count, self.first, torch.device(device))
 
 
@@ -235,11 +235,11 @@ _FIRST = {"train": 0, "test": 1 << 40, "held_out": 1 << 41}
 
 
 def find(folder: Path | None, split: str, options: Options) -> Pictures:
-    """Pictures to train on, fresh ones of the same scenes ("test"), or ("held_out") of the scenes
-    that `options.hold_out` keeps from training.
+    """Images for training, new images of the same scenes ("test"), or images of the scenes that
+    `options.hold_out` holds out of training ("held_out").
 
     Raises:
-        UserError: a folder was given, or an option that drawn pictures cannot follow.
+        UserError: a folder was given, or an option that does not apply to rendered images.
     """
     if folder is not None:
         raise UserError(f"shapes are drawn, not read; leave --data {folder} out")
@@ -251,24 +251,24 @@ def find(folder: Path | None, split: str, options: Options) -> Pictures:
         raise UserError(f"data.hold_out={options.hold_out} is less than one pair in forty")
     shown = scenes(options.hold_out, held=split == "held_out")
     if not shown:
-        raise UserError("no scene is left; set data.hold_out to a share such as 0.1")
+        raise UserError("no scene is left; set data.hold_out to a fraction such as 0.1")
     count = options.limit or EPOCH
-    drawn = Drawn(shown, options.size or 32, count, _FIRST[split])
-    numbers = np.arange(count) + drawn.first
-    said = options.captions
+    images = Rendered(shown, options.size or 32, count, _FIRST[split])
+    numbers = np.arange(count) + images.first
+    captioned = options.captions
     return Pictures(
-        images=drawn,
-        group=torch.from_numpy(choose(numbers, len(shown)) if said else np.zeros(count, int)),
-        groups=tuple(scene.sentences() for scene in shown) if said else (("",),),
+        images=images,
+        group=torch.from_numpy(choose(numbers, len(shown)) if captioned else np.zeros(count, int)),
+        groups=tuple(scene.sentences() for scene in shown) if captioned else (("",),),
         labels=torch.full((count,), -1),
     )
 
 
 SHAPES = Dataset(
-    title="coloured shapes and how they stand, drawn by inkling, endless",
+    title="two coloured shapes in a spatial relation, rendered by inkling, endless",
     find=find,
     licence="CC0",
-    citation="drawn by inkling",
+    citation="rendered by inkling",
     size=32,
     channels=3,
     splits=("train", "test", "held_out"),

@@ -1,1 +1,1 @@
-"""Formats: each file reads one and knows no data set."""
+"""File formats: each module reads one, independent of data sets."""

@@ -1,4 +1,4 @@
-"""CelebA's `list_attr_celeba.txt`: forty yes-or-no attributes for each picture."""
+"""CelebA's `list_attr_celeba.txt`: forty binary attributes for each image."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,17 +16,17 @@ def attributes(
     sentences: Callable[[frozenset[str]], tuple[str, ...]],
     stamp: str = "",
 ) -> Source:
-    """The pictures of an attribute table.
+    """The images of an attribute table.
 
     Args:
-        table: `list_attr_celeba.txt`: a count, the names, then a row of 1 and -1 for each picture.
-        pictures: their folder.
+        table: `list_attr_celeba.txt`: a count, the names, then a row of 1 and -1 for each image.
+        pictures: the folder of the images.
         split: by `list_eval_partition.txt` beside the table; without it everything is "train".
-        sentences: what to say about a picture with these attributes.
-        stamp: changes when the grammar does.
+        sentences: returns the captions of an image with these attributes.
+        stamp: version of the captions.
 
     Raises:
-        UserError: the table is cut short, or no attribute table.
+        UserError: the table is truncated, or is not an attribute table.
     """
     try:
         lines = table.read_text("ascii").splitlines()
@@ -36,8 +36,8 @@ def attributes(
         raise UserError(
             f"{table} is no attribute table; the first line should be a count, the second names"
         ) from None
-    torn = next((row for row in rows if len(row) != 1 + len(names)), None)
-    if len(rows) < count or torn is not None:
+    damaged = next((row for row in rows if len(row) != 1 + len(names)), None)
+    if len(rows) < count or damaged is not None:
         raise UserError(f"{table} is cut short: {len(rows):,} of {count:,} rows; fetch it again")
     partition = _read_partition(table.with_name("list_eval_partition.txt"))
     if partition:

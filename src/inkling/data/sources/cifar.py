@@ -1,7 +1,7 @@
 """CIFAR-10's archives: the Python and the binary version, packed or unpacked.
 
-The Python version is pickled. It is read by an unpickler that knows arrays and containers and
-nothing else, so that a file made to run code runs none.
+The Python version is pickled. It is read by an unpickler that admits arrays and containers only,
+so that a malicious file cannot run code.
 """
 
 import io
@@ -20,11 +20,11 @@ _PARTS = {
     "train": [f"data_batch_{number}" for number in range(1, 6)],
     "test": ["test_batch"],
 }
-_TORN = (tarfile.TarError, EOFError, OSError, pickle.UnpicklingError, ValueError, KeyError)
+_ERRORS = (tarfile.TarError, EOFError, OSError, pickle.UnpicklingError, ValueError, KeyError)
 
 
 def _latin(text: str, coding: str) -> bytes:
-    """What Python 3 pickles of bytes in protocol 2 ask for; any other codec is refused."""
+    """`_codecs.encode`, which pickled bytes call in protocol 2; refuses codecs but latin1."""
     if coding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the codec {coding!r}")
     return text.encode(coding)
@@ -36,7 +36,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         module = module.replace("numpy._core", "numpy.core")
         if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
-            # This is how an array says that it is one: found on an array, not imported by name.
+            # `_reconstruct`, taken from an array rather than imported by name.
             return np.zeros(0, np.uint8).__reduce__()[0]
         admitted = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
         if (module, name) in admitted:
@@ -47,10 +47,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def unpickle(raw: bytes) -> Any:
-    """The arrays and containers in a pickle; nothing in it is run.
+    """The arrays and containers in a pickle; no code in it is run.
 
     Raises:
-        pickle.UnpicklingError: it asks for anything else, or is damaged.
+        pickle.UnpicklingError: it refers to anything else, or is damaged.
     """
     return _Unpickler(io.BytesIO(raw), encoding="bytes").load()
 
@@ -71,7 +71,7 @@ def read_cifar(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """(images [N, 32, 32, 3] uint8, labels [N]) of an unpacked folder or a `.tar.gz`.
 
     Raises:
-        UserError: incomplete, damaged, or a pickle that asks for more than arrays.
+        UserError: it is incomplete or damaged, or a pickle refers to more than arrays.
     """
     images, labels, missing = [], [], set(_PARTS[split])
     name = path.name
@@ -89,7 +89,7 @@ def read_cifar(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
                 batch = unpickle(raw)
                 labels.append(np.array(batch[b"labels"], np.int64))
                 images.append(np.asarray(batch[b"data"], np.uint8).reshape(_SHAPE))
-    except _TORN as error:
+    except _ERRORS as error:
         raise UserError(
             f"{path} is not a sound CIFAR-10 archive: {name}: {error}; fetch it again"
         ) from None

@@ -1,4 +1,4 @@
-"""COCO's annotation files: pictures with about five captions each."""
+"""COCO's annotation files: images with about five captions each."""
 
 import json
 from collections import defaultdict
@@ -12,14 +12,14 @@ from inkling.errors import UserError
 
 
 def coco(annotations: Path, pictures: Path) -> Source:
-    """The pictures of a caption file, in the order of the file.
+    """The images of a caption file, in the order of the file.
 
     Args:
         annotations: `captions_*.json`.
-        pictures: the folder of the pictures, or the zip in which they came.
+        pictures: the folder of the images, or the downloaded zip.
 
     Raises:
-        UserError: the file is no COCO annotation file, or names a picture outside the folder.
+        UserError: it is not a COCO annotation file, or names an image outside the folder.
     """
     try:
         notes = json.loads(annotations.read_bytes())
@@ -36,12 +36,12 @@ def coco(annotations: Path, pictures: Path) -> Source:
         if Path(name).name != name:
             raise UserError(f"{annotations} names the picture {name!r}, which is no file name")
 
-    def said(number: int) -> tuple[str, ...]:
+    def captions_of(number: int) -> tuple[str, ...]:
         return tuple(dict.fromkeys(filter(None, captions[number])))
 
     def in_folder() -> Iterator[Item]:
         for number, name in images:
-            yield Item(name, pictures / name, said(number))
+            yield Item(name, pictures / name, captions_of(number))
 
     def in_zip() -> Iterator[Item]:
         try:
@@ -49,15 +49,15 @@ def coco(annotations: Path, pictures: Path) -> Source:
                 inside = {Path(name).name: name for name in packed.namelist()}
                 for number, name in images:
                     content = packed.read(inside[name]) if name in inside else b""
-                    yield Item(name, content, said(number))
+                    yield Item(name, content, captions_of(number))
         except BadZipFile as error:
             raise UserError(f"{pictures} is damaged ({error}); fetch it again") from None
 
     if pictures.suffix == ".zip":
         return Source(in_zip, len(images), [annotations, pictures])
-    there = {file.name: file for file in picture_files(pictures)}
-    files = [there.pop(name) for _, name in images if name in there]
+    unlisted = {file.name: file for file in picture_files(pictures)}
+    files = [unlisted.pop(name) for _, name in images if name in unlisted]
     problems = []
-    if there:
-        problems = [f"{len(there):,} pictures are not in {annotations.name} and were left out"]
+    if unlisted:
+        problems = [f"{len(unlisted):,} pictures are not in {annotations.name} and were left out"]
     return Source(in_folder, len(images), [annotations, *files], problems=problems)

@@ -1,4 +1,4 @@
-"""Folders of pictures: by class, with captions beside them, with `metadata.jsonl`, or just so."""
+"""Folders of images: by class, with caption files, with `metadata.jsonl`, or images alone."""
 
 import json
 import os
@@ -18,28 +18,28 @@ _SPLITS = {
 
 
 def endings() -> frozenset[str]:
-    """The file endings of pictures that Pillow reads."""
+    """The file name extensions of images that Pillow reads."""
     return frozenset(ending for ending in Image.registered_extensions() if ending != ".pdf")
 
 
 def files_with(folder: Path, known: Container[str]) -> list[Path]:
-    """Every file below a folder with one of these endings, sorted, hidden ones left out."""
+    """Every file below a folder with one of these extensions, sorted, without hidden ones."""
     found = []
-    for place, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if os.path.splitext(name)[1].lower() in known and not name.startswith("."):
-                found.append(os.path.join(place, name))
+                found.append(os.path.join(root, name))
     return [Path(path) for path in sorted(found)]
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Every picture file below a folder."""
+    """Every image file below a folder."""
     return files_with(folder, endings())
 
 
 def read_text(path: Path, problems: list[str]) -> str:
-    """The text of a file: UTF-8 with or without a byte-order mark, else Latin-1, which is noted."""
+    """The text of a file: UTF-8 with or without a byte-order mark, else Latin-1 and a problem."""
     raw = path.read_bytes()
     try:
         return raw.decode("utf-8-sig")
@@ -49,26 +49,26 @@ def read_text(path: Path, problems: list[str]) -> str:
 
 
 def split_folder(folder: Path, split: str) -> Path | None:
-    """The part of a folder that belongs to a split; the folder itself if it has no splits.
+    """The subfolder of a split, or the folder itself if it is not divided into splits.
 
-    None: it has splits, and this one is not among them.
+    None: there is no such split.
     """
-    there = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
+    subfolders = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
     for name in _SPLITS[split]:
-        if name in there:
-            return there[name]
-    has_splits = any(name in there for name in _SPLITS["train"])
+        if name in subfolders:
+            return subfolders[name]
+    has_splits = any(name in subfolders for name in _SPLITS["train"])
     return None if has_splits or split == "test" else folder
 
 
 def pictures_in(folder: Path) -> Source:
-    """A folder of pictures, by what lies in it.
+    """A folder of images in one of four layouts.
 
     `metadata.jsonl` with `file_name` and a caption column (the hub's imagefolder convention); or
-    `.txt` files beside the pictures, a caption a line; or a folder for each class; or bare.
+    `.txt` files beside the images, one caption a line; or a folder for each class; or images alone.
 
     Raises:
-        UserError: no picture in it, or metadata that cannot be read.
+        UserError: there is no image in it, or its metadata cannot be read.
     """
     folder = Path(os.path.abspath(folder))
     files = picture_files(folder)
@@ -87,15 +87,15 @@ def pictures_in(folder: Path) -> Source:
     classed = "" not in label and len(names) > 1
 
     def items() -> Iterator[Item]:
-        for file, name, place in zip(files, inside, first, strict=True):
-            yield Item(name, file, (), label[place] if classed else -1)
+        for file, name, class_folder in zip(files, inside, first, strict=True):
+            yield Item(name, file, (), label[class_folder] if classed else -1)
 
     classes = tuple(name.replace("_", " ") for name in names) if classed else ()
     return Source(items, len(files), files, classes=classes)
 
 
 def _with_texts(folder: Path, files: list[Path], texts: dict[str, Path]) -> Source:
-    """Pictures with a caption file beside, by the path without its ending."""
+    """Images with caption files beside them; `texts` by path without extension."""
     problems: list[str] = []
 
     def items() -> Iterator[Item]:
@@ -113,13 +113,12 @@ def _with_metadata(folder: Path, notes: list[Path], files: list[Path]) -> Source
     problems: list[str] = []
     rows: list[tuple[str, Path, tuple[str, ...]]] = []
     for note in notes:
-        place = note.parent
         for number, line in enumerate(read_text(note, problems).splitlines(), start=1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-                file = place / row["file_name"]
+                file = note.parent / row["file_name"]
             except (ValueError, KeyError, TypeError):
                 problems.append(f"{note.name} line {number} names no picture and was left out")
                 continue

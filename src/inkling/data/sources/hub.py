@@ -1,4 +1,4 @@
-"""Any data set of the Hugging Face hub by its id, through the `datasets` library."""
+"""Data sets of the Hugging Face hub by id, through the `datasets` library."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +10,14 @@ from inkling.errors import UserError
 
 
 def hub(name: str, split: str) -> Source:
-    """The pictures of a hub data set, its captions or its classes.
+    """The images of a hub data set, its captions or its classes.
 
     Args:
-        name: `owner/name`, or `owner/name:configuration`, or a local folder that `datasets` loads.
+        name: `owner/name`, `owner/name:configuration`, or a local folder that `datasets` can load.
         split: "train" or "test"; where there is no "test", "validation".
 
     Raises:
-        UserError: `datasets` is missing, the set cannot be loaded, or it has no pictures.
+        UserError: `datasets` is missing, the set cannot be loaded, or it has no images.
     """
     try:
         import datasets
@@ -25,9 +25,9 @@ def hub(name: str, split: str) -> Source:
         raise UserError(
             f"reading {name} from the hub takes the datasets library: pip install 'inkling[hub]'"
         ) from None
-    place, _, configuration = name.partition(":")
+    repository, _, configuration = name.partition(":")
     try:
-        loaded = datasets.load_dataset(place, configuration or None)
+        loaded = datasets.load_dataset(repository, configuration or None)
         known = list(loaded)
         wanted = ("train",) if split == "train" else ("test", "validation", "valid")
         chosen = next((part for part in wanted if part in known), None)
@@ -59,6 +59,6 @@ def hub(name: str, split: str) -> Source:
 def _item(row: int, cells: dict[str, Any], image: str, label: str, caption: str | None) -> Item:
     picture = cells[image] or {}
     content = picture.get("bytes") or Path(picture.get("path") or "")
-    said = sentences(cells[caption]) if caption else ()
+    captions = sentences(cells[caption]) if caption else ()
     index = cells[label] if label and cells[label] is not None else -1
-    return Item(f"row {row}", content, said, index)
+    return Item(f"row {row}", content, captions, index)

@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and its descendants: a header of big-endian sizes, then bytes."""
+"""The IDX format of MNIST and similar sets: a header of big-endian sizes, then bytes."""
 
 import gzip
 import math
@@ -16,7 +16,7 @@ def read_idx(path: Path) -> np.ndarray:
     """The uint8 array in an IDX file, gzipped or not.
 
     Raises:
-        UserError: the file is no IDX file of bytes, or ends before its header says.
+        UserError: it is not an IDX file of bytes, or its size disagrees with its header.
     """
     raw = path.read_bytes()
     if raw[:2] == b"\x1f\x8b":

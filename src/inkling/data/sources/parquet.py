@@ -1,4 +1,4 @@
-"""Parquet in the layout of the hub: encoded pictures beside labels or captions."""
+"""Parquet files in the hub's layout: columns of encoded images and of labels or captions."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ _ROWS = 256
 
 
 def column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """The first wanted column that is there, whatever its case."""
+    """The first of the wanted columns that exists, ignoring case."""
     known = {name.lower(): name for name in names}
     return next((known[name] for name in wanted if name in known), None)
 
@@ -27,10 +27,10 @@ def sentences(value: Any) -> tuple[str, ...]:
 
 
 def parquet(paths: Sequence[Path]) -> Source:
-    """The pictures of Parquet files, row by row; never all in memory.
+    """The images of Parquet files, read in batches of rows.
 
     Raises:
-        UserError: pyarrow is missing, the files are damaged or hold no pictures.
+        UserError: pyarrow is missing, or the files are damaged or hold no images.
     """
     try:
         import pyarrow as arrow
@@ -67,8 +67,8 @@ def parquet(paths: Sequence[Path]) -> Source:
                 for cells in batch.to_pylist():
                     picture = cells[image]
                     content = picture["bytes"] if isinstance(picture, dict) else picture
-                    said = cells[label] if label else None
-                    index = said if isinstance(said, int) else number.get(str(said), -1)
+                    value = cells[label] if label else None
+                    index = value if isinstance(value, int) else number.get(str(value), -1)
                     captions = sentences(cells[caption]) if caption else ()
                     yield Item(f"{path.name} row {row}", content or b"", captions, index)
                     row += 1
@@ -77,7 +77,7 @@ def parquet(paths: Sequence[Path]) -> Source:
 
 
 def _class_names(notes: dict[bytes, bytes], label: str | None) -> tuple[str, ...]:
-    """The names that the hub's `datasets` library wrote into the file, if it did."""
+    """The class names that the hub's `datasets` library wrote into the file, if any."""
     try:
         described = json.loads(notes[b"huggingface"])["info"]["features"][label]
         return tuple(described["names"])
@@ -86,7 +86,7 @@ def _class_names(notes: dict[bytes, bytes], label: str | None) -> tuple[str, ...
 
 
 def _found_classes(paths: Sequence[Path], label: str) -> tuple[str, ...]:
-    """Every value of the label column; numbers keep their place."""
+    """Class names from the values of the label column; integers are class indices."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 

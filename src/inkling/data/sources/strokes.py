@@ -13,15 +13,15 @@ from inkling.errors import UserError
 
 SIDE = 28
 _CANVAS, _PADDING, _PEN = 256, 16, 16
-"""Strokes live on a canvas of 256; Google's own bitmaps have this padding and pen width."""
-_FINER = 8
+"""Strokes are on a canvas of 256 pixels; Google's own bitmaps use this padding and pen width."""
+_SUPERSAMPLING = 8
 
 
 def read_bitmaps(path: Path, most: int | None) -> np.ndarray:
-    """The first `most` drawings of an `.npy` file, or of its beginning: uint8 [N, 28, 28].
+    """The first `most` drawings of an `.npy` file, which may be truncated: uint8 [N, 28, 28].
 
     Raises:
-        UserError: not an array of drawings.
+        UserError: it is not an array of drawings.
     """
     try:
         with path.open("rb") as file:
@@ -35,14 +35,14 @@ def read_bitmaps(path: Path, most: int | None) -> np.ndarray:
         raise UserError(
             f"{path} holds {kind} of shape {shape}; Quick, Draw! bitmaps are uint8 [N, 784]"
         )
-    there = (path.stat().st_size - start) // shape[1]  # a download of the first part is enough
-    count = min(shape[0], there, shape[0] if most is None else most)
+    complete = (path.stat().st_size - start) // shape[1]  # the file may be a partial download
+    count = min(shape[0], complete, shape[0] if most is None else most)
     pixels = np.memmap(path, np.uint8, "r", start, (count, SIDE, SIDE))
     return np.asarray(pixels)
 
 
 def read_strokes(path: Path, label: int, side: int, problems: list[str]) -> Iterator[Item]:
-    """One item for each line of an `.ndjson` file, drawn when its turn comes."""
+    """One item for each line of an `.ndjson` file, rasterised on access."""
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -61,9 +61,9 @@ def rasterised(strokes: Sequence[Sequence[tuple[float, float]]], side: int = SID
 
     Args:
         strokes: lines of (x, y), in 0 .. 255 as in the simplified files.
-        side: pixels.
+        side: height and width in pixels.
     """
-    fine = side * _FINER
+    fine = side * _SUPERSAMPLING
     scale = fine / (_CANVAS + 2 * _PADDING + _PEN)
     points = np.array([point for stroke in strokes for point in stroke], dtype=float)
     shift = np.zeros(2) if points.size == 0 else (points.min(0) + points.max(0)) / 2
@@ -75,4 +75,4 @@ def rasterised(strokes: Sequence[Sequence[tuple[float, float]]], side: int = SID
         draw.line(line, fill=255, width=round(pen), joint="curve")
         for x, y in (line[0], line[-1]) if line else ():  # round ends, and single points
             draw.ellipse((x - pen / 2, y - pen / 2, x + pen / 2, y + pen / 2), fill=255)
-    return np.asarray(image.reduce(_FINER))
+    return np.asarray(image.reduce(_SUPERSAMPLING))

@@ -1,7 +1,7 @@
-"""WebDataset shards: tar files in which neighbours of one name belong together.
+"""WebDataset shards: tar files in which consecutive files of one name form a sample.
 
 Read as a stream, member by member: a shard is never unpacked to disk nor held in memory, so a set
-may be larger than either.
+may be larger than both.
 """
 
 import json
@@ -18,11 +18,11 @@ _TEXTS = ("txt", "text", "caption")
 
 
 def shards(paths: Sequence[Path]) -> Source:
-    """The pictures of tar shards in order, with the captions of `.txt` or `.json` beside them,
-    or the class of `.cls`.
+    """The images of tar shards in order, with captions from `.txt` or `.json` members, or classes
+    from `.cls` members.
 
     Raises:
-        UserError: a shard is damaged, or a member's name leads out of the archive.
+        UserError: a shard is damaged, or the path of a member leads out of the archive.
     """
 
     def items() -> Iterator[Item]:
@@ -42,13 +42,13 @@ def shards(paths: Sequence[Path]) -> Source:
 def _samples(path: Path) -> Iterator[Item]:
     key, parts = "", dict[str, bytes]()
     for name, content in _members(path):
-        place = PurePosixPath(name)
-        stem, _, ending = place.name.partition(".")
-        here = str(place.parent / stem)
-        if here != key and parts:
+        member = PurePosixPath(name)
+        stem, _, ending = member.name.partition(".")
+        sample = str(member.parent / stem)
+        if sample != key and parts:
             yield from _item(f"{path.name}:{key}", parts)
             parts = {}
-        key = here
+        key = sample
         parts[ending.lower()] = content
     if parts:
         yield from _item(f"{path.name}:{key}", parts)
@@ -57,14 +57,14 @@ def _samples(path: Path) -> Iterator[Item]:
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(path, "r|*") as archive:
         for member in archive:
-            place = PurePosixPath(member.name)
-            if place.is_absolute() or ".." in place.parts:
+            inner = PurePosixPath(member.name)
+            if inner.is_absolute() or ".." in inner.parts:
                 raise UserError(
                     f"{path} holds a member named {member.name!r}, which leads out of the archive; "
-                    "an honest shard has none, so nothing of it is used"
+                    "no valid shard has one, so the whole shard is refused"
                 )
             content = archive.extractfile(member) if member.isfile() else None
-            if content is not None and not place.name.startswith("."):
+            if content is not None and not inner.name.startswith("."):
                 yield member.name, content.read()
 
 

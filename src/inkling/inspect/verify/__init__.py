@@ -1,7 +1,7 @@
-"""The truth as a command: Gaussians and a mixture of them, of which all is known exactly.
+"""`inkling verify`: tests against exact answers, on Gaussians and mixtures of Gaussians.
 
-Every prediction, schedule, sampler, guidance, the likelihood and every score is held against them;
-a user's own sampler or schedule joins in. Checks are generators, so that each shows as it is done.
+They cover every prediction, noise schedule, sampler and guidance, the likelihood and every score,
+and a user's own samplers and schedules. Checks are generators, so each is shown when it is done.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,11 +26,11 @@ def verify(
     more_samplers: Mapping[str, Sampler] | None = None,
     more_schedules: Mapping[str, Schedule] | None = None,
 ) -> Iterator[Check]:
-    """Every check, one after the other.
+    """All checks, one after the other.
 
     Args:
-        more_samplers: the user's own by name, held to the first order.
-        more_schedules: the user's own by name.
+        more_samplers: the user's samplers by name, which must be of first order at least.
+        more_schedules: the user's noise schedules by name.
     """
     mixture = Mixture()
     yield from predictions()

@@ -1,13 +1,13 @@
-"""The outcome of a check."""
+"""The result of a check."""
 
 from typing import NamedTuple
 
 
 class Check(NamedTuple):
-    """One thing that was held against the truth."""
+    """One comparison with an exact answer."""
 
     name: str
     measured: str
     ok: bool
     errors: tuple[float, ...] = ()
-    """Of a sampler, its distance from the exact solution at each of `processes.STEPS`."""
+    """For a sampler, the distance from the exact solution at each of `processes.STEPS`."""

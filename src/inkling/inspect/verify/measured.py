@@ -1,4 +1,4 @@
-"""The likelihood and the scores, on data whose truth is known."""
+"""Checks of the likelihood and of the scores, on data with exact answers."""
 
 import math
 from collections.abc import Iterator
@@ -15,33 +15,33 @@ from inkling.pixels import from_bytes, to_bytes
 
 
 def likelihood() -> Iterator[Check]:
-    """Bits per dimension of a Gaussian and of two far modes on 256 grey values."""
-    for name, sd, far in (("Gaussian", 0.2, 0.0), ("mixture", 0.1, 0.5)):
+    """Bits per dimension of a Gaussian and of two distant modes, on 256 grey values."""
+    for name, sd, mode in (("Gaussian", 0.2, 0.0), ("mixture", 0.1, 0.5)):
         generator = torch.Generator().manual_seed(4)
-        side = (torch.arange(4000) % 2 * 2 - 1).view(-1, 1, 1, 1) * far
-        clean = side + sd * torch.randn(4000, 1, 2, 2, generator=generator)
+        means = (torch.arange(4000) % 2 * 2 - 1).view(-1, 1, 1, 1) * mode
+        clean = means + sd * torch.randn(4000, 1, 2, 2, generator=generator)
         clean = from_bytes(to_bytes(clean))
 
         def denoise(
-            x: Tensor, sigma: Tensor, rows: Tensor, sd: float = sd, far: float = far
+            x: Tensor, sigma: Tensor, rows: Tensor, sd: float = sd, mode: float = mode
         ) -> Tensor:
-            level = sd**2 + sigma.view(-1, 1, 1, 1).square()
-            lean = far * torch.tanh(far * x.sum((1, 2, 3), keepdim=True) / level)
-            return lean + (x - lean) * sd**2 / level
+            variance = sd**2 + sigma.view(-1, 1, 1, 1).square()
+            mean = mode * torch.tanh(mode * x.sum((1, 2, 3), keepdim=True) / variance)
+            return mean + (x - mean) * sd**2 / variance
 
-        spread = math.hypot(sd, far)
-        found = bits_per_dimension(denoise, clean, (0.002, 80.0), spread, generator)
-        exact = _bits(clean, sd, far)
-        reach = 2 * found.error
-        says = f"{found.mean:.3f} \u00b1 {reach:.3f} bits, exactly {exact:.3f}"
-        yield Check(f"likelihood of a {name}", says, abs(found.mean - exact) < reach)
+        sigma_data = math.hypot(sd, mode)
+        found = bits_per_dimension(denoise, clean, (0.002, 80.0), sigma_data, generator)
+        exact = _bits(clean, sd, mode)
+        margin = 2 * found.error
+        measured = f"{found.mean:.3f} \u00b1 {margin:.3f} bits, exactly {exact:.3f}"
+        yield Check(f"likelihood of a {name}", measured, abs(found.mean - exact) < margin)
 
 
-def _bits(clean: Tensor, sd: float, far: float) -> float:
-    """Bits per dimension of pictures under two Gaussians, cut into grey values."""
+def _bits(clean: Tensor, sd: float, mode: float) -> float:
+    """Bits per dimension of images under two Gaussians at +-mode, discretised to grey values."""
     x, half = clean.double().flatten(1), 1 / 255
     modes = []
-    for mean in (-far, far):
+    for mean in (-mode, mode):
         ends = [(x + side * half - mean) / sd for side in (1, -1)]
         inside = torch.special.ndtr(ends[0]) - torch.special.ndtr(ends[1])
         modes.append(inside.clamp(min=1e-30).log2().sum(1))
@@ -50,22 +50,22 @@ def _bits(clean: Tensor, sd: float, far: float) -> float:
 
 
 def scores() -> Iterator[Check]:
-    """Scores on sets whose truth is known: closed forms, and modes dropped or invented."""
+    """Scores of sets with exact answers: closed forms, and modes dropped or invented."""
     rng = np.random.default_rng(5)
 
     def normal(mean: list[float], sd: list[float], count: int) -> np.ndarray:
-        drawn: np.ndarray = rng.standard_normal((count, len(mean))) * sd + mean
-        return drawn
+        points: np.ndarray = rng.standard_normal((count, len(mean))) * sd + mean
+        return points
 
-    def near(name: str, found: float, truth: float, reach: float) -> Check:
-        return Check(name, f"{found:.4f}, truth {truth:.4f}", abs(found - truth) <= reach)
+    def near(name: str, found: float, exact: float, margin: float) -> Check:
+        return Check(name, f"{found:.4f}, exactly {exact:.4f}", abs(found - exact) <= margin)
 
     a, b = normal([0, 0], [1, 2], 100_000), normal([1, 0], [2, 1], 100_000)
     yield near("Frechet distance", metrics.frechet(a, b), 3.0, 0.06)
     a, b = normal([0], [1], 2000), normal([1], [0.5], 2000)
     distance = metrics.kernel_distances(a, b)
     low, high = by_halves(distance, 2000)
-    yield near("kernel distance", distance(np.arange(2000)), _kernel_truth(), high - low)
+    yield near("kernel distance", distance(np.arange(2000)), _exact_mmd(), high - low)
     left, right = normal([-9, 0], [1, 1], 400), normal([9, 0], [1, 1], 400)
     both, again = np.concatenate([left, right]), normal([-9, 0], [1, 1], 400)
     invented = np.concatenate([again, normal([0, 90], [1, 1], 400)])
@@ -73,11 +73,11 @@ def scores() -> Iterator[Check]:
     yield near("coverage, a mode dropped", metrics.coverage(both, again), 0.5, 0.05)
     yield near("precision, a mode invented", metrics.recall(invented, both), 0.5, 0.08)
     yield near("density, a mode invented", metrics.density(both, invented), 0.5, 0.08)
-    sure = np.eye(10)[np.arange(1000) % 4]
-    yield near("Inception-score form, 4 modes", metrics.inception_score(sure), 4.0, 1e-6)
+    one_hot = np.eye(10)[np.arange(1000) % 4]
+    yield near("Inception-score form, 4 modes", metrics.inception_score(one_hot), 4.0, 1e-6)
 
 
-def _kernel_truth() -> float:
+def _exact_mmd() -> float:
     """The squared MMD of N(0, 1) and N(1, 0.5^2) under (xy + 1)^3, from moments."""
 
     def mean(m: float, s: float, u: float, v: float) -> float:

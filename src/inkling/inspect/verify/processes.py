@@ -1,4 +1,4 @@
-"""Predictions, schedules, samplers and guidance, on Gaussians and a mixture of them."""
+"""Checks of predictions, noise schedules, samplers and guidance, on Gaussians and their mixture."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,13 @@ from inkling.inspect.verify.check import Check
 
 STEPS = (16, 32, 64, 128, 256)
 _STOP = 0.2
-"""The noise level at which convergence is measured: the way down to 0 is first order for some."""
+"""Noise level at which convergence is measured; below, a step to 0 is first order in some."""
 _SLACK = 0.25
+"""Tolerance of a measured order of convergence."""
 
 
 def predictions() -> Iterator[Check]:
-    """`D = c_skip x + c_out F` gives back the picture, and `F` is what its name says."""
+    """`D = c_skip x + c_out F` recovers the image, and `F` is the quantity in its name."""
     generator = torch.Generator().manual_seed(0)
     x0, noise = (torch.randn(64, 1, 1, 1, generator=generator).double() for _ in range(2))
     sigma = torch.logspace(-3, 2, 64, dtype=torch.float64).view(-1, 1, 1, 1)
@@ -33,7 +34,7 @@ def predictions() -> Iterator[Check]:
         "x0": x0,
         "v": alpha * noise - sigma * alpha * x0,
         "flow": noise - x0,
-        "edm": sigma * alpha * x0 - alpha * noise,  # minus v, for pictures of unit spread
+        "edm": sigma * alpha * x0 - alpha * noise,  # minus v, for images of unit variance
     }
     for name, prediction in PREDICTIONS.items():
         scalings = prediction(sigma, 1.0)
@@ -43,7 +44,7 @@ def predictions() -> Iterator[Check]:
         off = ((target - known[name]).abs() / (1 + known[name].abs())).max().item()
         yield Check(
             f"prediction {name}",
-            f"picture back to {error:.0e}, target to {off:.0e}",
+            f"image recovered to {error:.0e}, target to {off:.0e}",
             error < 1e-9 and off < 1e-9,
         )
 
@@ -64,41 +65,41 @@ def score_of_the_mixture(mixture: Mixture) -> Iterator[Check]:
 
 def errors(sampler: Sampler, denoise: Denoise) -> list[float]:
     """Root mean square distance from the exact solution, for each of `STEPS`."""
-    law = Karras(sigma_min=_STOP, sigma_max=20.0)
+    schedule = Karras(sigma_min=_STOP, sigma_max=20.0)
     generator = torch.Generator().manual_seed(2)
     x = 20.0 * torch.randn(64, 2, 1, 1, generator=generator, dtype=torch.float64)
-    *_, exact = heun(denoise, x, grid(law, 3000)[:-1])  # not down to 0
+    *_, exact = heun(denoise, x, grid(schedule, 3000)[:-1])  # without the step to 0
     found = []
     for steps in STEPS:
         last = x
-        for step in sampler(denoise, x, grid(law, steps + 1)[:-1]):
+        for step in sampler(denoise, x, grid(schedule, steps + 1)[:-1]):
             last = step.x
         found.append((last - exact.x).square().mean().sqrt().item())
     return found
 
 
 def order(found: list[float]) -> float:
-    """Of convergence, from the last three errors: by how many powers of two they fall."""
+    """Order of convergence, from the last three errors: log2 of their decrease per doubling."""
     if not all(map(math.isfinite, found)):
         return 0.0
-    smallest = 1e-300  # of a sampler that is exact
+    smallest = 1e-300  # in place of an error of 0
     return math.log2(max(found[-3], smallest) / max(found[-1], smallest)) / 2
 
 
 def samplers(mixture: Mixture, more: Mapping[str, Sampler]) -> Iterator[Check]:
-    """Every deterministic sampler's order; a user's own has to be of the first at least."""
+    """The order of every deterministic sampler; a user's own must be of first order at least."""
     for name, sampler in {**SAMPLERS, **more}.items():
         if isinstance(sampler, Solver) and sampler.stochastic:
             continue
         found = errors(sampler, mixture.denoise)
         reached, promised = order(found), sampler.order if isinstance(sampler, Solver) else 1
-        says = f"order {reached:.2f}, error {found[-1]:.1e} at {STEPS[-1]} steps"
-        sound = reached > promised - _SLACK or found[-1] < 1e-12
-        yield Check(f"sampler {name}", says, sound, tuple(found))
+        measured = f"order {reached:.2f}, error {found[-1]:.1e} at {STEPS[-1]} steps"
+        ok = reached > promised - _SLACK or found[-1] < 1e-12
+        yield Check(f"sampler {name}", measured, ok, tuple(found))
 
 
 def ancestral_sampling() -> Iterator[Check]:
-    """DDPM's variance on a Gaussian, followed exactly through every step."""
+    """The variance of DDPM samples of a Gaussian, against its exact value after every step."""
     sd, count = 0.5, 20_000
     levels = grid(Karras(sigma_min=0.02, sigma_max=20.0), 30)
     generator = torch.Generator().manual_seed(3)
@@ -118,29 +119,29 @@ def ancestral_sampling() -> Iterator[Check]:
         shrink = sd**2 / (sd**2 + now**2)
         variance = (shrink + down / now * (1 - shrink)) ** 2 * variance + up
     found, error = last.x.var().item(), variance * math.sqrt(2 / count)
-    says = f"variance {found:.4f}, exactly {variance:.4f} \u00b1 {2 * error:.4f}"
-    yield Check("sampler ddpm", says, abs(found - variance) < 4 * error)
+    measured = f"variance {found:.4f}, exactly {variance:.4f} \u00b1 {2 * error:.4f}"
+    yield Check("sampler ddpm", measured, abs(found - variance) < 4 * error)
 
 
-def _in_the_middle() -> dict[str, tuple[float, float]]:
-    """(u, the exact sigma there) of each schedule, by its paper's own formula."""
+def _exact_sigmas() -> dict[str, tuple[float, float]]:
+    """(u near the middle, exact sigma) of each schedule, by its paper's own formula."""
     u, betas = 500 / 999, 1e-4 + (0.02 - 1e-4) * np.arange(1000) / 999
     signal = math.exp(np.log1p(-betas[:501]).sum())
     cosine = [math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2 for t in (0.501, 0.0)]
     ends = [math.log(sigma) / 1.2 + 1 for sigma in (0.002, 80.0)]
-    share = sum(stats.norm.cdf(ends)) / 2
+    quantile = sum(stats.norm.cdf(ends)) / 2
     return {
         "linear": (u, math.sqrt((1 - signal) / signal)),
         "cosine": (u, math.sqrt(cosine[1] / cosine[0] - 1)),
         "karras": (0.5, ((0.002 ** (1 / 7) + 80 ** (1 / 7)) / 2) ** 7),
-        "lognormal": (0.5, math.exp(1.2 * (float(stats.norm.ppf(share)) - 1))),
+        "lognormal": (0.5, math.exp(1.2 * (float(stats.norm.ppf(quantile)) - 1))),
         "flow": (0.5, 1.0),
     }
 
 
 def schedules(more: Mapping[str, Schedule]) -> Iterator[Check]:
-    """Every schedule is what its paper says, rises, ends finitely, and gives a falling grid."""
-    middle = _in_the_middle()
+    """Every schedule follows its paper's formula, rises, has finite ends, and a falling grid."""
+    exact_sigmas = _exact_sigmas()
     known: dict[str, Schedule] = {name: kind() for name, kind in SCHEDULES.items()}
     for name, schedule in {**known, **more}.items():
         u = torch.linspace(0, 1, 1001, dtype=torch.float64)
@@ -148,15 +149,16 @@ def schedules(more: Mapping[str, Schedule]) -> Iterator[Check]:
         rises = bool((sigma.diff() >= 0).all()) and bool((sigma > 0).all())
         finite = bool(torch.isfinite(sigma).all())
         falls = finite and bool((grid(schedule, 50).diff() < 0).all())
-        says = f"{sigma[0].item():.4g} to {sigma[-1].item():.4g}"
-        says += "" if rises and finite and falls else ", not rising, not finite, or not positive"
+        measured = f"{sigma[0].item():.4g} to {sigma[-1].item():.4g}"
+        if not (rises and finite and falls):
+            measured += ", not rising, not finite, or not positive"
         near = True
-        if name in middle:
-            place, exact = middle[name]
-            off = schedule.sigma(torch.tensor(place, dtype=torch.float64)).item() / exact - 1
+        if name in exact_sigmas:
+            middle, exact = exact_sigmas[name]
+            off = schedule.sigma(torch.tensor(middle, dtype=torch.float64)).item() / exact - 1
             near = abs(off) < 1e-6
-            says += f", off by {abs(off):.0e} of its formula in the middle"
-        yield Check(f"schedule {name}", says, rises and finite and falls and near)
+            measured += f", relative error {abs(off):.0e} in the middle"
+        yield Check(f"schedule {name}", measured, rises and finite and falls and near)
 
 
 def _cond(mean: float) -> Cond:
@@ -164,24 +166,24 @@ def _cond(mean: float) -> Cond:
 
 
 def guidances() -> Iterator[Check]:
-    """Guidance on Gaussians, where what it leads to is a Gaussian again."""
+    """Guidance on Gaussians, where the guided distribution is a Gaussian too."""
     sd, sigma = 0.5, torch.tensor(0.8, dtype=torch.float64)
     x = torch.linspace(-2, 2, 9, dtype=torch.float64).view(-1, 1, 1, 1)
-    open_share = sigma.square() / (sd**2 + sigma.square())
+    noise_fraction = sigma.square() / (sd**2 + sigma.square())
 
     def model(x: Tensor, sigma: Tensor, cond: Cond) -> Tensor:
         mean = cond.vector.double().view(-1, 1, 1, 1)
         return mean + sd**2 / (sd**2 + sigma**2) * (x - mean)
 
-    asked, null = (Cond(*(part.repeat(9, 1, *[1] * (part.ndim - 2)) for part in _cond(m)))
-                   for m in (0.7, -0.2))  # fmt: skip
+    cond, null = (Cond(*(part.repeat(9, 1, *[1] * (part.ndim - 2)) for part in _cond(m)))
+                  for m in (0.7, -0.2))  # fmt: skip
     for scale in (1.0, 2.5):
-        # p_null^(1 - w) p_asked^w is a Gaussian around the means' extrapolation.
+        # p_null^(1 - w) p_cond^w is a Gaussian whose mean is extrapolated from the two means.
         mean = -0.2 + scale * 0.9
-        truth = mean + sd**2 / (sd**2 + sigma**2) * (x - mean)
-        error = (guidance.cfg(model, asked, null, scale)(x, sigma) - truth).abs().max().item()
+        exact = mean + sd**2 / (sd**2 + sigma**2) * (x - mean)
+        error = (guidance.cfg(model, cond, null, scale)(x, sigma) - exact).abs().max().item()
         yield Check(f"guidance cfg {scale:g}", f"off by {error:.0e}", error < 1e-6)
-    off = (guidance.cfg(model, asked, null, 2.5, 1.0, 2.0)(x, sigma) - model(x, sigma, asked)).abs()
+    off = (guidance.cfg(model, cond, null, 2.5, 1.0, 2.0)(x, sigma) - model(x, sigma, cond)).abs()
     yield Check("guidance interval", f"off by {off.max().item():.0e} outside", not off.any())
 
     far: Denoise = lambda x, sigma: 3 * x  # noqa: E731
@@ -192,27 +194,27 @@ def guidances() -> Iterator[Check]:
     yield Check("guidance dynamic threshold", f"off by {bent.abs().max().item():.0e}",
                 bent.abs().max().item() < 1e-6)  # fmt: skip
 
-    # A reader that sees the picture through noise of spread r, and its posterior by Bayes.
-    reach, seen = 0.6, 0.4
+    # An observation of the clean image with Gaussian noise, and the posterior by Bayes' rule.
+    observed, noise_sd = 0.4, 0.6
     plain: Denoise = guidance.bind(model, null)
     posterior = sd**2 * sigma.square() / (sd**2 + sigma.square())
-    truth = plain(x, sigma) + posterior / (posterior + reach**2) * (seen - plain(x, sigma))
+    variance = noise_sd**2 + posterior
+    exact = plain(x, sigma) + posterior / variance * (observed - plain(x, sigma))
 
     def of_noisy(x: Tensor, sigma: Tensor) -> Tensor:
-        spread = reach**2 + posterior
-        return (-(seen - plain(x, sigma)).square() / (2 * spread)).flatten(1).sum(1)
+        return (-(observed - plain(x, sigma)).square() / (2 * variance)).flatten(1).sum(1)
 
     def of_clean(x0: Tensor, sigma: Tensor) -> Tensor:
-        return (-(seen - x0).square() / (2 * (reach**2 + posterior))).flatten(1).sum(1)
+        return (-(observed - x0).square() / (2 * variance)).flatten(1).sum(1)
 
     for name, guided in (
-        ("pulled", guidance.classifier_guidance(plain, of_noisy, 1.0)),
-        ("pulled through", guidance.dps_guidance(plain, of_clean, 1.0)),
+        ("classifier", guidance.classifier_guidance(plain, of_noisy, 1.0)),
+        ("dps", guidance.dps_guidance(plain, of_clean, 1.0)),
     ):
-        error = (guided(x, sigma) - truth).abs().max().item()
+        error = (guided(x, sigma) - exact).abs().max().item()
         yield Check(f"guidance {name}", f"off from Bayes by {error:.0e}", error < 1e-6)
-    many = guidance.estimate_guidance(plain, of_clean, 1.0, sd, steps=1, size=1e-6)
-    slope = (seen - plain(x, sigma)) / (reach**2 + posterior)
-    expected = plain(x, sigma) + 1e-6 * open_share * sd**2 * slope
-    error = (many(x, sigma) - expected).abs().max().item()
-    yield Check("guidance inside", f"one step off by {error:.0e}", error < 1e-9)
+    one_step = guidance.estimate_guidance(plain, of_clean, 1.0, sd, steps=1, size=1e-6)
+    slope = (observed - plain(x, sigma)) / variance
+    expected = plain(x, sigma) + 1e-6 * noise_fraction * sd**2 * slope
+    error = (one_step(x, sigma) - expected).abs().max().item()
+    yield Check("guidance estimate", f"one step off by {error:.0e}", error < 1e-9)

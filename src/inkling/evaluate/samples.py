@@ -1,7 +1,7 @@
-"""Pictures drawn for scores: batch by batch, kept on disk, gone on with, and used again.
+"""Samples for scores: made in batches, stored on disk, resumed and reused.
 
-Picture i has seed `first + i` and prompt `i` of an endless round, so that 5,000 pictures begin
-with the 2,000 that were drawn before.
+Sample i has seed `seed + i` and prompt `i` modulo the number of prompts, so the first 2,000 of
+5,000 samples are the same as in an evaluation with 2,000.
 """
 
 import hashlib
@@ -29,36 +29,36 @@ FOLDER = "evaluation"
 
 
 class Plan(NamedTuple):
-    """What is drawn for scores."""
+    """The prompts, seeds and sampling settings of an evaluation."""
 
     prompts: tuple[str, ...]
-    """Taken in turn."""
+    """Used in turn."""
     prompted: tuple[int, ...]
-    """The class of each prompt; empty where prompts name none."""
+    """The class index of each prompt; empty if the prompts do not name classes."""
     scenes: tuple[Scene, ...]
-    """What each prompt describes, in a set with an exact judge."""
+    """The scene that each prompt describes, in a data set with an exact judge; else empty."""
     settings: Sample
     seed: int
     weights: str
     """"ema" or "raw"."""
 
     def prompt(self, number: int) -> str:
-        """Of picture `number`."""
+        """The prompt of sample `number`."""
         return self.prompts[number % len(self.prompts)]
 
     def describe(self) -> str:
-        """The prompts in words."""
+        """The prompts in a few words, with a digest of them."""
         if self.prompts == ("",):
             return "no prompt"
         kind = "classes" if self.prompted else "captions"
-        mark = hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()[:6]
-        return f"{len(self.prompts):,} {kind} in turn ({mark})"
+        digest = hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()[:6]
+        return f"{len(self.prompts):,} {kind} in turn ({digest})"
 
     def sampling(self) -> str:
-        """How they are drawn, in words."""
+        """The sampling settings in a few words."""
         settings = self.settings
-        said = f"{settings.sampler}, {settings.steps} steps, guidance {settings.scale:g}"
-        return said if self.weights == "ema" else f"{said}, last weights"
+        text = f"{settings.sampler}, {settings.steps} steps, guidance {settings.scale:g}"
+        return text if self.weights == "ema" else f"{text}, last weights"
 
 
 def plan(
@@ -68,41 +68,41 @@ def plan(
     seed: int = 0,
     weights: str = "ema",
 ) -> Plan:
-    """Prompts for scores: classes; what an exact judge can read; else the reference's captions."""
+    """Prompts for scores: scenes for the exact judge, or classes, or captions of the reference."""
     data = pipeline.recipe.data
     if not pipeline.recipe.data.captions or not reference.conditional:
         return Plan(("",), (), (), settings, seed, weights)
     if data.name == "shapes":
-        wanted = list(scenes(data.hold_out, held=False))
-        np.random.default_rng(0).shuffle(wanted)
-        wanted = wanted[:_MOST_PROMPTS]
-        said = tuple(s.sentences()[0] for s in wanted)
-        return Plan(said, (), tuple(wanted), settings, seed, weights)
+        chosen = list(scenes(data.hold_out, held=False))
+        np.random.default_rng(0).shuffle(chosen)
+        chosen = chosen[:_MOST_PROMPTS]
+        prompts = tuple(scene.sentences()[0] for scene in chosen)
+        return Plan(prompts, (), tuple(chosen), settings, seed, weights)
     if pipeline.classes:
         numbers = tuple(range(len(pipeline.classes)))
         return Plan(pipeline.classes, numbers, (), settings, seed, weights)
     captions = (reference.groups[int(group)][0] for group in reference.group[:_MOST_PROMPTS])
-    said = tuple(caption for caption in captions if pipeline.model.text.takes(caption))
-    return Plan(said or ("",), (), (), settings, seed, weights)
+    prompts = tuple(caption for caption in captions if pipeline.model.text.takes(caption))
+    return Plan(prompts or ("",), (), (), settings, seed, weights)
 
 
-def draw(pipeline: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator[Tensor]:
-    """Batches uint8 [250 or fewer, C, H, W]; those that were drawn before are read.
+def cached_samples(pipeline: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator[Tensor]:
+    """Samples in batches, uint8 [250 or fewer, C, H, W]; stored batches are read from disk.
 
     Args:
         pipeline: the model of the run.
-        chosen: what to draw.
-        count: pictures.
-        run: where the model was read from; drawn pictures are kept beside it.
+        chosen: prompts, seeds and sampling settings.
+        count: number of samples.
+        run: the run folder or checkpoint of the model; samples are stored beside it.
 
     Raises:
-        UserError: they cannot be kept there.
+        UserError: they cannot be stored there.
     """
     folder = home(run) / f"drawn-{key(run, chosen)}"
     for first in range(0, count, BATCH):
         file = folder / f"{first:08d}.npy"
         if not file.is_file():
-            rows = range(first, first + BATCH)  # whole batches, so that the next count can go on
+            rows = range(first, first + BATCH)  # a full batch, so that a larger count can reuse it
             images = pipeline(
                 [chosen.prompt(row) for row in rows],
                 seeds=[chosen.seed + row for row in rows],
@@ -115,7 +115,7 @@ def draw(pipeline: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator
 
 
 def home(run: Path) -> Path:
-    """The folder of a run's scores and of what was drawn for them."""
+    """The folder of a run's scores and of the samples for them."""
     return (run if run.is_dir() else run.parent) / FOLDER
 
 
@@ -127,7 +127,7 @@ def model_of(run: Path) -> str:
 
 
 def key(run: Path, chosen: Plan) -> str:
-    """Another model, other settings or prompts: another name."""
+    """A digest of the model, its weights, the sampling settings, the prompts and the seed."""
     fields = {name: str(getattr(chosen.settings, name)) for name in Sample.__struct_fields__}
     text = json.dumps([model_of(run), fields, chosen.prompts, chosen.seed, chosen.weights])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
