@@ -163,7 +163,8 @@ def test_a_vision_model_of_the_hub_describes_pictures(tmp_path):
 
 def test_last_weights_are_drawn_apart_from_averaged_ones(run):
     averaged, last = (
-        torch.cat(list(Evaluation(run, 20, weights=weights).batches())) for weights in ("ema", "raw")
+        torch.cat(list(Evaluation(run, 20, weights=weights).batches()))
+        for weights in ("ema", "raw")
     )
     assert not torch.equal(averaged, last)
 

@@ -34,7 +34,13 @@ def page(tmp_path_factory):
 def test_the_page_is_whole(page):
     text = page.read_text("utf-8")
     assert not re.findall(r'(?:src|href)="(?!data:)', text)
-    for said in ("kernel distance", "noise floor", "t of the 1000 levels", "inkling train digits --typed", "sigma_data"):
+    for said in (
+        "kernel distance",
+        "noise floor",
+        "t of the 1000 levels",
+        "inkling train digits --typed",
+        "sigma_data",
+    ):
         assert said in text
     assert "tiny &lt;b&gt;&amp;" in text
     assert text.count("<img") >= 8

@@ -17,7 +17,7 @@ from inkling.sampling.pipeline import TextToImage
 from inkling.text import FrozenEncoder
 from inkling.training.contrastive import ClipObjective, retrieval
 from inkling.training.loop import fit
-from inkling.training.objective import GradientStep
+from inkling.training.objective import BuildInputs, GradientStep
 from tests.conftest import TINY
 
 transformers = pytest.importorskip("transformers", reason="the extra clip is not installed")
@@ -30,7 +30,8 @@ def recipe(*settings):
 
 def objective(*settings):
     chosen = recipe(*settings)
-    return ClipObjective.build(chosen, read_pictures(chosen.data), torch.device("cpu"))
+    given = BuildInputs(read_pictures(chosen.data), torch.device("cpu"))
+    return ClipObjective.build(chosen, given)
 
 
 @pytest.fixture(scope="module")

@@ -147,20 +147,10 @@ class TextToImage:
         )
 
     def __call__(
-        self,
-        captions: Sequence[Prompt],
-        *,
-        seeds: Sequence[Seed],
-        settings: Sample | None = None,
-        guide: Guide | None = None,
-        batch: int = 250,
-        **changes: Any,
+        self, captions: Sequence[Prompt], *, seeds: Sequence[Seed], **options: Any
     ) -> Tensor:
-        """The pictures, uint8 [B, C, H, W] on the CPU; arguments as in `steps`, in batches."""
-        parts = self.batches(
-            captions, seeds=seeds, settings=settings, guide=guide, batch=batch, **changes
-        )
-        return torch.cat(list(parts))
+        """The pictures, uint8 [B, C, H, W] on the CPU; options as in `batches`."""
+        return torch.cat(list(self.batches(captions, seeds=seeds, **options)))
 
     def batches(
         self,
@@ -172,7 +162,7 @@ class TextToImage:
         batch: int = 250,
         **changes: Any,
     ) -> Iterator[Tensor]:
-        """The pictures batch by batch, uint8 [batch, C, H, W]; arguments as in `steps`."""
+        """The pictures batch by batch, uint8 [batch, C, H, W] on the CPU; the rest as in `steps`."""
         settings = settings or self.settings(guided=guide is not None, **changes)
         if len(captions) != len(seeds):
             raise UserError(f"{len(captions)} captions for {len(seeds)} seeds; give one an image")

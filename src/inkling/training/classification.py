@@ -14,10 +14,15 @@ from inkling.data import Pictures
 from inkling.data.pictures import Feed
 from inkling.errors import UserError
 from inkling.models.build import classifier
-from inkling.models.checkpoint import Checkpoint
 from inkling.nets.classifier import Classifier
 from inkling.pixels import from_bytes
-from inkling.training.objective import Autocast, GradientStep, Objective, Validation
+from inkling.training.objective import (
+    Autocast,
+    BuildInputs,
+    GradientStep,
+    Objective,
+    Validation,
+)
 
 _BATCH = 500
 
@@ -34,21 +39,16 @@ class JudgeObjective(Objective):
         self._feed = Feed(pictures, recipe.train.seed)
 
     @classmethod
-    def build(
-        cls,
-        recipe: RunRecipe,
-        pictures: Pictures,
-        device: torch.device,
-        stored: Checkpoint | None = None,
-    ) -> Self:
+    def build(cls, recipe: RunRecipe, given: BuildInputs) -> Self:
         assert isinstance(recipe, JudgeRecipe), "a judge is trained by its own kind of recipe"
+        pictures = given.pictures
         if not pictures.classes:
             raise UserError(
                 f"the pictures of {recipe.data.name!r} have no classes for a judge to learn"
             )
         torch.manual_seed(recipe.train.seed)  # for the fresh weights
         model = classifier(recipe, tuple(pictures.shape), len(pictures.classes))  # type: ignore[arg-type]
-        return cls(recipe, pictures, model.to(device))
+        return cls(recipe, pictures, model.to(given.device))
 
     def inputs(self, step: GradientStep) -> tuple[Tensor, ...]:
         """(pictures [b, C, H, W] in [-1, 1], labels [b])."""

@@ -25,7 +25,13 @@ from inkling.models.clip import Clip
 from inkling.models.new_clip import clip_from_vocabulary, new_clip
 from inkling.pixels import from_bytes
 from inkling.system.distributed import gather_rows
-from inkling.training.objective import Autocast, GradientStep, Objective, Validation
+from inkling.training.objective import (
+    Autocast,
+    BuildInputs,
+    GradientStep,
+    Objective,
+    Validation,
+)
 
 _HOTTEST = math.log(100)
 """The largest logarithm of the logit scale (Radford et al. 2021, section 2.5)."""
@@ -53,14 +59,9 @@ class ClipObjective(Objective):
             self.members[number, : len(group)] = torch.tensor([rows[each] for each in group])
 
     @classmethod
-    def build(
-        cls,
-        recipe: RunRecipe,
-        pictures: Pictures,
-        device: torch.device,
-        stored: Checkpoint | None = None,
-    ) -> Self:
+    def build(cls, recipe: RunRecipe, given: BuildInputs) -> Self:
         assert isinstance(recipe, ClipRecipe), "a CLIP is trained by its own kind of recipe"
+        pictures, device, stored = given
         channels, height, width = pictures.shape
         if not pictures.conditional:
             raise UserError("these pictures have no captions, and a CLIP learns what captions mean")

@@ -15,12 +15,17 @@ from inkling.data import Pictures
 from inkling.data.pictures import Feed
 from inkling.errors import UserError
 from inkling.models.build import codec_of, load_codec, noise_schedule, text_denoiser, text_encoder
-from inkling.models.checkpoint import Checkpoint
 from inkling.models.codec import Codec, PixelCodec
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.nets.network import Unit
 from inkling.text.base import trimmed
-from inkling.training.objective import Autocast, GradientStep, Objective, Validation
+from inkling.training.objective import (
+    Autocast,
+    BuildInputs,
+    GradientStep,
+    Objective,
+    Validation,
+)
 from inkling.training.progressive import size_at
 from inkling.training.validation import validate_denoiser
 
@@ -100,17 +105,12 @@ class DenoisingObjective(Objective):
         self._ids = model.text.tokenize(pictures.sentences, cut=True)
 
     @classmethod
-    def build(
-        cls,
-        recipe: RunRecipe,
-        pictures: Pictures,
-        device: torch.device,
-        stored: Checkpoint | None = None,
-    ) -> Self:
+    def build(cls, recipe: RunRecipe, given: BuildInputs) -> Self:
         assert isinstance(recipe, Recipe), "a denoiser is trained by its own kind of recipe"
+        pictures, device, stored = given
         channels, height, width = pictures.shape
         check_sizes(recipe, max(height, width))
-        codec, codec_recipe = _codec(recipe, pictures, device, stored)
+        codec, codec_recipe = _codec(recipe, given)
         if recipe.diffusion.sigma_data == 0:
             measured = round(_sigma_data(pictures, codec, device), 4)
             diffusion = msgspec.structs.replace(recipe.diffusion, sigma_data=measured)
@@ -188,10 +188,9 @@ def check_sizes(recipe: Recipe, side: int) -> None:
         )
 
 
-def _codec(
-    recipe: Recipe, pictures: Pictures, device: torch.device, stored: Checkpoint | None
-) -> tuple[Codec, str]:
+def _codec(recipe: Recipe, given: BuildInputs) -> tuple[Codec, str]:
     """The codec of a run and its recipe as JSON: from a checkpoint, from its own run, or pixels."""
+    pictures, device, stored = given
     if not recipe.data.codec:
         return PixelCodec(), ""
     if stored is not None and stored.card.codec:

@@ -53,15 +53,21 @@ class Validation(NamedTuple):
     """The scores for a progress line."""
 
 
-class Objective(nn.Module, ABC):
-    """What a model learns. Called with `inputs(step)`, it returns the loss of each row.
+class BuildInputs(NamedTuple):
+    """What an objective is built from, beside its recipe."""
 
-    Args:
-        recipe: of a kind that this objective reads.
-        pictures: to learn from.
-        device: where they and the model live.
-        stored: the checkpoint whose vocabulary the model takes over, when a run goes on or starts
-            from another.
+    pictures: Pictures
+    """To train on."""
+    device: torch.device
+    """Where pictures and model live."""
+    stored: Checkpoint | None = None
+    """The checkpoint whose vocabulary the model takes over, when a run resumes or starts from
+    another."""
+
+
+class Objective(nn.Module, ABC):
+    """A model and the loss that trains it. Called with `inputs(step)`, it returns the loss of each
+    row.
     """
 
     needs_whole_batch: ClassVar[bool] = False
@@ -75,13 +81,7 @@ class Objective(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def build(
-        cls,
-        recipe: RunRecipe,
-        pictures: Pictures,
-        device: torch.device,
-        stored: Checkpoint | None = None,
-    ) -> Self:
+    def build(cls, recipe: RunRecipe, given: BuildInputs) -> Self:
         """The objective of a recipe, its model with fresh weights.
 
         Raises:

@@ -22,7 +22,7 @@ from inkling.models.checkpoint import Checkpoint
 from inkling.system import device as devices
 from inkling.system.distributed import shard
 from inkling.training.budget import StepBudget
-from inkling.training.objective import Objective
+from inkling.training.objective import BuildInputs, Objective
 from inkling.training.objectives import OBJECTIVES
 from inkling.training.optimiser import Optimisers
 from inkling.training.state import SHORT_WIDTHS, TrainState
@@ -59,7 +59,8 @@ def prepare(
     recipe = _with_steps(recipe, len(training))
     source = None if start_from is None else _source(recipe, Path(start_from))
     with accelerator.main_process_first():  # where captions are encoded, one process does it
-        objective = kind.build(recipe, training, accelerator.device, resume or source)
+        given = BuildInputs(training, accelerator.device, resume or source)
+        objective = kind.build(recipe, given)
     if source is not None:
         _start_from(objective.model, source, start_from)
     model, train = objective.model, objective.recipe.train

@@ -13,10 +13,15 @@ from inkling.data import Pictures
 from inkling.data.pictures import Feed
 from inkling.errors import UserError
 from inkling.models.build import autoencoder
-from inkling.models.checkpoint import Checkpoint
 from inkling.nets.autoencoder import Autoencoder
 from inkling.pixels import from_bytes
-from inkling.training.objective import Autocast, GradientStep, Objective, Validation
+from inkling.training.objective import (
+    Autocast,
+    BuildInputs,
+    GradientStep,
+    Objective,
+    Validation,
+)
 
 _BATCH = 250
 
@@ -33,15 +38,10 @@ class CodecObjective(Objective):
         self._feed = Feed(pictures, recipe.train.seed)
 
     @classmethod
-    def build(
-        cls,
-        recipe: RunRecipe,
-        pictures: Pictures,
-        device: torch.device,
-        stored: Checkpoint | None = None,
-    ) -> Self:
+    def build(cls, recipe: RunRecipe, given: BuildInputs) -> Self:
         assert isinstance(recipe, CodecRecipe), "a codec is trained by its own kind of recipe"
         torch.manual_seed(recipe.train.seed)  # for the fresh weights
+        pictures = given.pictures
         channels, height, width = pictures.shape
         model = autoencoder(recipe, channels)
         if height % model.factor or width % model.factor:
@@ -50,7 +50,7 @@ class CodecObjective(Objective):
                 f"{model.factor}x{model.factor} pixels, which does not divide pictures of "
                 f"{width}x{height}; give autoencoder.widths fewer levels, or set data.size"
             )
-        return cls(recipe, pictures, model.to(device))
+        return cls(recipe, pictures, model.to(given.device))
 
     def inputs(self, step: GradientStep) -> tuple[Tensor, ...]:
         """(pictures [b, C, H, W] in [-1, 1], noise [b, c, h, w])."""
