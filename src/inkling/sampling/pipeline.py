@@ -162,7 +162,7 @@ class TextToImage:
         batch: int = 250,
         **changes: Any,
     ) -> Iterator[Tensor]:
-        """The pictures batch by batch, uint8 [batch, C, H, W] on the CPU; the rest as in `steps`."""
+        """Pictures uint8 [batch, C, H, W] on the CPU, batch by batch; the rest as in `steps`."""
         settings = settings or self.settings(guided=guide is not None, **changes)
         if len(captions) != len(seeds):
             raise UserError(f"{len(captions)} captions for {len(seeds)} seeds; give one an image")
