@@ -93,5 +93,7 @@ def test_what_an_objective_cannot_do_is_one_sentence():
         next(fit(recipe("clip", "train.accumulation=2", "train.steps=2"), device_name="cpu"))
     with pytest.raises(UserError, match=r"have no classes for a judge to learn"):
         next(fit(recipe("judge", "data.captions=false", "train.steps=2"), device_name="cpu"))
+    with pytest.raises(UserError, match=r"the objective 'clip' reads other settings than this"):
+        next(fit(recipe("denoising", "train.objective=clip"), device_name="cpu"))
     with pytest.raises(UserError, match=r"there is no setting 'towers.widht'"):
         recipe("clip", "towers.widht=3")

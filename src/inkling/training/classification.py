@@ -30,6 +30,7 @@ _BATCH = 500
 class JudgeObjective(Objective):
     """Trains a `Classifier` on pictures with small rotations, scalings and shifts."""
 
+    recipe_type = JudgeRecipe
     recipe: JudgeRecipe
     model: Classifier
 

@@ -42,6 +42,7 @@ _TESTED = 10_000
 class ClipObjective(Objective):
     """Trains a `Clip`, half of its pictures under noise, so that it can guide at every level."""
 
+    recipe_type = ClipRecipe
     needs_whole_batch = True
     recipe: ClipRecipe
     model: Clip

@@ -93,6 +93,7 @@ def resized(clean: Tensor, size: int | None) -> Tensor:
 class DenoisingObjective(Objective):
     """Trains a `TextDenoiser`."""
 
+    recipe_type = Recipe
     recipe: Recipe
     model: TextDenoiser
 

@@ -70,6 +70,8 @@ class Objective(nn.Module, ABC):
     row.
     """
 
+    recipe_type: ClassVar[type[RunRecipe]]
+    """The kind of recipe that it reads."""
     needs_whole_batch: ClassVar[bool] = False
     """Whether pictures of a batch are compared with each other, so that it cannot be accumulated
     from parts."""

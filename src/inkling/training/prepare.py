@@ -104,12 +104,18 @@ def _objective(recipe: RunRecipe) -> type[Objective]:
     name = recipe.train.objective
     if name not in OBJECTIVES:
         raise UserError(unknown_name(name, OBJECTIVES, "train.objective"))
-    if recipe.train.accumulation > 1 and OBJECTIVES[name].needs_whole_batch:
+    objective = OBJECTIVES[name]
+    if not isinstance(recipe, objective.recipe_type):
+        raise UserError(
+            f"the objective {name!r} reads other settings than this recipe has; leave "
+            "train.objective as the recipe has it, or train another target (inkling train --help)"
+        )
+    if recipe.train.accumulation > 1 and objective.needs_whole_batch:
         raise UserError(
             f"the objective {name!r} compares the pictures of a batch with each other, so "
             f"train.accumulation={recipe.train.accumulation} would change it; set it to 1"
         )
-    return OBJECTIVES[name]
+    return objective
 
 
 def _with_steps(recipe: RunRecipe, pictures: int) -> RunRecipe:

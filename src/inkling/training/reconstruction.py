@@ -29,6 +29,7 @@ _BATCH = 250
 class CodecObjective(Objective):
     """Trains an `Autoencoder`: the squared error of the picture, and the KL divergence."""
 
+    recipe_type = CodecRecipe
     recipe: CodecRecipe
     model: Autoencoder
 
