@@ -1,4 +1,4 @@
-"""`inkling data`: what there is."""
+"""`inkling data`."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def data(
     seed: int,
     out: Path | None,
 ) -> None:
-    """Say what the program sees in TARGET, and show it on a contact sheet with captions.
+    """Print what the program reads from TARGET, and write a contact sheet with captions.
 
     TARGET is a data set, a recipe, a folder of your own pictures, or hub:OWNER/NAME.
 

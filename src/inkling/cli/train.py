@@ -31,7 +31,7 @@ def recipes(name: str | None, as_json: bool, small: bool) -> None:
 
     if name is None:
         for recipe in RECIPES.values():
-            click.echo(f"{recipe.name:15} {recipe.source}\n{'':15} {recipe.expected}")
+            click.echo(f"{recipe.name:18} {recipe.source}\n{'':18} {recipe.expected}")
         return
     if name not in RECIPES:
         raise UserError(unknown_name(name, RECIPES, "recipe"))

@@ -21,7 +21,7 @@ from inkling.errors import UserError
     help="The convergence plot.",
 )
 def verify(samplers: tuple[str, ...], schedules: tuple[str, ...], out: Path) -> int:
-    """Hold predictions, samplers, guidance, likelihood and scores against exact answers.
+    """Check predictions, samplers, guidance, likelihood and scores against exact answers.
 
     The data are Gaussians and their mixtures, of which everything is known in closed form. Exit
     code 1 if something is off.
