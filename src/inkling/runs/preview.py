@@ -1,0 +1,119 @@
+"""What a run shows of itself as it goes: samples of the model, or reconstructions of a codec.
+
+A new kind is one function and one entry in `PREVIEWS`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from inkling.config.codec_recipe import CodecRecipe
+from inkling.config.recipe import Recipe, RunRecipe
+from inkling.core.samplers import SAMPLERS
+from inkling.models.text_denoiser import TextDenoiser
+from inkling.nets.autoencoder import Autoencoder
+from inkling.pixels import from_bytes, to_bytes
+from inkling.sampling.pipeline import TextToImage
+from inkling.training.state import TrainState
+
+_PROMPTS = 10
+_COUNT = 8
+_UNCONDITIONAL = 24
+"""Pictures of a preview at least: of a model without prompts this many."""
+_NO_PROMPT = "(no prompt)"
+_BATCH = 20
+"""Pictures between two checks of the stop flag."""
+_RECONSTRUCTED = 12
+
+Rows = list[tuple[str, np.ndarray]]
+"""(caption, uint8 [N, C, H, W]) of each row of a preview."""
+Stopped = Callable[[], bool]
+
+
+class Preview(NamedTuple):
+    """How a kind of run shows itself."""
+
+    draw: Callable[[TrainState, nn.Module, Stopped], Rows | None]
+    """Rows of pictures of the averaged model; None if it was stopped on the way."""
+    cost: Callable[[TrainState], float]
+    """What drawing takes, in calls of the model for one picture."""
+
+
+def prompts_for(state: TrainState) -> list[str]:
+    """Prompts of previews: the classes if there are any, else sentences from all over the set."""
+    if state.card.classes:
+        return list(state.card.classes[:_PROMPTS])
+    said = [group[0] for group in state.pictures.groups if group[0]]
+    some = said[:: max(1, len(said) // (2 * _PROMPTS))]
+    model = state.model
+    assert isinstance(model, TextDenoiser), "only denoisers have prompts"
+    return [each for each in some if model.text.takes(each)][:_PROMPTS] or [""]
+
+
+def _rows(state: TrainState) -> tuple[list[str], int]:
+    """The prompts of a preview, and how many pictures of each."""
+    prompts = prompts_for(state)
+    if state.objective.conditional and state.recipe.train.caption_drop:
+        prompts = [*prompts, ""]
+    count = _COUNT if state.card.classes else _COUNT // 2
+    return prompts, max(count, _UNCONDITIONAL // len(prompts))
+
+
+def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | None:
+    """The same prompts and noise at every preview, with the recommended settings."""
+    assert isinstance(model, TextDenoiser), "a copy of the model is of its kind"
+    assert isinstance(state.recipe, Recipe), "a denoiser is trained by its own kind of recipe"
+    prompts, count = _rows(state)
+    captions = [prompt for prompt in prompts for _ in range(count)]
+    pipeline = TextToImage(model, state.recipe, state.card)
+    parts = []
+    for images in pipeline.batches(captions, seeds=range(len(captions)), batch=_BATCH):
+        parts.append(images)
+        if stopped():
+            return None
+    return by_prompt(torch.cat(parts).numpy(), [prompt or _NO_PROMPT for prompt in prompts])
+
+
+def _samples_cost(state: TrainState) -> float:
+    assert isinstance(state.recipe, Recipe), "a denoiser is trained by its own kind of recipe"
+    prompts, count = _rows(state)
+    sample = state.recipe.sample
+    guided = sample.scale != 1 and state.objective.conditional
+    calls = SAMPLERS[sample.sampler].calls(sample.steps) * (2 if guided else 1)
+    return len(prompts) * count * calls
+
+
+def _reconstructions(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | None:
+    """Held-out pictures above what comes back of them."""
+    assert isinstance(model, Autoencoder), "a copy of the model is of its kind"
+    pictures = state.validation if len(state.validation) else state.pictures
+    images = pictures.at(torch.arange(min(_RECONSTRUCTED, len(pictures))))
+    with torch.no_grad():
+        back = model.decode(model.encode(from_bytes(images.to(state.accelerator.device))))
+    return [("picture", images.cpu().numpy()), ("reconstruction", to_bytes(back).numpy())]
+
+
+PREVIEWS: dict[type[RunRecipe], Preview] = {
+    Recipe: Preview(_samples, _samples_cost),
+    CodecRecipe: Preview(_reconstructions, lambda state: 2.0 * _RECONSTRUCTED),
+}
+"""By kind of recipe; one that has none here only validates."""
+
+
+def cost_in_steps(state: TrainState) -> float:
+    """What a preview and a validation take, in optimiser steps.
+
+    A step is three calls a picture: forwards, and twice as much backwards.
+    """
+    preview = PREVIEWS.get(type(state.recipe))
+    calls = preview.cost(state) if preview else 0.0
+    return (calls + 2 * len(state.validation)) / (3 * state.recipe.train.batch)
+
+
+def by_prompt(images: np.ndarray, prompts: Sequence[str]) -> Rows:
+    """Pictures [N, C, H, W] in equal rows, one a prompt."""
+    count = len(images) // len(prompts)
+    return [(p, images[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
