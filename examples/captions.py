@@ -1,6 +1,6 @@
 """Captions of one's own: arrays and sentences become `Pictures`, and a recipe trains on them.
 
-Here each digit is described by what it is like; a prompt may combine what training never did.
+Here digits are described by parity and size instead of by their names.
 
 python examples/captions.py [STEPS]
 """

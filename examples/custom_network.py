@@ -1,6 +1,6 @@
 """A network of one's own: settings with `build`, a module with `forward`, an entry in `NETWORKS`.
 
-It trains, saves, resumes, samples and exports like the U-Net; `--set net.width=128` changes it.
+It trains, saves, resumes and samples like the U-Net, and `override` changes its settings.
 
 python examples/custom_network.py [STEPS]
 """

@@ -1,4 +1,4 @@
-"""A sampler of one's own: a generator, and an entry in `SAMPLERS` that says what it is.
+"""A sampler of one's own: a generator, and an entry in `SAMPLERS`.
 
 Euler steps that first add a little noise back (the churn of Karras et al. 2022, algorithm 2).
 

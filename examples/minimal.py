@@ -1,4 +1,4 @@
-"""Diffusion in fifty lines: noise, loss, loop, sampler. Uses `core`, `nets` and torch only.
+"""Diffusion in fifty lines: noise, loss, loop, sampler, with `core`, `nets` and torch.
 
 python examples/minimal.py [STEPS]
 """

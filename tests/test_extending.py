@@ -85,6 +85,8 @@ def test_a_data_set(tiny, tmp_path, monkeypatch):
     settings = ["data.name=greys", "data.validation=8"]
     assert trained(tiny, tmp_path, *settings)(["dark"], seeds=[0]).shape == (1, 1, 8, 8)
     assert "greys" in inkling("list", "datasets")[0]
+    monkeypatch.delitem(DATASETS, "greys")  # sampling needs no data
+    assert TextToImage.load(tmp_path)(["light"], seeds=[0]).shape == (1, 1, 8, 8)
 
 
 class Lengths(TextEncoder):

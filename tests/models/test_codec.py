@@ -133,7 +133,7 @@ def test_from_the_command_line(tmp_path):
     options = [word for setting in SMALL for word in ("--set", setting)]
     said, _ = inkling("train", "codec-digits", "--out", out, *options, "--steps", 12)
     assert "reconstruction" in said
-    assert "dB (297 pictures)" in said
+    assert "dB (297 test pictures)" in said
     assert (out / "samples" / "step-000012.png").exists()
     assert (out / "curves.png").exists()
     assert "not a model that samples pictures" in refuses("sample", out)

@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from inkling.config.overrides import from_json, to_json
-from inkling.data import Data
-from inkling.data import DATASETS
+from inkling.data import DATASETS, Data
 from inkling.errors import UserError
 from inkling.inspect import survey
 from inkling.runs import auto_recipe
@@ -49,7 +48,9 @@ def test_a_folder_trains_with_no_further_option(tmp_path, size, mode, kind, expe
 
 def test_settings_about_data_count_before_the_pictures_are_looked_at(tmp_path):
     folder = write(tmp_path / "own", (100, 60), "RGB", classes=2)
-    recipe = auto_recipe.resolve(str(folder), ["data.size=16", "data.captions=false", "train.lr=0.5"])
+    recipe = auto_recipe.resolve(
+        str(folder), ["data.size=16", "data.captions=false", "train.lr=0.5"]
+    )
     assert recipe.net.patch == 1
     assert recipe.text.encoder == "label"
     assert recipe.train.lr == 0.5

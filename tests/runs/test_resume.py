@@ -22,8 +22,8 @@ from inkling.runs.session import StopFlag, run
 from inkling.training import loop
 from inkling.training.loop import fit
 from inkling.training.state import TrainState
-from tests.conftest import TINY
 from tests.cli.test_cli import SMALL, inkling, refuses
+from tests.conftest import TINY
 
 LONG = ["train.steps=30", "train.checkpoint_every=5", "train.batch=8", "train.accumulation=2"]
 
@@ -71,7 +71,11 @@ def test_the_last_states_are_kept_and_the_best_model(tiny, tmp_path):
         "step-00000020",
         "step-00000015",
     ]
-    validations = [r["validation_loss"] for r in run_folder.read_metrics(tmp_path / "a") if "validation_loss" in r]
+    validations = [
+        r["validation_loss"]
+        for r in run_folder.read_metrics(tmp_path / "a")
+        if "validation_loss" in r
+    ]
     best = checkpoint.read(tmp_path / "a" / run_folder.BEST)
     assert best.card.steps == 10 * (1 + validations.index(min(validations)))
 
@@ -215,7 +219,9 @@ def test_many_such_steps_in_a_row_stop_the_run_with_advice(tiny, tmp_path, monke
     with pytest.raises(UserError, match=r"not finite in 4 steps in a row, up to step 16.*train.lr"):
         drive(recipe, tmp_path / "a")
     assert run_folder.newest(tmp_path / "a").progress["step"] == 15
-    assert all(torch.isfinite(t).all() for t in load_file(next(checkpoints(tmp_path / "a"))).values())
+    assert all(
+        torch.isfinite(t).all() for t in load_file(next(checkpoints(tmp_path / "a"))).values()
+    )
 
 
 # The command line

@@ -177,5 +177,7 @@ def test_a_negative_prompt_is_the_null_of_guidance(pipeline):
     same = pipeline(["zero"], seeds=[1], scale=3.0, negative_prompt="zero")
     alone = pipeline(["zero"], seeds=[1], scale=1.0)
     assert (same.int() - alone.int()).abs().max() <= 1
+    with pytest.raises(UserError, match=r"need the CLIP itself"):
+        pipeline(["zero"], seeds=[1], clip={"model": "somewhere"})
     with pytest.raises(UserError, match=r"at scale 1 there is no guidance .* away from 'eight'"):
         pipeline(["zero"], seeds=[1], scale=1.0, negative_prompt="eight")

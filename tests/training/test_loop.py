@@ -231,6 +231,9 @@ def test_starting_from_another_run(tiny, tmp_path):
         UserError, match=r"do not fit this recipe: .* is \(.*\) there and \(.*\) here"
     ):
         prepare(wider, device_name="cpu", start_from=tmp_path / "first")
+    shallow = override(tiny, ["net.middle_attention=false"])
+    with pytest.raises(UserError, match=r"do not fit this recipe: .* is there and not here"):
+        prepare(shallow, device_name="cpu", start_from=tmp_path / "first")
 
 
 @pytest.mark.parametrize(

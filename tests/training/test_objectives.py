@@ -85,7 +85,13 @@ def test_every_kind_of_recipe_goes_through_json():
     for kind in ("clip", "judge", "codec"):
         chosen = resolve(f"{kind}-digits", [])
         assert from_json(to_json(chosen)) == chosen
-        assert chosen.train.objective == kind
+        assert chosen.objective == kind
+
+
+def test_settings_of_denoisers_are_refused_elsewhere():
+    for setting in ("train.sizes=4,8", "train.widen=0.3", "data.codec=runs/codec"):
+        with pytest.raises(UserError, match=r"is for denoisers, not for a codec"):
+            recipe("codec", setting)
 
 
 def test_what_an_objective_cannot_do_is_one_sentence():

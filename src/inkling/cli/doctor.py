@@ -51,6 +51,6 @@ def _recipe(target: str, given: list[str]) -> Recipe:
     chosen = override(recipe, given) if recipe else auto_recipe.resolve(target, given)
     if not isinstance(chosen, Recipe):
         raise UserError(
-            f"the doctor examines models that sample pictures, not a {chosen.train.objective}"
+            f"the doctor examines models that sample pictures, not a {chosen.objective}"
         )
     return chosen

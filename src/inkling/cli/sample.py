@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Averaged or last weights.",
 )
-@click.option("--not", "avoid", default="", help="A negative prompt; guidance leads away from it.")
+@click.option("--not", "avoid", help="A negative prompt; guidance leads away from it.")
 @click.option(
     "--mix", "mixes", multiple=True, metavar="A=0.5,B=0.5", help="A weighted sum of prompts."
 )
@@ -66,7 +66,7 @@ def sample(
     prompts_file: Path | None,
     out: Path | None,
     weights: str,
-    avoid: str,
+    avoid: str | None,
     mixes: tuple[str, ...],
     between: int | None,
     clip: str | None,
@@ -96,7 +96,7 @@ def sample(
     from inkling.sampling.clip_guidance import load_guide
     from inkling.sampling.parallel import sample_all
     from inkling.sampling.pipeline import TextToImage
-    from inkling.system.distributed import is_main_process
+    from inkling.system.distributed import is_main_process, process_count
     from inkling.system.progress import bar
 
     pipeline = TextToImage.load(run, device, weights)
@@ -114,7 +114,7 @@ def sample(
         sampler=sampler,
         steps=steps,
         scale=scale,
-        negative_prompt=avoid or None,
+        negative_prompt=avoid,
     )
     captions = [prompt for prompt in wanted for _ in range(count)]
     # On the way between two prompts every picture starts from the same noise.
@@ -124,7 +124,8 @@ def sample(
         f"{len(captions)} pictures on {pipeline.device}: {settings.sampler}, {settings.steps} "
         f"steps, scale {settings.scale:g} ({calls} a solver evaluation)"
     )
-    with bar("sampling", len(captions)) as advance:
+    mine = -(-len(captions) // process_count())
+    with bar("sampling", mine) as advance:
         images = sample_all(pipeline, captions, seeds, settings, guide, advance=advance)
     if is_main_process():
         named = [_named(prompt) for prompt in wanted]

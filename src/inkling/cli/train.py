@@ -93,7 +93,7 @@ def train(
     name = auto_recipe.name_of(recipe)
     usual = out or Path("runs", name)
     if resume and run_folder.finished(usual):
-        click.echo(f"the run in {usual} is finished; sample from it: inkling sample {usual}")
+        click.echo(f"the run in {usual} is finished")
         return 0
     out, stored = _folder(out, name, given, resume)
     chosen = stored.recipe if stored else auto_recipe.resolve(recipe, given, small)
@@ -209,7 +209,6 @@ def _said(value: object) -> str:
 def _ending(last: "Update", out: Path) -> str:
     """The summary of a finished run."""
     from inkling.config.recipe import Recipe
-    from inkling.runs.final_scores import final_scores
     from inkling.runs.preview import prompts_for
 
     state = last.progress.state
@@ -221,9 +220,8 @@ def _ending(last: "Update", out: Path) -> str:
     if isinstance(state.recipe, Recipe):
         lines.append(f"samples {last.preview or out / 'samples'}")
         lines.append(f'sample  inkling sample {out} "{prompts_for(state)[-1]}"')
-    else:
-        split, found = final_scores(state, out)
-        lines.append(f"{split:7} {found}")
+    elif state.card.summary:
+        lines.append(f"scores  {state.card.summary}")
     return "\n".join(lines)
 
 

@@ -39,10 +39,11 @@ class Contrast(Settings, frozen=True):
 class ClipRecipe(RunRecipe, frozen=True, tag="clip"):
     """The training of a small CLIP as a value."""
 
+    usual_objective = "clip"
+
     towers: Towers = Towers()
     contrast: Contrast = Contrast()
     train: Train = Train(
-        objective="clip",
         budget=300.0,
         batch=128,
         optimiser="muon",
@@ -54,6 +55,7 @@ class ClipRecipe(RunRecipe, frozen=True, tag="clip"):
     )
 
     def __post_init__(self) -> None:
+        self.refuse_denoiser_settings()
         if self.towers.width % self.towers.heads:
             raise UserError(
                 f"towers.width {self.towers.width} is not a multiple of towers.heads "

@@ -7,9 +7,10 @@ from inkling.nets.configs import AutoencoderConfig
 class CodecRecipe(RunRecipe, frozen=True, tag="codec"):
     """The training of a codec as a value."""
 
+    usual_objective = "codec"
+
     autoencoder: AutoencoderConfig = AutoencoderConfig()
     train: Train = Train(
-        objective="codec",
         budget=180.0,
         batch=64,
         optimiser="muon",
@@ -17,3 +18,6 @@ class CodecRecipe(RunRecipe, frozen=True, tag="codec"):
         muon_lr=0.01,
         previews=4,
     )
+
+    def __post_init__(self) -> None:
+        self.refuse_denoiser_settings()

@@ -15,10 +15,11 @@ class Augment(Settings, frozen=True):
 class JudgeRecipe(RunRecipe, frozen=True, tag="judge"):
     """The training of a judge as a value."""
 
+    usual_objective = "judge"
+
     classifier: ClassifierConfig = ClassifierConfig()
     augment: Augment = Augment()
     train: Train = Train(
-        objective="judge",
         epochs=7,
         batch=128,
         lr=4e-3,
@@ -27,3 +28,6 @@ class JudgeRecipe(RunRecipe, frozen=True, tag="judge"):
         curve="cosine",
         previews=3,
     )
+
+    def __post_init__(self) -> None:
+        self.refuse_denoiser_settings()

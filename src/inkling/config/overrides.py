@@ -68,21 +68,32 @@ def from_json(text: str) -> RunRecipe:
     """
     try:
         tree = json.loads(text)
-        recipe = _convert(tree, KINDS[tree["kind"]])
+        if "kind" not in tree and "train" in tree:
+            raise UserError(
+                "this recipe was written by an earlier version of inkling, which had other "
+                "settings; start from a recipe of this version (inkling recipes)"
+            )
+        return _convert(tree, KINDS[tree["kind"]])
+    except UserError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"this is not an inkling recipe: {_message(error)}") from None
-    check_names(recipe)
-    return recipe
 
 
-def check_names(recipe: RunRecipe) -> None:
+def check_names(recipe: RunRecipe, below: tuple[str, ...] = ("",)) -> None:
     """Refuse names that no registry has.
+
+    Args:
+        recipe: any.
+        below: beginnings of the settings that matter.
 
     Raises:
         UserError: the nearest is offered.
     """
     for path, value in leaves(msgspec.to_builtins(recipe)):
-        if path in REGISTRIES and value not in (known := REGISTRIES[path]()):
+        if path not in REGISTRIES or not path.startswith(below):
+            continue
+        if value not in (known := REGISTRIES[path]()):
             raise UserError(unknown_name(value, known, path))
 
 

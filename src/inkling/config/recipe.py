@@ -5,7 +5,7 @@ No torch here, so that the command line reads recipes in an instant. Names that 
 such as samplers, are plain strings here and checked by `overrides`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
@@ -64,8 +64,8 @@ class Diffusion(Settings, frozen=True):
 class Train(Settings, frozen=True):
     """The optimisation."""
 
-    objective: str = "denoising"
-    """A key of `inkling.training.objectives.OBJECTIVES`."""
+    objective: str = ""
+    """A key of `inkling.training.objectives.OBJECTIVES`; empty: that of the kind of recipe."""
     steps: Whole = 0
     """Optimiser steps; 0: as many as `epochs` or `budget` give."""
     epochs: Whole = 0
@@ -135,15 +135,15 @@ class ClipGuidance(Settings, frozen=True):
     """The gradient at the noisy picture, through the network, or inner steps on the estimate;
     auto: noisy for a CLIP that was trained on noise, else network."""
     strength: NotNegative = 80.0
-    """Factor of the gradient; 0: off, and 1 right for a CLIP that is as sure as it is right."""
+    """Factor of the gradient; 0: off, 1: right for a calibrated CLIP."""
     interval: Annotated[tuple[float, ...], Meta(min_length=2, max_length=2)] = (0.3, 1e9)
-    """Guide only where `low < sigma <= high`: near the end it would paint what fools the CLIP."""
+    """Guide only where `low < sigma <= high`; at low noise the gradient adds adversarial detail."""
     inner_steps: Count = 5
     """Gradient steps on each estimate, in the inner form."""
     step_size: Positive = 0.15
     """Length of one of these."""
     sampler: str = "ddpm"
-    """Fresh noise at every step repairs what the gradient has bent."""
+    """A key of `inkling.core.SAMPLERS`; ancestral noise corrects errors of the gradient."""
     steps: Count = 40
 
 
@@ -167,17 +167,14 @@ class Sample(Settings, frozen=True):
     clamp: bool = True
     """Keep estimates of the clean picture in [-1, 1]; latents have no such limits."""
     clip: ClipGuidance = ClipGuidance()
-
-    def __post_init__(self) -> None:
-        if self.negative_prompt and self.scale == 1:
-            raise UserError(
-                f"at scale 1 there is no guidance that could lead away from "
-                f"{self.negative_prompt!r}; give a scale such as 2"
-            )
+    """For `inkling sample --clip`, and `inkling.sampling.clip_guidance.load_guide`."""
 
 
 class RunRecipe(Settings, frozen=True, tag_field="kind"):
     """What every kind of training run has."""
+
+    usual_objective: ClassVar[str] = "denoising"
+    """What this kind of recipe trains, unless `train.objective` names another one."""
 
     name: str
     source: str
@@ -186,6 +183,24 @@ class RunRecipe(Settings, frozen=True, tag_field="kind"):
     """Time and score, with the machine they were measured on."""
     data: Data = Data()
     train: Train = Train()
+
+    @property
+    def objective(self) -> str:
+        """A key of `inkling.training.objectives.OBJECTIVES`."""
+        return self.train.objective or self.usual_objective
+
+    def refuse_denoiser_settings(self) -> None:
+        """Refuse settings that only denoisers read.
+
+        Raises:
+            UserError: one of them is set.
+        """
+        plain = Train()
+        for name in ("sizes", "widen", "recompute", "caption_drop"):
+            if getattr(self.train, name) != getattr(plain, name):
+                raise UserError(f"train.{name} is for denoisers, not for a {self.objective}")
+        if self.data.codec:
+            raise UserError(f"data.codec is for denoisers, not for a {self.objective}")
 
 
 class Recipe(RunRecipe, frozen=True, tag="denoiser"):

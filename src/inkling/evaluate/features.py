@@ -54,13 +54,6 @@ class OfJudge:
 
     def __call__(self, images: Tensor) -> Outputs:
         """The judge's features and class probabilities."""
-        if images.shape[1] != self.judge.channels:
-            raise UserError(
-                f"the {self.name} takes pictures of {self.judge.channels} channels, these have "
-                f"{images.shape[1]}; train one on this data set with `inkling train judge-NAME`"
-            )
-        if tuple(images.shape[-2:]) != self.judge.size:
-            images = F.interpolate(images.float(), self.judge.size, mode="area")
         features, logits = self.judge.outputs(images)
         return Outputs(features.double().numpy(), logits.double().softmax(1).numpy())
 

@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from inkling.config.judge_recipe import JudgeRecipe
@@ -61,7 +62,7 @@ class Judge:
             ) from None
         if not isinstance(stored.recipe, JudgeRecipe):
             raise UserError(
-                f"{path} holds no judge but a {stored.recipe.train.objective}; train one: "
+                f"{path} holds no judge but a {stored.recipe.objective}; train one: "
                 "inkling train judge-NAME"
             )
         net = classifier(stored.recipe, stored.card.shape, len(stored.card.classes))
@@ -70,7 +71,18 @@ class Judge:
 
     @torch.no_grad()
     def outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(features [N, D], logits [N, classes]) of uint8 images [N, C, H, W]."""
+        """(features [N, D], logits [N, classes]) of uint8 images [N, C, H, W], of any size.
+
+        Raises:
+            UserError: images of another number of channels than it was trained on.
+        """
+        if images.shape[1] != self.channels:
+            raise UserError(
+                f"the judge takes pictures of {self.channels} channels, these have "
+                f"{images.shape[1]}; train one on this data set with `inkling train judge-NAME`"
+            )
+        if tuple(images.shape[-2:]) != self.size:
+            images = F.interpolate(images.float(), self.size, mode="area")
         found = []
         for part in torch.split(images, _BATCH):
             features = self.classifier.features(from_bytes(part))

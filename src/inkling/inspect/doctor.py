@@ -51,7 +51,7 @@ def examine(recipe: Recipe, device_name: str = "auto") -> Iterator[Finding]:
     Raises:
         UserError: the data are missing, or the recipe is inconsistent.
     """
-    steps, budget = recipe.train.steps, recipe.train.budget
+    budget = recipe.train.budget
     once = msgspec.structs.replace(recipe.train, steps=1)
     state = prepare(msgspec.structs.replace(recipe, train=once), device_name=device_name)
     for check in (
@@ -67,6 +67,8 @@ def examine(recipe: Recipe, device_name: str = "auto") -> Iterator[Finding]:
     ):
         yield check(state)
     step_seconds = yield from _overfitting(state)
+    train = recipe.train
+    steps = train.steps or -(-train.epochs * len(state.pictures) // train.batch)
     total = steps * step_seconds if steps else budget
     done = f"{steps:,} steps" if steps else f"{int(budget / step_seconds):,} steps"
     rate = recipe.train.batch / step_seconds
@@ -255,6 +257,9 @@ def _overfitting(state: TrainState) -> Generator[Finding, None, float]:
         "model does not even overfit eight of them",
     )
     if not state.objective.conditional:
+        return step_seconds
+    if not text:  # a network of one's own that does not declare them, under a frozen encoder
+        yield _prompt_effect(state)
         return step_seconds
     yield Finding(
         "gradient to the text",

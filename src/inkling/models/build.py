@@ -9,7 +9,7 @@ from torch import nn
 
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.judge_recipe import JudgeRecipe
-from inkling.config.overrides import from_json, to_json
+from inkling.config.overrides import check_names, from_json, to_json
 from inkling.config.recipe import Recipe, ScheduleConfig
 from inkling.core import noise
 from inkling.core.denoiser import Denoiser
@@ -28,8 +28,10 @@ def noise_schedule(settings: ScheduleConfig) -> noise.Schedule:
     """The noise schedule that the settings name.
 
     Raises:
-        UserError: an option that this schedule does not have.
+        UserError: no such schedule, or an option that it does not have.
     """
+    if settings.name not in noise.SCHEDULES:
+        raise UserError(unknown_name(settings.name, noise.SCHEDULES, "schedule"))
     kind = noise.SCHEDULES[settings.name]
     known = kind.__dataclass_fields__
     for option in settings.options:
@@ -99,8 +101,9 @@ def load_denoiser(path: Path, weights: str = "ema", device: torch.device | str =
     recipe = stored.recipe
     if not isinstance(recipe, Recipe):
         raise UserError(
-            f"{path} holds a {recipe.train.objective} model, not a model that samples pictures"
+            f"{path} holds a {recipe.objective} model, not a model that samples pictures"
         )
+    check_names(recipe, below=("diffusion.prediction", "sample", "text"))
     text = text_encoder(recipe, vocabulary=stored.vocabulary)
     codec = codec_of(stored.card)
     model = text_denoiser(recipe, text, stored.card.shape, codec)
@@ -139,7 +142,7 @@ def load_codec(path: Path, device: torch.device | str = "cpu") -> LoadedCodec:
     stored = checkpoint.read(checkpoint.locate(path))
     if not isinstance(stored.recipe, CodecRecipe):
         raise UserError(
-            f"{path} holds a {stored.recipe.train.objective} model, not a codec; train one with "
+            f"{path} holds a {stored.recipe.objective} model, not a codec; train one with "
             f"`inkling train codec-NAME`"
         )
     net = autoencoder(stored.recipe, stored.card.channels)

@@ -43,6 +43,8 @@ class Card(Settings, frozen=True):
     """Length of the EMA, if it was chosen after training."""
     scores: dict[str, float] = {}
     """Of the finished model on pictures that training never saw."""
+    summary: str = ""
+    """The scores in words."""
     codec: str = ""
     """The recipe of the codec whose latents were modelled, as JSON; empty: pixels."""
 

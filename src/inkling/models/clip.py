@@ -5,12 +5,15 @@ along, so that it can rate how likely a caption is among them, and may have been
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from inkling.core.guidance import LogLikelihood
@@ -177,13 +180,20 @@ class Clip(nn.Module):
         }
         known = {"known": self.known._asdict(), **notes}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.model.save_pretrained(folder)
-            self.tokenizer.save_pretrained(folder)
-            (folder / "preprocessor_config.json").write_text(json.dumps(pixels, indent=2), "utf-8")
-            (folder / NOTES).write_text(json.dumps(known, indent=2), "utf-8")
-        except OSError as error:
-            raise UserError(f"cannot write the CLIP to {folder}: {error.strerror}") from None
+            with TemporaryDirectory(dir=_made(folder), prefix=".", suffix=".partial") as temporary:
+                whole = Path(temporary)
+                self.model.save_pretrained(whole)
+                self.tokenizer.save_pretrained(whole)
+                (whole / "preprocessor_config.json").write_text(
+                    json.dumps(pixels, indent=2), "utf-8"
+                )
+                (whole / NOTES).write_text(json.dumps(known, indent=2), "utf-8")
+                # The weights last: a folder with them is a whole one.
+                for file in sorted(whole.iterdir(), key=lambda file: file.suffix == ".safetensors"):
+                    os.replace(file, folder / file.name)
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"cannot write the CLIP to {folder}: {reason}") from None
         return folder
 
     def _vector(self, found: Any) -> Tensor:
@@ -257,3 +267,9 @@ class Clip(nn.Module):
             return logits.masked_fill(~there, -torch.inf).log_softmax(1)[:, 0]
 
         return likely
+
+
+def _made(folder: Path) -> Path:
+    """The folder, made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,6 +1,6 @@
 """Codecs map pictures to what a denoiser works on: their pixels, or latents of an autoencoder.
 
-Nothing else in the project knows which of the two a model was trained on.
+What needs pixels, such as clamping and likelihoods, asks `is_pixels`; nothing else differs.
 """
 
 from abc import ABC, abstractmethod
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from inkling.errors import UserError
 from inkling.nets.autoencoder import Autoencoder
 from inkling.pixels import from_bytes, to_bytes
+
+_BATCH = 250
+"""Pictures that are encoded at a time."""
 
 
 class Codec(nn.Module, ABC):
@@ -77,15 +80,16 @@ class LatentCodec(Codec):
     @torch.no_grad()
     def measure(self, images: Tensor) -> None:
         """Measure mean and standard deviation of the latents on pictures uint8 [N, C, H, W]."""
-        parts = torch.split(images, 250)
-        latents = torch.cat([self.autoencoder.encode(from_bytes(part)) for part in parts])
+        self.mean.zero_()
+        self.std.fill_(1)
+        latents = self.encode(images)
         self.mean.copy_(latents.mean((0, 2, 3))[:, None, None])
         self.std.copy_(latents.std((0, 2, 3)).clamp(min=1e-6)[:, None, None])
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        latents: Tensor = self.autoencoder.encode(from_bytes(images))
-        return (latents - self.mean) / self.std
+        parts = [self.autoencoder.encode(from_bytes(part)) for part in torch.split(images, _BATCH)]
+        return (torch.cat(parts) - self.mean) / self.std
 
     def decode(self, x: Tensor) -> Tensor:
         pictures: Tensor = self.autoencoder.decode(x.float() * self.std + self.mean)

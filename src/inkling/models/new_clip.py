@@ -28,15 +28,20 @@ def new_clip(recipe: ClipRecipe, pictures: Pictures) -> Clip:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {_END}", special_tokens=[(_END, 1)]
     )
+    channels, side, _ = pictures.shape
+    return _built(recipe, channels, side, tokenizer, known_of(recipe, pictures))
+
+
+def known_of(recipe: ClipRecipe, pictures: Pictures) -> Known:
+    """What a CLIP that is trained on these pictures knows."""
+    sentences = pictures.sentences
     few = len(sentences) <= _CARRIED
-    known = Known(
+    return Known(
         classes=pictures.classes,
         groups=pictures.groups if few else (),
         words=tuple(sorted(words_of(sentences))) if few else (),
         noisy=recipe.contrast.noisy > 0,
     )
-    channels, side, _ = pictures.shape
-    return _built(recipe, channels, side, tokenizer, known)
 
 
 def clip_from_vocabulary(recipe: ClipRecipe, channels: int, side: int, vocabulary: str) -> Clip:

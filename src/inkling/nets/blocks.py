@@ -1,4 +1,4 @@
-"""The pieces of the U-Net. Every forward has its shapes on the right.
+"""The pieces of the networks. Every forward has its shapes on the right.
 
 A residual branch ends in zeroed weights, so that a fresh network is the identity along its skips.
 """

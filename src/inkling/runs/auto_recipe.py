@@ -9,15 +9,15 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from inkling.data import DATASETS, Data, Pictures, read_pictures
-from inkling.errors import UserError, unknown_name
-from inkling.nets.configs import UNetConfig
-from inkling.config.overrides import override
 from inkling.config.clip_recipe import ClipRecipe
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.judge_recipe import JudgeRecipe
+from inkling.config.overrides import override
 from inkling.config.recipe import Diffusion, Recipe, RunRecipe, Sample, ScheduleConfig, Text
 from inkling.config.recipes import MNIST, RECIPES, small
+from inkling.data import DATASETS, Data, Pictures, read_pictures
+from inkling.errors import UserError, unknown_name
+from inkling.nets.configs import UNetConfig
 
 _FORMS: tuple[tuple[float, int, tuple[int, ...]], ...] = (
     (16, 1, (32, 64)),
@@ -71,7 +71,9 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
         data=data,
         net=net,
         text=text,
-        diffusion=Diffusion(prediction="edm", noise=ScheduleConfig(name="lognormal", options=levels)),
+        diffusion=Diffusion(
+            prediction="edm", noise=ScheduleConfig(name="lognormal", options=levels)
+        ),
         train=MNIST.train,
         sample=_sample(colour, scale),
     )
@@ -111,8 +113,9 @@ _OTHERS: dict[str, Callable[[str, Data], RunRecipe]] = {
 def kind_of(target: str) -> tuple[str, str]:
     """(kind, the rest) of a target such as `clip-mnist`; no kind is a denoiser's."""
     kind, sign, rest = target.partition("-")
-    known = target in RECIPES or target in DATASETS or Path(target).expanduser().exists()
-    return (kind, rest) if sign and kind in _OTHERS and not known else ("", target)
+    taken = Path(target).expanduser().exists() and rest not in (*RECIPES, *DATASETS)
+    other = sign and kind in _OTHERS and target not in (*RECIPES, *DATASETS) and not taken
+    return (kind, rest) if other else ("", target)
 
 
 def name_of(target: str) -> str:

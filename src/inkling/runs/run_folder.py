@@ -7,7 +7,7 @@ RUN/checkpoints/          the last training checkpoints: each goes on as if neve
 RUN/averages/             short EMAs at several moments, if train.snapshots is set
 RUN/best.safetensors      the model with the lowest validation loss so far
 RUN/curves.png            at the end: losses, bits, conditioning gain, speed
-RUN/model.safetensors     at the end: all that sampling needs
+RUN/model.safetensors     at the end: the model; of a CLIP, in the format of transformers
 """
 
 import json
@@ -19,12 +19,6 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from inkling.models import checkpoint
-
-from inkling.training import posthoc_ema as posthoc
-from inkling.models.checkpoint import CHECKPOINTS, Checkpoint
-from inkling.system.disk import write_whole
-from inkling.errors import UserError, UserNote
 from inkling.config.overrides import override, to_json
 from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
@@ -79,7 +73,8 @@ def newest(out: Path) -> Checkpoint | None:
         return stored
     if damaged:
         raise UserError(
-            f"no training checkpoint in {out / CHECKPOINTS} can be read, the latest because: {damaged[0]}"
+            f"no training checkpoint in {out / CHECKPOINTS} can be read, the latest because: "
+            f"{damaged[0]}"
         )
     return None
 
@@ -88,7 +83,7 @@ def to_resume(out: Path, assignments: Sequence[str]) -> Checkpoint | None:
     """The training checkpoint from which a run goes on; None to start afresh.
 
     Raises:
-        UserError: the checkpoints are damaged, or settings were given that are not those of the run.
+        UserError: the checkpoints are damaged, or other settings were given than the run has.
     """
     stored = newest(out)
     if stored is None:
@@ -187,9 +182,7 @@ class RunFolder:
             text = "".join(json.dumps(r) + "\n" for r in records)
             write_whole(out / "metrics.jsonl", text.encode())
 
-    def writes_due(
-        self, progress: Progress, validation: Validation | None, now: bool
-    ) -> WritesDue:
+    def writes_due(self, progress: Progress, validation: Validation | None, now: bool) -> WritesDue:
         """What is to be written after a step; the training checkpoint at the latest `now`."""
         last = progress.step == progress.total
         # The last step is followed by the model itself, so that a checkpoint always has a step to

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 import torch
 
-from inkling.config.recipe import RunRecipe
+from inkling.config.recipe import Recipe, RunRecipe
+from inkling.data import DATASETS
 from inkling.models.checkpoint import Checkpoint
+from inkling.runs.final_scores import add_final_scores
 from inkling.runs.preview import PREVIEWS, cost_in_steps
 from inkling.runs.run_folder import RunFolder, WritesDue, gathered, read_metrics
 from inkling.system.distributed import agreed_numbers, any_process
@@ -117,7 +119,9 @@ def run(
             validation = state.validate()
         if due and (folder is not None or sharded):
             name = f"step-{progress.step:06d}.png"
-            sheet = save_preview(state, out / "samples" / name if folder is not None else None, flag)
+            sheet = save_preview(
+                state, out / "samples" / name if folder is not None else None, flag
+            )
         stopped = progress.step != progress.total and flag.agreed(device)
         writes = folder.writes_due(progress, validation, stopped) if folder else WritesDue()
         if sharded:
@@ -136,12 +140,12 @@ def run(
 
 def _finish(state: TrainState, out: Path | None) -> None:
     """Write the finished model and the curves; a process without a folder only helps others."""
+    if not isinstance(recipe := state.recipe, Recipe) and recipe.data.name in DATASETS:
+        add_final_scores(state)
     model = state.model_checkpoint()
     if out is not None:
         state.objective.save(out, model)
         save_curves({out.name: read_metrics(out)}, out / "curves.png")
-
-
 
 
 def _log_every(total: int | None) -> int:

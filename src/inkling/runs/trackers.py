@@ -26,7 +26,7 @@ class Trackers:
             self.active.append(tracker)
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Send one record of `metrics.jsonl`; losses by noise level become `loss_by_sigma/SIGMA`."""
+        """Send a record of `metrics.jsonl`; losses by noise level become `loss_by_sigma/SIGMA`."""
         values = {k: v for k, v in record.items() if isinstance(v, int | float) and k != "step"}
         levels = record.get("loss_by_sigma", {})
         values |= {f"loss_by_sigma/{sigma}": loss for sigma, loss in levels.items()}

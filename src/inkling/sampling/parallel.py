@@ -1,4 +1,4 @@
-"""Sampling over several processes: each takes every n-th picture, and rank 0 has them all."""
+"""Sampling over several processes: each takes every n-th image, and then all have all of them."""
 
 from collections.abc import Callable, Sequence
 

@@ -109,6 +109,16 @@ class TextToImage:
             recommended = replace(recommended, sampler=clip.sampler, steps=clip.steps, scale=1.0)
         given = {name: value for name, value in changes.items() if value is not None}
         settings = replaced(recommended, given, "sampling setting")
+        if given.get("negative_prompt") and settings.scale == 1:
+            raise UserError(
+                f"at scale 1 there is no guidance that could lead away from "
+                f"{settings.negative_prompt!r}; give a scale such as 2"
+            )
+        if "clip" in given and not guided:
+            raise UserError(
+                "settings of CLIP guidance need the CLIP itself: guide=load_guide(settings, ...)"
+            )
+        noise_schedule(settings.grid)  # refuses unknown names
         if settings.sampler not in SAMPLERS:
             raise UserError(unknown_name(settings.sampler, SAMPLERS, "sampler"))
         return settings
@@ -140,8 +150,7 @@ class TextToImage:
             UserError: a setting or a caption that cannot be used, unequal lengths.
         """
         settings = settings or self.settings(guided=guide is not None, **changes)
-        if len(captions) != len(seeds):
-            raise UserError(f"{len(captions)} captions for {len(seeds)} seeds; give one an image")
+        _check_lengths(captions, seeds)
         yield from self._steps(
             captions, seeds, settings, guide, self._encode(captions, settings, guide)
         )
@@ -164,8 +173,7 @@ class TextToImage:
     ) -> Iterator[Tensor]:
         """Pictures uint8 [batch, C, H, W] on the CPU, batch by batch; the rest as in `steps`."""
         settings = settings or self.settings(guided=guide is not None, **changes)
-        if len(captions) != len(seeds):
-            raise UserError(f"{len(captions)} captions for {len(seeds)} seeds; give one an image")
+        _check_lengths(captions, seeds)
         encoded = self._encode(captions, settings, guide)
         for first in range(0, len(captions), batch):
             rows = slice(first, first + batch)
@@ -233,6 +241,11 @@ class TextToImage:
                 stacklevel=3,
             )
         return encoded
+
+
+def _check_lengths(captions: Sequence[Prompt], seeds: Sequence[Seed]) -> None:
+    if len(captions) != len(seeds):
+        raise UserError(f"{len(captions)} captions for {len(seeds)} seeds; give one an image")
 
 
 def joined(captions: Sequence[Prompt], encoded: Encoded) -> Cond:

@@ -1,6 +1,6 @@
 """The objective of a judge: which class does a real picture show?"""
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +42,7 @@ class JudgeObjective(Objective):
     @classmethod
     def build(cls, recipe: RunRecipe, given: BuildInputs) -> Self:
         assert isinstance(recipe, JudgeRecipe), "a judge is trained by its own kind of recipe"
-        pictures = given.pictures
+        pictures = _labelled(given.pictures)
         if not pictures.classes:
             raise UserError(
                 f"the pictures of {recipe.data.name!r} have no classes for a judge to learn"
@@ -70,6 +70,7 @@ class JudgeObjective(Objective):
 
     @torch.no_grad()
     def validate(self, model: nn.Module, pictures: Pictures, autocast: Autocast) -> Validation:
+        pictures = _labelled(pictures)
         device = next(model.parameters()).device
         losses, right = [], []
         for rows in torch.split(torch.arange(len(pictures)), _BATCH):
@@ -84,6 +85,11 @@ class JudgeObjective(Objective):
             text=f"accuracy {accuracy:.2%}",
         )
 
+    def blank_model(self) -> nn.Module:
+        shape: Any = tuple(self.pictures.shape)
+        device = next(self.model.parameters()).device
+        return classifier(self.recipe, shape, len(self.pictures.classes)).to(device)
+
     @property
     def dropout(self) -> float:
         return self.recipe.classifier.dropout
@@ -94,3 +100,9 @@ class JudgeObjective(Objective):
 
     def hidden_matrices(self) -> list[nn.Parameter]:
         return self.model.hidden_matrices()
+
+
+def _labelled(pictures: Pictures) -> Pictures:
+    """The pictures of which the class is known."""
+    known = pictures.labels >= 0
+    return pictures if bool(known.all()) else pictures.take(torch.where(known)[0])

@@ -22,7 +22,7 @@ from inkling.models import checkpoint
 from inkling.models.build import noise_schedule
 from inkling.models.checkpoint import Checkpoint
 from inkling.models.clip import Clip
-from inkling.models.new_clip import clip_from_vocabulary, new_clip
+from inkling.models.new_clip import clip_from_vocabulary, known_of, new_clip
 from inkling.pixels import from_bytes
 from inkling.system.distributed import gather_rows
 from inkling.training.objective import (
@@ -44,6 +44,7 @@ class ClipObjective(Objective):
 
     recipe_type = ClipRecipe
     needs_whole_batch = True
+    can_be_sharded = False  # its logit scale is a scalar, which has no rows
     recipe: ClipRecipe
     model: Clip
 
@@ -66,6 +67,10 @@ class ClipObjective(Objective):
         channels, height, width = pictures.shape
         if not pictures.conditional:
             raise UserError("these pictures have no captions, and a CLIP learns what captions mean")
+        if len(pictures.groups) < 2:
+            raise UserError(
+                "all these pictures have the same caption, so there is nothing to tell apart"
+            )
         if height != width:
             raise UserError(f"a CLIP reads square pictures, not {width}x{height}; set data.size=32")
         torch.manual_seed(recipe.train.seed)  # for the fresh weights
@@ -73,6 +78,7 @@ class ClipObjective(Objective):
             model = new_clip(recipe, pictures)
         else:
             model = clip_from_vocabulary(recipe, channels, height, stored.vocabulary)
+            model.known = known_of(recipe, pictures)
         return cls(recipe, pictures, model.to(device))
 
     def inputs(self, step: GradientStep) -> tuple[Tensor, ...]:
@@ -125,12 +131,17 @@ class ClipObjective(Objective):
     @torch.no_grad()
     def validate(self, model: nn.Module, pictures: Pictures, autocast: Autocast) -> Validation:
         assert isinstance(model, Clip), "a copy of the model is of its kind"
-        found = retrieval(model, pictures)
+        found, loss = retrieval(model, pictures), held_out_loss(model, pictures)
         return Validation(
-            loss=1 - found,
+            loss=loss,
             scores={"retrieval": found},
             text=f"{found:.2%} find their caption among 10",
         )
+
+    def blank_model(self) -> nn.Module:
+        channels, side, _ = self.pictures.shape
+        blank = clip_from_vocabulary(self.recipe, channels, side, self.vocabulary())
+        return blank.to(self.model.device)
 
     def hidden_matrices(self) -> list[nn.Parameter]:
         return self.model.hidden_matrices()
@@ -178,3 +189,18 @@ def retrieval(clip: Clip, pictures: Pictures, among: int = 10, seed: int = 0) ->
         candidates = texts[torch.cat([own[:, None], others], 1)]  # [B, among, D]
         right.append((candidates @ seen[:, :, None]).squeeze(2).argmax(1) == 0)
     return float(torch.cat(right).double().mean())
+
+
+@torch.no_grad()
+def held_out_loss(clip: Clip, pictures: Pictures) -> float:
+    """Cross-entropy of each picture's own caption among one caption of every group."""
+    numbers, own = torch.unique(pictures.group, return_inverse=True)
+    captions = [pictures.groups[number][0] for number in numbers.tolist()]
+    parts = [captions[i : i + 500] for i in range(0, len(captions), 500)]
+    texts = torch.cat([clip.encode_text(part) for part in parts])  # [M, D]
+    losses = []
+    for rows in torch.split(torch.arange(len(pictures)), 250):
+        seen = clip.encode_images(from_bytes(pictures.at(rows).to(clip.device)))  # [B, D]
+        logits = clip.scale * seen @ texts.T  # [B, M]
+        losses.append(F.cross_entropy(logits, own[rows].to(clip.device), reduction="none"))
+    return torch.cat(losses).mean().item()

@@ -1,7 +1,8 @@
 """The objective of a denoiser: under noise of a random level, predict what the network predicts."""
 
+import copy
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import torch
@@ -158,6 +159,12 @@ class DenoisingObjective(Objective):
         diffusion, seed = self.recipe.diffusion, self.recipe.train.seed
         return validate_denoiser(model, pictures, diffusion, seed=seed, autocast=autocast)
 
+    def blank_model(self) -> nn.Module:
+        shape: Any = tuple(self.pictures.shape)
+        text = text_encoder(self.recipe, vocabulary=self.vocabulary())
+        codec = copy.deepcopy(self.model.codec)
+        return text_denoiser(self.recipe, text, shape, codec).to(self.model.device)
+
     @property
     def dropout(self) -> float:
         return self.recipe.net.dropout
@@ -208,7 +215,7 @@ def _codec(recipe: Recipe, given: BuildInputs) -> tuple[Codec, str]:
 
 def _even(total: int, count: int) -> Tensor:
     """An even choice of rows."""
-    return torch.arange(0, total, max(1, total // count))
+    return torch.arange(0, total, max(1, -(-total // count)))
 
 
 def _sigma_data(pictures: Pictures, codec: Codec, device: torch.device) -> float:

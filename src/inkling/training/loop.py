@@ -127,11 +127,11 @@ def accumulate_gradients(state: TrainState) -> Tensor:
         # Dropout reads torch's own stream: it too follows from seed, step and rows.
         if state.objective.dropout:
             torch.manual_seed(number(seed, "dropout", state.step, rows.start))
-        with accelerator.autocast() if state.sharded else nullcontext():
-            losses = state.prepared(*inputs)
-        loss = losses.mean() / len(parts)
-        # Processes reduce gradients once a step, after the last part.
+        # Processes reduce gradients once a step, after the last part; DDP decides in the forward.
         with state.gradient_sync(rows is parts[-1]):
+            with accelerator.autocast() if state.sharded else nullcontext():
+                losses = state.prepared(*inputs)
+            loss = losses.mean() / len(parts)
             accelerator.backward(loss)
         total += loss.detach()
     mean: Tensor = accelerator.reduce(total, "mean")

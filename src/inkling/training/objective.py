@@ -61,8 +61,8 @@ class BuildInputs(NamedTuple):
     device: torch.device
     """Where pictures and model live."""
     stored: Checkpoint | None = None
-    """The checkpoint whose vocabulary the model takes over, when a run resumes or starts from
-    another."""
+    """The checkpoint whose vocabulary and codec the model takes over, when a run resumes or starts
+    from another."""
 
 
 class Objective(nn.Module, ABC):
@@ -75,6 +75,8 @@ class Objective(nn.Module, ABC):
     needs_whole_batch: ClassVar[bool] = False
     """Whether pictures of a batch are compared with each other, so that it cannot be accumulated
     from parts."""
+    can_be_sharded: ClassVar[bool] = True
+    """Whether its weights may be sharded over processes."""
     model: nn.Module
     """All that learns, and what goes into checkpoints with it."""
     recipe: RunRecipe
@@ -117,6 +119,10 @@ class Objective(nn.Module, ABC):
     def conditional(self) -> bool:
         """Whether there is a prompt that the model could follow."""
         return self.pictures.conditional
+
+    @abstractmethod
+    def blank_model(self) -> nn.Module:
+        """A model of the same structure on the same device, its weights of no meaning."""
 
     def hidden_matrices(self) -> list[nn.Parameter]:
         """The parameters for Muon, where the recipe has it; the rest is AdamW's."""

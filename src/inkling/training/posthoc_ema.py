@@ -110,9 +110,14 @@ def compare_lengths(
     stored = snapshots_of(run)
     recipe = stored.model.recipe
     if not isinstance(recipe, Recipe):
-        raise UserError(f"{run} holds a {recipe.train.objective}; EMAs are compared for denoisers")
+        raise UserError(f"{run} holds a {recipe.objective}; EMAs are compared for denoisers")
     model = load_denoiser(run, device=devices.choose(device_name)).model
     _, validation = split_pictures(recipe)
+    if not len(validation):
+        raise UserError(
+            f"{run} held no pictures out (data.validation=0) to compare EMA lengths on; "
+            "choose one with --length"
+        )
     for width in widths:
         load_weights(model, stored.mix(width))
         seed = recipe.train.seed

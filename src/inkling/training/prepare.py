@@ -19,8 +19,9 @@ from inkling.errors import UserError, unknown_name
 from inkling.models import checkpoint
 from inkling.models.card import card_of
 from inkling.models.checkpoint import Checkpoint
+from inkling.models.clip import NOTES as CLIP_NOTES
 from inkling.system import device as devices
-from inkling.system.distributed import shard
+from inkling.system.distributed import process_count, shard
 from inkling.training.budget import StepBudget
 from inkling.training.objective import BuildInputs, Objective
 from inkling.training.objectives import OBJECTIVES
@@ -101,10 +102,12 @@ def prepare(
 
 
 def _objective(recipe: RunRecipe) -> type[Objective]:
-    name = recipe.train.objective
+    name = recipe.objective
     if name not in OBJECTIVES:
         raise UserError(unknown_name(name, OBJECTIVES, "train.objective"))
     objective = OBJECTIVES[name]
+    if recipe.train.shard and not objective.can_be_sharded:
+        raise UserError(f"the objective {name!r} cannot be sharded; leave train.shard out")
     if not isinstance(recipe, objective.recipe_type):
         raise UserError(
             f"the objective {name!r} reads other settings than this recipe has; leave "
@@ -135,7 +138,8 @@ def _with_steps(recipe: RunRecipe, pictures: int) -> RunRecipe:
 
 def _accelerator(train: Train, device_name: str) -> Accelerator:
     device = devices.choose(device_name)
-    AcceleratorState._reset_state()  # so that a notebook may train again in another precision
+    # So that a notebook may train again in another precision, or on another device.
+    AcceleratorState._reset_state(reset_partial_state=process_count() == 1)
     accelerator = Accelerator(
         cpu=device.type == "cpu", mixed_precision=devices.precision(train.precision, device)
     )
@@ -180,12 +184,21 @@ def _split(recipe: RunRecipe, accelerator: Accelerator) -> tuple[Pictures, Pictu
 
 def _source(recipe: RunRecipe, path: Path) -> Checkpoint:
     """The run to start from; one that read captions in another way is refused."""
+    if (path / CLIP_NOTES).is_file():
+        raise UserError(
+            f"{path} is a finished CLIP in the format of transformers, without the state that a "
+            f"run starts from; use --from {path / 'best.safetensors'}"
+        )
     stored = checkpoint.read(checkpoint.locate(path))
     before = stored.recipe
+    if recipe.data.codec != before.data.codec:
+        raise UserError(
+            f"{path} was trained with data.codec={before.data.codec!r} and cannot start a run "
+            f"with data.codec={recipe.data.codec!r}; use the codec of that run"
+        )
     if type(before) is not type(recipe):
         raise UserError(
-            f"{path} holds a {before.train.objective} and cannot start a run of "
-            f"{recipe.train.objective}"
+            f"{path} holds a {before.objective} and cannot start a run of {recipe.objective}"
         )
     if isinstance(before, Recipe) and isinstance(recipe, Recipe):
         frozen = recipe.text.encoder == "frozen"
@@ -208,4 +221,10 @@ def _start_from(model: nn.Module, source: Checkpoint, path: object) -> None:
                 f"the weights of {path} do not fit this recipe: {name} is {have} there and "
                 f"{tuple(tensor.shape)} here; use the recipe that run was trained with"
             )
+    surplus = sorted(given.keys() - wanted.keys())
+    if surplus:
+        raise UserError(
+            f"the weights of {path} do not fit this recipe: {surplus[0]} is there and not here; "
+            "use the recipe that run was trained with"
+        )
     model.load_state_dict(given)

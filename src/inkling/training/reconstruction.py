@@ -94,6 +94,10 @@ class CodecObjective(Objective):
             text=f"reconstruction {psnr:.1f} dB",
         )
 
+    def blank_model(self) -> nn.Module:
+        device = next(self.model.parameters()).device
+        return autoencoder(self.recipe, self.model.channels).to(device)
+
     @property
     def conditional(self) -> bool:
         return False

@@ -23,7 +23,7 @@ from inkling.system.distributed import (
     set_gradient_sync,
 )
 from inkling.training.budget import StepBudget
-from inkling.training.objective import BuildInputs, GradientStep, Objective, Validation
+from inkling.training.objective import GradientStep, Objective, Validation
 from inkling.training.optimiser import Optimisers
 
 SHORT_WIDTHS = (0.05, 0.1)
@@ -162,10 +162,8 @@ class TrainState:
     @torch.no_grad()
     def _whole_copy(self) -> nn.Module:
         """The averaged model, every weight of it on this process."""
-        stored = Checkpoint({}, self.recipe, self.objective.vocabulary(), self.card, {})
-        given = BuildInputs(self.pictures, self.accelerator.device, stored)
         with torch.random.fork_rng(devices=[]):
-            copy = type(self.objective).build(self.recipe, given).model
+            copy = self.objective.blank_model()
         tensors = self.model.state_dict() | self.named(self.ema)
         copy.load_state_dict({name: full_tensor(tensors[name]) for name in copy.state_dict()})
         return copy.eval()

@@ -103,14 +103,15 @@ def validate_denoiser(
     exchanged = held.losses(torch.arange(few, device=device), others, autocast)
     gain = (exchanged.mean() / each[:few].mean() - 1).item()
     low = each[(u < _LOW).to(device)].mean().item()
-    scores, said = {"low_noise_loss": low, "conditioning_gain": gain}, []
+    scores, words = {"low_noise_loss": low}, []
     if model.codec.is_pixels:
         scores["bits_per_dim"] = held.bits(which[:few], generator)
-        said.append(f"{scores['bits_per_dim']:.2f} bits/dim")
+        words.append(f"{scores['bits_per_dim']:.2f} bits/dim")
     if pictures.conditional:
-        said.append(f"conditioning gain {gain:+.1%}")
+        scores["conditioning_gain"] = gain
+        words.append(f"conditioning gain {gain:+.1%}")
     levels = _by_level(each, u, schedule)
-    return Validation(each.mean().item(), scores, levels, "  ".join(said))
+    return Validation(each.mean().item(), scores, levels, "  ".join(words))
 
 
 def _by_level(losses: Tensor, u: Tensor, schedule: Schedule) -> dict[str, float]:

@@ -28,7 +28,8 @@ def explained(recipe: Recipe, named: Recipe | None = None) -> Iterator[tuple[str
         recipe: perhaps changed.
         named: the named recipe that it was; itself if None.
     """
-    plain = dict(leaves(msgspec.to_builtins(Recipe(name="", source=""))))
+    net = type(recipe.net)()
+    plain = dict(leaves(msgspec.to_builtins(Recipe(name="", source="", net=net))))
     before = dict(leaves(msgspec.to_builtins(named or recipe)))
     known = ORIGINS.get(recipe.name)
     for setting, value in leaves(msgspec.to_builtins(recipe)):
