@@ -149,6 +149,9 @@ def test_other_peoples_safetensors_are_told_apart(tmp_path):
     save_file({"a": torch.zeros(2)}, tmp_path / "model.safetensors")
     with pytest.raises(UserError, match="not an inkling checkpoint"):
         TextToImage.load(tmp_path)
+    save_file({"a": torch.zeros(2)}, tmp_path / "old.safetensors", {"format": "inkling 2"})
+    with pytest.raises(UserError, match=r"earlier version .*'inkling 2', .* train it again"):
+        TextToImage.load(tmp_path / "old.safetensors")
     with pytest.raises(UserError, match="there is no checkpoint at"):
         TextToImage.load(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"no device 'gpu'|no device 'cud'"):

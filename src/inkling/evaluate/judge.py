@@ -109,7 +109,7 @@ def train_judge(
     train = msgspec.structs.replace(recipe.train, epochs=epochs, seed=seed, previews=0)
     recipe = msgspec.structs.replace(recipe, train=train)
     empty = pictures.take(torch.arange(0))
-    with bar(what, None) as advance:
+    with bar(what, -(-epochs * len(pictures) // train.batch)) as advance:
         for progress in fit(recipe, device_name="cpu", pictures=(pictures, empty)):
             state = progress.state
             advance(1)

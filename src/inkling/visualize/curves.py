@@ -74,7 +74,7 @@ def _losses(axis: Any, runs: Mapping[str, Records]) -> None:
         if low:
             x, y = zip(*low, strict=True)
             style = {"color": colour, "linestyle": ":", "marker": "o", "markersize": 3}
-            axis.plot(x, y, label=f"{label}held out, lowest tenth of noise (t < 100)", **style)
+            axis.plot(x, y, label=f"{label}held out, t < 100", **style)
     if all(r["loss"] > 0 for records in runs.values() for r in records):
         axis.set_yscale("log")
     axis.set_title("loss")
@@ -98,7 +98,7 @@ def _levels(axis: Any, runs: Mapping[str, Records]) -> None:
                 (r["step"], r["loss_by_sigma"][name]) for r in held if name in r["loss_by_sigma"]
             ]
             axis.plot(*zip(*points, strict=True), color=colour, label=name, **_marks(points))
-        axis.legend(title="sigma", ncols=2, fontsize=8)
+        axis.legend(title="sigma", ncols=2, fontsize=7, framealpha=0.8)
         if all(value > 0 for r in held for value in r["loss_by_sigma"].values()):
             axis.set_yscale("log")
     axis.set_title("held-out loss by noise level")
