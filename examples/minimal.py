@@ -15,9 +15,8 @@ from inkling.nets import UNet, UNetConfig
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 torch.manual_seed(0)
 
-digits = load_digits()
-images = torch.tensor(digits.images).float()[:, None] / 8 - 1  # [N, 1, 8, 8] in [-1, 1]
-labels = torch.tensor(digits.target)  # [N]
+pixels, labels = (torch.tensor(part) for part in load_digits(return_X_y=True))  # [N, 64], [N]
+images = pixels.float().view(-1, 1, 8, 8) / 8 - 1  # in [-1, 1]
 
 network = UNet(channels=1, cond_width=64, config=UNetConfig(widths=(48, 96), positions=8))
 denoiser = Denoiser(network, prediction="edm", sigma_data=images.std().item())
@@ -45,6 +44,7 @@ with torch.no_grad():
     x = sigmas[0] * torch.randn(80, 1, 8, 8)
     *_, last = dpmpp_2m(cfg(denoiser, cond, null, scale=1.5), x, sigmas)
 
-sheet = to_bytes(last.x).view(10, 8, 8, 8).permute(0, 2, 1, 3).reshape(80, 64)  # a row a digit
-Image.fromarray(sheet.numpy()).resize((512, 640)).save("minimal.png")
+tiles = torch.nn.functional.pad(to_bytes(last.x), (1, 1, 1, 1)).view(10, 8, 10, 10)
+sheet = tiles.permute(0, 2, 1, 3).reshape(100, 80)  # a row a digit
+Image.fromarray(sheet.numpy()).resize((640, 800)).save("minimal.png")
 print("look at minimal.png")

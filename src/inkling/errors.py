@@ -15,6 +15,6 @@ class UserNote(UserWarning):
 def unknown_name(name: str, choices: Iterable[str], what: str) -> str:
     """A sentence about an unknown name: the value, the likeliest meant, the choices."""
     known = list(choices)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"there is no {what} {name!r}; {hint}choose among {', '.join(known)}"

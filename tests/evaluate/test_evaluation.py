@@ -25,7 +25,7 @@ def run(tmp_path_factory):
 
 def scores_of(run, features, count):
     """The one file of scores of this kind."""
-    (file,) = (run / "evaluation").glob(f"scores-{features}-{count}-*.json")
+    (file,) = (run / "evaluation").glob(f"scores-{features}-*{count}-*.json")
     return file
 
 
@@ -99,6 +99,14 @@ def test_scores_on_unlike_terms_are_not_compared(run):
     judge = features("judge", chosen.data, torch.device("cpu"))
     with pytest.raises(UserError, match="features"):
         check_alike(some, chosen.terms(judge))
+
+
+def test_scores_by_two_judges_are_two_files(run):
+    chosen = Evaluation(run, 300)
+    some, other = OfPixels(), OfPixels()
+    some.name, other.name = "judge digits 16adebcc", "judge digits a2ed6274"
+    assert chosen.file(some).name.startswith("scores-judge-digits-16adebcc-300-")
+    assert chosen.file(some) != chosen.file(other)
 
 
 def test_a_reference_that_was_trained_on_is_refused(run, tmp_path):

@@ -235,6 +235,8 @@ def test_resume_on_the_command_line(tmp_path):
     assert "no checkpoint: starting afresh" in error
     before = load_file(out / "model.safetensors")
     assert "finished" in inkling(*arguments, *settings, "--resume")[0]
+    differing = refuses(*arguments, *settings, "--set", "train.lr=0.5", "--resume")
+    assert "other settings than train.lr=0.5" in differing
     assert "already holds a run" in refuses(*arguments)
     (out / "model.safetensors").unlink()
     other = refuses("train", "digits", "--out", out, "--set", "train.lr=0.5", "--resume")

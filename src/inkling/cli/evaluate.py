@@ -94,7 +94,7 @@ def evaluate(
     report = chosen.report(images, seen, memory, reader, cas)
     click.echo(scores.table(report))
     click.echo(memory.summary)
-    click.echo(report.save(out or chosen.file(features.split(":")[0])))
+    click.echo(report.save(out or chosen.file(seen)))
     page = samples.home(run) / "nearest.png"
     grids.save(neighbours(images, near.distance, chosen.known[near.row]), page)
     click.echo(page)

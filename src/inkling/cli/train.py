@@ -93,7 +93,8 @@ def train(
     name = auto_recipe.name_of(recipe)
     usual = out or Path("runs", name)
     if resume and run_folder.finished(usual):
-        click.echo(f"the run in {usual} is finished")
+        run_folder.check_settings(usual, run_folder.recipe_of(usual), given)
+        click.echo(f"the run in {usual} is finished; to train on from its weights: --from {usual}")
         return 0
     out, stored = _folder(out, name, given, resume)
     chosen = stored.recipe if stored else auto_recipe.resolve(recipe, given, small)

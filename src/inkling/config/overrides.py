@@ -225,7 +225,9 @@ def _unknown(tree: dict[str, Any], path: str) -> str:
             f"{path} is a setting of net.kind={' and '.join(owners)}, and this recipe has "
             f"net.kind={kind}, whose settings are {own}"
         )
-    return unknown_name(path, _paths(tree), "setting")
+    paths = _paths(tree)
+    beside = [known for known in paths if known.startswith(path.split(".")[0] + ".")]
+    return unknown_name(path, beside or paths, "setting")
 
 
 def _paths(tree: dict[str, Any]) -> list[str]:

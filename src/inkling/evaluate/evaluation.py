@@ -1,5 +1,6 @@
 """The evaluation of a run: its model, its training images, the reference, and every score."""
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -109,9 +110,10 @@ class Evaluation:
         rows = np.arange(self.count) % len(self.plan.prompted)
         return np.array(self.plan.prompted)[rows]
 
-    def file(self, kind: str) -> Path:
-        """The file for its scores by one kind of features."""
-        return home(self.run) / f"scores-{kind}-{self.count}-{key(self.run, self.plan)}.json"
+    def file(self, features: Features) -> Path:
+        """The file for its scores by these features."""
+        name = re.sub(r"[^\w.]+", "-", features.name)
+        return home(self.run) / f"scores-{name}-{self.count}-{key(self.run, self.plan)}.json"
 
     def terms(self, features: Features) -> Terms:
         """The terms of scores with these features."""

@@ -108,7 +108,7 @@ def evaluate(request: PlotRequest, count: int) -> Path:
     outputs = features(kind, chosen.data, chosen.pipeline.device)
     images = chosen.samples()
     memory, _ = chosen.memorised(images)
-    return chosen.report(images, outputs, memory).save(chosen.file(kind))
+    return chosen.report(images, outputs, memory).save(chosen.file(outputs))
 
 
 def scores_of(run: Path) -> Report | None:

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from inkling.config.overrides import override, to_json
+from inkling.config.overrides import from_json, override, to_json
+from inkling.config.recipe import RunRecipe
 from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
 from inkling.models.checkpoint import CHECKPOINTS, Checkpoint
@@ -51,6 +52,18 @@ def check_free(out: Path) -> None:
 def finished(out: Path) -> bool:
     """Whether the run in a folder came to its end."""
     return (out / checkpoint.FILE).is_file()
+
+
+def recipe_of(out: Path) -> RunRecipe:
+    """The settings of the run in a folder.
+
+    Raises:
+        UserError: they are missing or damaged.
+    """
+    try:
+        return from_json((out / "recipe.json").read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {out / 'recipe.json'}: {error.strerror}") from None
 
 
 def newest(out: Path) -> Checkpoint | None:
@@ -90,16 +103,29 @@ def to_resume(out: Path, assignments: Sequence[str]) -> Checkpoint | None:
         for name in _TRACES:  # of a run that was killed before its first checkpoint
             (out / name).unlink(missing_ok=True)
         return None
-    given = override(stored.recipe, assignments)
-    if given != stored.recipe:
-        differing = [
-            each for each in assignments if override(stored.recipe, [each]) != stored.recipe
-        ]
-        raise UserError(
-            f"the run in {out} has other settings than {', '.join(differing)}; a resumed run keeps "
-            "its own: leave these out, or start another one (--from takes its weights)"
-        )
+    check_settings(out, stored.recipe, assignments)
     return stored
+
+
+def check_settings(out: Path, recipe: RunRecipe, assignments: Sequence[str]) -> None:
+    """Refuse settings that a run does not have.
+
+    Args:
+        out: the run folder.
+        recipe: the settings that it has.
+        assignments: the settings given, each `"train.lr=1e-3"`.
+
+    Raises:
+        UserError: some differ.
+    """
+    if override(recipe, assignments) == recipe:
+        return
+    last = {each.partition("=")[0]: each for each in assignments}.values()
+    differing = [each for each in last if override(recipe, [each]) != recipe]
+    raise UserError(
+        f"the run in {out} has other settings than {', '.join(differing)}; a resumed run keeps "
+        f"its own: leave these out, or start another one (--from {out} takes its weights)"
+    )
 
 
 def claim(out: Path) -> None:
