@@ -52,7 +52,7 @@ def settings_for(words):
 def shorter(words, mnist):
     """The command with two steps in place of a budget, and MNIST from a folder."""
     words = [*words[1:]]
-    if words[0] == "train":
+    if words[0] == "train" and "--resume" not in words:  # a resumed run keeps its own settings
         if "--budget" in words:
             at = words.index("--budget")
             words[at : at + 2] = []
@@ -60,7 +60,7 @@ def shorter(words, mnist):
             at = words.index("--steps")
             words[at : at + 2] = []
         words += [part for setting in settings_for(words) for part in ("--set", setting)]
-        words += ["--steps", "2"] if "--resume" not in words else []
+        words += ["--steps", "2"]
     if words[0] == "ema" or "train.snapshots" in " ".join(words):
         words = [word.replace("snapshots=8", "snapshots=2") for word in words]
     if words[:2] == ["train", "mnist"] and "--data" not in words:
