@@ -1,11 +1,15 @@
 """`inkling evaluate`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from inkling.cli.options import DEVICE
 from inkling.errors import UserError
+
+if TYPE_CHECKING:
+    from inkling.evaluate.evaluation import Evaluation
 
 
 @click.command()
@@ -76,18 +80,10 @@ def evaluate(
     if compare is not None and (clip or out):
         raise UserError("--compare prints differences of features only; leave --clip and --out out")
     chosen = made(run)
-    seen = see(features, chosen.data, chosen.pipeline.device)
     if compare is not None:
-        other = made(compare)
-        scores.check_alike(
-            chosen.terms(seen), other.terms(see(features, other.data, other.pipeline.device))
-        )
-        pairs = ((each, each.samples()) for each in (chosen, other))
-        ours, theirs = (each.measures(images, seen(images), seen) for each, images in pairs)
-        click.echo(f"{run} minus {compare}, {count:,} pictures of the same seeds and prompts")
-        click.echo(f"against {chosen.held_against}; features {seen.name}")
-        click.echo(scores.differences(ours, theirs))
+        click.echo(_differences(chosen, made(compare), features))
         return
+    seen = see(features, chosen.data, chosen.pipeline.device)
     reader = Clip.load(clip, chosen.pipeline.device) if clip else None
     images = chosen.samples()
     memory, near = chosen.memorised(images)
@@ -98,3 +94,23 @@ def evaluate(
     page = samples.home(run) / "nearest.png"
     grids.save(neighbours(images, near.distance, chosen.known[near.row]), page)
     click.echo(page)
+
+
+def _differences(chosen: "Evaluation", other: "Evaluation", features: str) -> str:
+    """The scores of one run minus another's, of the same seeds and prompts, as a table.
+
+    Raises:
+        UserError: the two are scored on other terms.
+    """
+    from inkling.evaluate import scores
+    from inkling.evaluate.features import features as see
+
+    seen, beside = (see(features, each.data, each.pipeline.device) for each in (chosen, other))
+    scores.check_alike(chosen.terms(seen), other.terms(beside))
+    pairs = ((each, each.samples()) for each in (chosen, other))
+    ours, theirs = (each.measures(images, seen(images), seen) for each, images in pairs)
+    return (
+        f"{chosen.run} minus {other.run}, {chosen.count:,} pictures of the same seeds and prompts\n"
+        f"against {chosen.held_against}; features {seen.name}\n"
+        f"{scores.differences(ours, theirs)}"
+    )
