@@ -66,7 +66,8 @@ def test_a_run_folder_holds_what_the_manual_says(run):
 
 def test_sampling_writes_a_sheet_and_arrays(run, tmp_path):
     png, npz = tmp_path / "a.png", tmp_path / "b" / "b.npz"
-    out, _ = inkling("sample", run, "seven", "a handwritten three", "--count", 3, "--out", png)
+    out, said = inkling("sample", run, "seven", "a handwritten three", "--count", 3, "--out", png)
+    assert "two calls a solver evaluation" in said
     assert out.strip() == str(png)
     with Image.open(png) as sheet:
         assert sheet.width > sheet.height
@@ -79,7 +80,10 @@ def test_sampling_writes_a_sheet_and_arrays(run, tmp_path):
 
 
 def test_no_prompt_draws_without_one(run, tmp_path):
-    inkling("sample", run, "--count", 4, "--out", tmp_path / "any.npz", "--weights", "raw")
+    _, said = inkling(
+        "sample", run, "--count", 4, "--out", tmp_path / "any.npz", "--weights", "raw"
+    )
+    assert "one call a solver evaluation" in said  # nothing to guide towards
     with np.load(tmp_path / "any.npz", allow_pickle=False) as stored:
         assert stored["prompts"].tolist() == [""] * 4
 

@@ -119,7 +119,8 @@ def sample(
     captions = [prompt for prompt in wanted for _ in range(count)]
     # On the way between two prompts every picture starts from the same noise.
     seeds = [seed + (row % count if between else row) for row in range(len(captions))]
-    calls = "one call" if settings.scale == 1 else "two calls"
+    unguided = settings.scale == 1 or all(each == settings.negative_prompt for each in wanted)
+    calls = "one call" if unguided else "two calls"
     console.say(
         f"{len(captions)} pictures on {pipeline.device}: {settings.sampler}, {settings.steps} "
         f"steps, scale {settings.scale:g} ({calls} a solver evaluation)"
@@ -132,9 +133,9 @@ def sample(
         _write(out, images.numpy(), named, [_named(caption) for caption in captions], seeds)
         click.echo(out)
     if reader:
-        unguided = sample_all(pipeline, [""] * len(captions), seeds, settings)
+        without = sample_all(pipeline, [""] * len(captions), seeds, settings)
         if is_main_process():
-            click.echo(class_shares.table(reader, plain, images, unguided))
+            click.echo(class_shares.table(reader, plain, images, without))
 
 
 def _clip_settings(
