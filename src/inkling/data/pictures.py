@@ -6,6 +6,7 @@ points to a group of sentences that describe it. A *visit* is one use of an imag
 takes one random sentence of the group.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from inkling.pixels import from_bytes
 
 _MEASURED = 1 << 26
 """Bytes of pixels from which the standard deviation is measured; fewer if they are rendered."""
+_RENDERED = 256
+"""Rendered images that stand for a set in its fingerprint."""
 _SIDED = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 
@@ -72,6 +75,9 @@ class Pictures:
     """How many images came in each original size, such as "640x480"."""
     problems: tuple[str, ...] = ()
     """Messages about files that could not be read, or not with certainty."""
+    fingerprint: str = ""
+    """A digest of the pixels, captions and labels of the whole set, wherever its files are; empty:
+    unknown. Everything that is cached or resumed is held to it."""
 
     def __len__(self) -> int:
         return len(self.group)
@@ -144,6 +150,19 @@ class Pictures:
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self), generator=generator)
         return self.take(order[held:].sort().values), self.take(order[:held].sort().values)
+
+
+def fingerprint_of(pictures: Pictures) -> str:
+    """A digest of all captions and labels, and of the pixels; of some rows if they are rendered."""
+    digest = hashlib.sha256(repr((pictures.shape, pictures.groups, pictures.classes)).encode())
+    for numbers in (pictures.group, pictures.labels):
+        digest.update(numbers.cpu().numpy().tobytes())
+    rows = torch.arange(len(pictures))
+    if not isinstance(pictures.images, Tensor):
+        rows = rows[:: max(1, len(rows) // _RENDERED)]
+    for part in torch.split(rows, _RENDERED):
+        digest.update(pictures.at(part).cpu().contiguous().numpy().data)
+    return digest.hexdigest()[:20]
 
 
 class Feed:

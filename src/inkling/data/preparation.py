@@ -23,14 +23,14 @@ from PIL import Image, UnidentifiedImageError
 
 from inkling.data.decode import Look, decode, look
 from inkling.data.parallel import in_parallel, workers
-from inkling.data.pictures import Dataset, Pictures
+from inkling.data.pictures import Dataset, Pictures, fingerprint_of
 from inkling.data.settings import Options
 from inkling.data.source import Item, Source
 from inkling.errors import UserError
 from inkling.system.cache import cache_folder
 from inkling.system.progress import bar
 
-_FORMAT = "2"
+_FORMAT = "3"
 """Cache version: increase it when the same files and settings give other bytes or captions."""
 _PREPARED = (
     "size",
@@ -60,6 +60,7 @@ class Metadata(msgspec.Struct, frozen=True):
     held_out: tuple[tuple[str, ...], ...]
     sizes: dict[str, int]
     problems: tuple[str, ...]
+    fingerprint: str
 
 
 class ImageFormat(NamedTuple):
@@ -111,7 +112,12 @@ def _resolved(options: Options, dataset: Dataset) -> Options:
 
 
 def _load(folder: Path) -> Pictures:
-    known = msgspec.json.decode((folder / "about.json").read_bytes(), type=Metadata)
+    return _pictures(
+        folder, msgspec.json.decode((folder / "about.json").read_bytes(), type=Metadata)
+    )
+
+
+def _pictures(folder: Path, known: Metadata) -> Pictures:
     # Copy-on-write: torch expects writable memory, and the file must not change.
     pixels = np.memmap(folder / "images.u8", np.uint8, "c", shape=known.shape)
     return Pictures(
@@ -123,6 +129,7 @@ def _load(folder: Path) -> Pictures:
         held_out=known.held_out,
         sizes=known.sizes,
         problems=known.problems,
+        fingerprint=known.fingerprint,
     )
 
 
@@ -142,6 +149,9 @@ def _build(folder: Path, source: Source, options: Options) -> None:
             known = _decode_all(pool, source, options, pixel_file.write)
             pixel_file.flush()
             os.fsync(pixel_file.fileno())
+        known = msgspec.structs.replace(
+            known, fingerprint=fingerprint_of(_pictures(partial, known))
+        )
         with (partial / "about.json").open("wb") as file:
             file.write(msgspec.json.encode(known))
             file.flush()
@@ -224,6 +234,7 @@ def _decode_all(
         held_out=source.held_out if options.captions else (),
         sizes=dict(sizes),
         problems=tuple(problems),
+        fingerprint="",  # once the pixels are on the disk
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from inkling.data.captions import class_groups
-from inkling.data.pictures import Dataset, Pictures
+from inkling.data.pictures import Dataset, Pictures, fingerprint_of
 from inkling.data.preparation import prepare_pictures
 from inkling.data.sets.celeba import CELEBA
 from inkling.data.sets.cifar10 import CIFAR10
@@ -73,6 +73,8 @@ def read(name: str, path: str = "", split: str = "train", options: Options = Opt
         if found.classes and not found.groups:
             found = replace(found, **class_groups(found.classes))
         found = prepare_pictures(name, dataset, found, options)
+    if not found.fingerprint:
+        found = replace(found, fingerprint=fingerprint_of(found))
     if options.caption:
         found = _one_sentence_a_class(found, name, options.caption)
     return found if options.mirror is None else replace(found, mirror=options.mirror)

@@ -23,6 +23,8 @@ class Card(Settings, frozen=True):
     """Trained on so many, held-out ones left out."""
     data: str = ""
     """The training set in words."""
+    fingerprint: str = ""
+    """Of the data set, see `Pictures.fingerprint`; empty: unknown."""
     problems: tuple[str, ...] = ()
     """What could not be read."""
     parameters: int = 0
@@ -71,6 +73,7 @@ def card_of(
         classes=pictures.classes,
         pictures=len(pictures),
         data=pictures.describe(),
+        fingerprint=pictures.fingerprint,
         problems=pictures.problems,
         parameters=parameters,
         device=device,
