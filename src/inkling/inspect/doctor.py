@@ -231,7 +231,7 @@ def _overfitting(state: TrainState) -> Generator[Finding, None, float]:
     recipe = msgspec.structs.replace(_recipe(state), train=few)
     some = state.pictures.take(torch.arange(min(_PICTURES, len(state.pictures))))
     objective = DenoisingObjective(recipe, some, model, "")
-    optimisers = Optimisers(few, objective, state.accelerator)
+    optimisers = Optimisers(few, objective, state.accelerator.scaler)
     prepared = state.accelerator.prepare(objective)
     overfit = dataclasses.replace(
         state, objective=objective, prepared=prepared, optimisers=optimisers
@@ -243,7 +243,8 @@ def _overfitting(state: TrainState) -> Generator[Finding, None, float]:
     while len(losses) < _OVERFIT_STEPS and time.monotonic() < end:
         overfit.step = len(losses)
         loss = accumulate_gradients(overfit)
-        norm = sum(p.grad.norm().item() for p in text if p.grad is not None)
+        scale = optimisers.scaler.get_scale() if optimisers.scaler else 1.0
+        norm = sum(p.grad.norm().item() for p in text if p.grad is not None) / scale
         text_gradient = max(text_gradient, norm)
         optimisers.step(1.0, loss)
         losses.append(loss.item())

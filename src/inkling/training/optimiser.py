@@ -1,11 +1,12 @@
 """How weights are updated: AdamW and, optionally, Muon, under one learning-rate schedule."""
 
 import math
+from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
-from torch.nn.utils import get_total_norm
+from torch.amp import GradScaler
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from inkling.config.recipe import Train
 from inkling.core.muon import Muon
@@ -35,10 +36,11 @@ class Optimisers:
     Args:
         train: rates and kinds.
         objective: declares which parameters are hidden matrices.
-        accelerator: prepared optimisers belong to it.
+        scaler: of the losses in float16, whose gradients come multiplied by its scale (Micikevicius
+            et al. 2018, section 3.2); None in other precisions. Nobody else updates it.
     """
 
-    def __init__(self, train: Train, objective: Objective, accelerator: Accelerator):
+    def __init__(self, train: Train, objective: Objective, scaler: GradScaler | None):
         learning = {n: p for n, p in objective.model.named_parameters() if p.requires_grad}
         hidden = (
             {id(p) for p in objective.hidden_matrices()} if train.optimiser == "muon" else set()
@@ -47,7 +49,7 @@ class Optimisers:
         # Only AdamW's gradients are clipped: Muon's step has one length whatever its gradient's.
         self.clipped = [p for p in learning.values() if id(p) not in hidden]
         beta1, beta2 = train.betas
-        self.plain: list[torch.optim.Optimizer] = [
+        self.optimisers: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
                 self.clipped,
                 train.lr,
@@ -57,10 +59,9 @@ class Optimisers:
             )
         ]
         if self.matrices:
-            self.plain.append(Muon(self.matrices, train.muon_lr))
-        self.accelerator = accelerator
-        self.prepared = [accelerator.prepare(optimiser) for optimiser in self.plain]
-        self.peaks = [optimiser.param_groups[0]["lr"] for optimiser in self.plain]
+            self.optimisers.append(Muon(self.matrices, train.muon_lr))
+        self.scaler = scaler
+        self.peaks = [optimiser.param_groups[0]["lr"] for optimiser in self.optimisers]
         self.limit = train.clip or math.inf
         self.names = {id(p): name for name, p in learning.items()}
 
@@ -71,32 +72,43 @@ class Optimisers:
             The gradient norm [] of AdamW's parameters before clipping, and whether the weights
             were updated. Processes agree on it, because they have the same gradients.
         """
-        norm = full_tensor(self.accelerator.clip_grad_norm_(self.clipped, self.limit))
+        if self.scaler:
+            for optimiser in self.optimisers:
+                self.scaler.unscale_(optimiser)
+        norm = full_tensor(clip_grad_norm_(self.clipped, self.limit))
         watched = norm + loss
         if self.matrices:
             watched = watched + full_tensor(
                 get_total_norm([p.grad for p in self.matrices if p.grad is not None])
             )
         finite = bool(torch.isfinite(watched))
-        for optimiser, peak in zip(self.prepared, self.peaks, strict=True):
+        for optimiser, peak in zip(self.optimisers, self.peaks, strict=True):
             optimiser.param_groups[0]["lr"] = peak * factor
             if finite:
                 optimiser.step()
             optimiser.zero_grad()
+        if self.scaler:
+            self.scaler.update()  # also after a step that is skipped: a smaller scale comes next
         return norm, finite
+
+    def counters(self) -> dict[str, Any]:
+        """What a resumed run needs apart from `tensors`, JSON-able."""
+        return {"scaler": self.scaler.state_dict() if self.scaler else {}}
 
     def tensors(self) -> dict[str, Tensor]:
         """The optimisers' states, by optimiser, parameter and field."""
         return {
             f"{number}.{self.names[id(p)]}.{key}": gather_to_rank0(torch.as_tensor(value))
-            for number, optimiser in enumerate(self.plain)
+            for number, optimiser in enumerate(self.optimisers)
             for p, state in optimiser.state.items()
             for key, value in state.items()
         }
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take back what `tensors` gave, in the memory layout of the parameters."""
-        for number, optimiser in enumerate(self.plain):
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+        """Take back what `tensors` and `counters` gave, in the memory layout of the parameters."""
+        if self.scaler and counters["scaler"]:
+            self.scaler.load_state_dict(counters["scaler"])
+        for number, optimiser in enumerate(self.optimisers):
             for p in optimiser.param_groups[0]["params"]:
                 prefix = f"{number}.{self.names[id(p)]}."
                 found = {

@@ -88,7 +88,7 @@ def prepare(
         ),
         ema=Ema(learning, width=train.ema_width, decay=train.ema_decay or None),
         short_emas=[Ema(learning, width=width) for width in SHORT_WIDTHS if train.snapshots],
-        optimisers=Optimisers(train, objective, accelerator),
+        optimisers=Optimisers(train, objective, accelerator.scaler),
         budget=StepBudget(train, started),
     )
     if resume is not None:

@@ -191,7 +191,7 @@ class TrainState:
         progress = {name: getattr(self, name) for name in _COUNTERS}
         return model._replace(
             tensors=model.tensors | tensors | self.short_averages(),
-            progress=progress | {"budget": self.budget.state()},
+            progress=progress | {"budget": self.budget.state()} | self.optimisers.counters(),
         )
 
     def short_averages(self) -> dict[str, Tensor]:
@@ -221,7 +221,7 @@ class TrainState:
             average = stored.part(part)
             for name, tensor in self.named(ema).items():
                 tensor.copy_(distribute_like(average[name], tensor))
-        self.optimisers.restore(stored.part("optimiser"))
+        self.optimisers.restore(stored.part("optimiser"), stored.progress)
         for name in _COUNTERS:
             setattr(self, name, stored.progress[name])
         self.budget.restore(stored.progress["budget"], self.seconds)
