@@ -8,14 +8,25 @@ from inkling.core.muon import Muon, orthogonalised
 from inkling.core.rng import ImageNoise, stream
 
 
-def test_constant_decay_is_the_geometric_average():
+def test_constant_decay_is_the_geometric_average_once_it_is_warm():
     weight = torch.nn.Parameter(torch.zeros(2))
     ema = Ema([weight], decay=0.9)
-    for step in range(1, 6):
+    for step in range(101, 106):  # (1 + t)/(10 + t) is above 0.9 from step 80 on
         weight.data.fill_(step)
         ema.update(step)
-    expected = sum(0.1 * 0.9 ** (5 - step) * step for step in range(1, 6))
+    expected = sum(0.1 * 0.9 ** (105 - step) * step for step in range(101, 106))
     torch.testing.assert_close(ema.average[0], torch.full((2,), expected))
+
+
+def test_a_slow_decay_does_not_hold_on_to_the_initial_weights():
+    weight = torch.nn.Parameter(torch.full((3,), 100.0))
+    ema = Ema([weight], decay=0.9999)
+    weight.data.fill_(1.0)
+    for step in range(1, 401):
+        ema.update(step)
+    torch.testing.assert_close(ema.average[0], torch.ones(3))
+    assert ema.keep(400) == pytest.approx(401 / 410)
+    assert ema.keep(1_000_000) == 0.9999
 
 
 @pytest.mark.parametrize("width", [0.03, 0.05, 0.1, 0.2])
@@ -53,7 +64,7 @@ def test_swap_twice_is_no_swap():
     weight = torch.nn.Parameter(torch.ones(2))
     ema = Ema([weight], decay=0.5)
     weight.data.fill_(3.0)
-    ema.update(1)
+    ema.update(100)
     ema.swap()
     torch.testing.assert_close(weight.data, torch.full((2,), 2.0))
     ema.swap()

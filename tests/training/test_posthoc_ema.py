@@ -40,8 +40,9 @@ def test_a_resumed_run_keeps_its_short_averages(tiny, tmp_path):
 def test_the_command_sweeps_and_writes_a_model(tiny, tmp_path):
     out = tmp_path / "run"
     drive(override(tiny, KEPT), out)
-    said, _ = inkling("ema", out, "--sweep")
-    assert said.count("held out") == len(posthoc_ema.SWEEP)
+    said, warned = inkling("ema", out, "--sweep")
+    assert said.count("held out") == len(posthoc_ema.SWEEP) - 1
+    assert "length 0.25 is left out: 6 stored EMAs cannot be mixed" in warned
     file = said.split()[-1]
     inkling("sample", file, "seven", "--count", 1, "--out", tmp_path / "x.png")
     inkling("ema", out, "--length", 0.12)
@@ -54,3 +55,20 @@ def test_lengths_and_runs_that_cannot_be_are_one_sentence(tiny, tmp_path):
         posthoc_ema.reconstruct(tmp_path / "bare", 0.1)
     with pytest.raises(UserError, match="is no fraction of training"):
         posthoc_ema.reconstruct(tmp_path / "bare", 0.9)
+
+
+def test_a_mixture_of_equal_weights_is_these_weights(tiny, tmp_path):
+    """A run that stopped early is averaged up to its last snapshot, and no weight shrinks."""
+    out = tmp_path / "run"
+    drive(override(tiny, KEPT), out, stop_at=14)  # snapshots after 4, 8 and 12 steps
+    assert not (out / checkpoint.FILE).exists()
+    stored = posthoc_ema.snapshots_of(out)
+    assert [each.card.steps for each in stored.snapshots] == [4, 8, 12]
+    for width in (0.05, 0.08, 0.1, 0.125):
+        assert stored.solve(width).weights.sum().item() == pytest.approx(1)
+    torch.testing.assert_close(
+        posthoc_ema.reconstruct(out, 0.1).part("ema"),
+        {n: t.float() for n, t in stored.snapshots[-1].part("short1").items()},
+    )
+    with pytest.raises(UserError, match=r"3 stored EMAs cannot be mixed into one of length 0.2 "):
+        posthoc_ema.reconstruct(out, 0.2)

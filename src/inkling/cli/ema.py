@@ -26,9 +26,11 @@ def ema(run: Path, length: float | None, sweep: bool, out: Path | None, device: 
 
     if length is None or sweep:
         found = []
-        for width, loss in posthoc_ema.compare_lengths(run, device_name=device):
-            click.echo(f"length {width:5.3f}  held out {loss:.5f}")
-            found.append((loss, width))
+        for each in posthoc_ema.compare_lengths(run, device_name=device):
+            click.echo(
+                f"length {each.width:5.3f}  held out {each.loss:.5f}  residual {each.residual:.1%}"
+            )
+            found.append((each.loss, each.width))
         best = min(found)[1]
         click.echo(f"the best of these is {best:g}")
         length = best if length is None else length

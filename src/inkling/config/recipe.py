@@ -106,7 +106,7 @@ class Train(Settings, frozen=True):
     snapshots: Whole = 0
     """Moments at which two short EMAs are stored, to choose a length after training; 0: none."""
     ema_decay: BelowOne = 0.0
-    """A constant decay instead, such as 0.9999; 0: the power function."""
+    """A constant decay instead, such as 0.9999, reached after a warm-up; 0: the power function."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the network's arithmetic; noise, targets and loss are float32 always."""
     shard: bool = False

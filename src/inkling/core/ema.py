@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,7 +30,8 @@ class Ema:
     """A running average of parameters, in their dtype and on their device.
 
     `width` weights step `tau` of `t` by `(tau/t)^gamma` (Karras et al. 2024, eq. 121), so the
-    averaging window grows with the run. `decay` is the classical constant decay instead.
+    averaging window grows with the run. `decay` is the classical constant decay instead, with the
+    usual warm-up `(1 + t)/(10 + t)`.
     """
 
     def __init__(
@@ -41,9 +43,13 @@ class Ema:
         self.decay = decay
 
     def keep(self, step: int) -> float:
-        """The decay of the average at optimiser step `step`, counted from 1."""
+        """The decay of the average at optimiser step `step`, counted from 1.
+
+        A constant decay is approached from below, or its average would be made of the initial
+        weights for as long as 1/(1 - decay) steps.
+        """
         if self.decay is not None:
-            return self.decay
+            return min(self.decay, (1 + step) / (10 + step))
         return float((1 - 1 / step) ** (self.power + 1))
 
     @torch.no_grad()
@@ -61,10 +67,20 @@ class Ema:
             average.copy_(backup)
 
 
-def posthoc_weights(times: Tensor, powers: Tensor, time: float, power: float) -> Tensor:
-    """Coefficients of stored averages whose sum best approximates a target average, [N] float64.
+class PosthocMix(NamedTuple):
+    """How to mix stored averages into another one."""
 
-    Least squares between the weightings of training time (Karras et al. 2024, algorithm 3).
+    weights: Tensor
+    """[N] float64, one for each stored average; they sum to 1."""
+    residual: float
+    """Distance of the mixture's weighting of training time from the target's, relative to it."""
+
+
+def posthoc_mix(times: Tensor, powers: Tensor, time: float, power: float) -> PosthocMix:
+    """The mixture of stored averages that best approximates a target average.
+
+    Least squares between the weightings of training time (Karras et al. 2024, algorithm 3), among
+    mixtures whose weights sum to 1: otherwise the mixed weights of the network would shrink.
 
     Args:
         times: [N] steps at which averages were stored.
@@ -73,10 +89,19 @@ def posthoc_weights(times: Tensor, powers: Tensor, time: float, power: float) ->
         power: its exponent.
     """
     times, powers = times.double(), powers.double()
-    gram = _overlap(times[:, None], powers[:, None], times[None, :], powers[None, :])
-    target = _overlap(times, powers, torch.tensor(float(time)), torch.tensor(float(power)))
-    mix: Tensor = torch.linalg.lstsq(gram, target[:, None], driver="gelsd").solution[:, 0]
-    return mix
+    end, gamma = (torch.tensor(float(each), dtype=torch.float64) for each in (time, power))
+    gram = _overlap(times[:, None], powers[:, None], times[None, :], powers[None, :])  # [N, N]
+    target = _overlap(times, powers, end, gamma)  # [N]
+    whole = _overlap(end, gamma, end, gamma)
+    # Weights and Lagrange multiplier; the overlaps are brought to the size of the constraint.
+    ones = torch.ones(len(times), 1, dtype=torch.float64)
+    system = torch.cat(
+        [torch.cat([gram / whole, ones], 1), torch.cat([ones.T, ones.new_zeros(1, 1)], 1)]
+    )
+    sides = torch.cat([target / whole, ones.new_ones(1)])[:, None]
+    mix: Tensor = torch.linalg.lstsq(system, sides, driver="gelsd").solution[:-1, 0]
+    square = (whole - 2 * mix @ target + mix @ gram @ mix) / whole
+    return PosthocMix(mix, math.sqrt(max(0.0, square.item())))
 
 
 def _overlap(time_a: Tensor, power_a: Tensor, time_b: Tensor, power_b: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ A run with `train.snapshots=16` stores two short EMAs at sixteen moments in RUN/
 longer one is a mix of them, so its length can be chosen when the run is over.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,8 +15,8 @@ import torch
 from torch import Tensor
 
 from inkling.config.recipe import Recipe
-from inkling.core.ema import posthoc_weights, power_from_width
-from inkling.errors import UserError
+from inkling.core.ema import PosthocMix, posthoc_mix, power_from_width
+from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
 from inkling.models.build import load_denoiser, load_weights
 from inkling.models.checkpoint import Checkpoint
@@ -26,6 +27,8 @@ from inkling.training.validation import validate_denoiser
 
 FOLDER = "averages"
 LONGEST = 0.25
+_FARTHEST = 0.2
+"""Residual of a mixture from which it is another average than the one asked for."""
 SWEEP = (0.03, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25)
 
 
@@ -43,18 +46,32 @@ class EmaSnapshots(NamedTuple):
     snapshots: list[Checkpoint]
     """In the order of training."""
 
-    def mix(self, width: float) -> Checkpoint:
-        """The model with an EMA of this width in place of its own."""
+    def solve(self, width: float) -> PosthocMix:
+        """The mixture of the stored EMAs for an EMA of this width that ends with the last of them.
+
+        Raises:
+            UserError: they are too few for this width.
+        """
         steps = [stored.card.steps for stored in self.snapshots for _ in SHORT_WIDTHS]
         powers = [power_from_width(short) for _ in self.snapshots for short in SHORT_WIDTHS]
-        weights = iter(
-            posthoc_weights(
-                torch.tensor(steps),
-                torch.tensor(powers),
-                self.model.card.steps,
-                power_from_width(width),
-            )
+        found = posthoc_mix(
+            torch.tensor(steps), torch.tensor(powers), steps[-1], power_from_width(width)
         )
+        if found.residual > _FARTHEST:
+            raise UserError(
+                f"{len(self.snapshots)} stored EMAs cannot be mixed into one of length {width:g} "
+                f"(residual {found.residual:.0%}, at most {_FARTHEST:.0%}); choose a length nearer "
+                f"to {SHORT_WIDTHS[-1]:g}, or train with a larger train.snapshots"
+            )
+        return found
+
+    def mix(self, width: float) -> Checkpoint:
+        """The model with an EMA of this width in place of its own.
+
+        Raises:
+            UserError: as `solve`.
+        """
+        weights = iter(self.solve(width).weights.tolist())
         tensors = {f"raw.{name}": tensor for name, tensor in self.model.part("raw").items()}
         mixed: dict[str, Tensor] = {}
         for stored in self.snapshots:
@@ -65,6 +82,16 @@ class EmaSnapshots(NamedTuple):
         tensors |= {f"ema.{name}": tensor.float() for name, tensor in mixed.items()}
         card = msgspec.structs.replace(self.model.card, ema_width=width)
         return self.model._replace(tensors=tensors, card=card)
+
+
+class LengthLoss(NamedTuple):
+    """An EMA length and how well it does."""
+
+    width: float
+    loss: float
+    """On held-out pictures."""
+    residual: float
+    """Of the mixture, see `PosthocMix`."""
 
 
 def snapshots_of(run: Path) -> EmaSnapshots:
@@ -91,7 +118,7 @@ def reconstruct(run: Path, width: float) -> Checkpoint:
         width: standard deviation of the weighting, as a fraction of training; up to 0.25.
 
     Raises:
-        UserError: no such length, or the run stored no EMAs.
+        UserError: no such length, or the run stored no EMAs or too few of them.
     """
     if not 0 < width <= LONGEST:
         raise UserError(f"--length {width} is no fraction of training; choose 0.01 to {LONGEST}")
@@ -101,8 +128,8 @@ def reconstruct(run: Path, width: float) -> Checkpoint:
 @torch.no_grad()
 def compare_lengths(
     run: Path, widths: Sequence[float] = SWEEP, device_name: str = "auto"
-) -> Iterator[tuple[float, float]]:
-    """(length, loss on held-out pictures) for each length.
+) -> Iterator[LengthLoss]:
+    """Each length with its loss on held-out pictures; those that cannot be made are left out.
 
     Raises:
         UserError: as `reconstruct`, or the pictures are not there any more.
@@ -119,9 +146,14 @@ def compare_lengths(
             "choose one with --length"
         )
     for width in widths:
+        try:
+            residual = stored.solve(width).residual
+        except UserError as error:
+            warnings.warn(f"length {width:g} is left out: {error}", UserNote, stacklevel=2)
+            continue
         load_weights(model, stored.mix(width))
         seed = recipe.train.seed
         found = validate_denoiser(
             model, validation, recipe.diffusion, seed=seed, autocast=nullcontext
         )
-        yield width, found.loss
+        yield LengthLoss(width, found.loss, residual)
