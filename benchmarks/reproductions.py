@@ -122,13 +122,12 @@ def schedules(data: Path, out: Path, minutes: float, encoder: str) -> None:
     rows = []
     print(f"{'betas':28}{'Frechet, x real':>16}  (500 pictures, ancestral)")
     for number, (name, settings) in enumerate(ways.items()):
-        same = [s.replace("diffusion.noise", "sample.grid") for s in settings]
         steps = 20 if HO_20 in settings else 100
         pipeline = trained(
             "mnist-ddpm",
             out / f"b-{number}",
             minutes,
-            [place, *settings, *same, "train.previews=1"],
+            [place, *settings, "train.previews=1"],
         )
         drawn = pipeline(**each([""], 500), sampler="ddpm", steps=steps)
         score = frechet(judge.examine(drawn)[0], reference) / floor

@@ -13,5 +13,11 @@ def from_bytes(images: Tensor) -> Tensor:
 
 
 def to_bytes(images: Tensor) -> Tensor:
-    """[-1, 1] float [...] as uint8 [...] on the CPU, rounded; what lies outside is clipped."""
+    """[-1, 1] float [...] as uint8 [...] on the CPU, rounded; what lies outside is clipped.
+
+    Raises:
+        ValueError: values that are NaN or infinite, which would turn black or white unnoticed.
+    """
+    if not torch.isfinite(images).all():
+        raise ValueError("pictures have values that are not finite (NaN or infinite)")
     return images.float().clamp(-1, 1).add(1).mul(HALF_RANGE).round().to(torch.uint8).cpu()

@@ -3,8 +3,11 @@
 import pytest
 
 from inkling.config.overrides import from_json, override, to_json
+from inkling.config.recipe import ClipGuidance, Sample, ScheduleConfig
 from inkling.config.recipes import RECIPES
+from inkling.core.noise import SCHEDULES, ends_of
 from inkling.errors import UserError
+from inkling.models.build import noise_schedule, sampling_schedule, sampling_start
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -34,6 +37,15 @@ def test_every_recipe_says_where_it_comes_from_and_what_to_expect(name):
         ("data.path=7", lambda r: r.data.path == "7"),
         ("sample.interval=0.1,5", lambda r: r.sample.interval == (0.1, 5.0)),
         ("diffusion.noise.options.mean=-1.2", lambda r: r.diffusion.noise.options["mean"] == -1.2),
+        ('diffusion.noise.options={"mean": 0}', lambda r: r.diffusion.noise.options == {"mean": 0}),
+        ("diffusion.noise.name=lognormal", lambda r: r.diffusion.noise.options["mean"] == 0.3),
+        ("diffusion.noise.name=cosine", lambda r: r.diffusion.noise.options == {}),
+        ('sample.grid={"name": "flow"}', lambda r: r.sample.grid == ScheduleConfig(name="flow")),
+        ('sample.clip={"model": "x"}', lambda r: r.sample.clip == ClipGuidance(model="x")),
+        ("data.classes=0,1", lambda r: r.data.classes == ("0", "1")),
+        ("data.classes=7", lambda r: r.data.classes == ("7",)),
+        ('data.classes=["a, b", "c"]', lambda r: r.data.classes == ("a, b", "c")),
+        ("data.classes=", lambda r: r.data.classes == ()),
     ],
 )
 def test_settings_are_assigned_with_their_type(assignment, read):
@@ -54,18 +66,27 @@ def test_several_settings_are_checked_together_and_one_level_takes_a_bare_number
         ("lr=1", r"no setting 'lr'"),
         ("train=1", r"no setting 'train'"),
         ("train.lr", r"name=value, such as train.lr=1e-3; got 'train.lr'"),
-        ("train.lr=fast", r"train.lr=fast: expected `float`, got `str`"),
-        ("train.batch=1.5", r"train.batch=1.5: expected `int`, got `float`"),
-        ("train.batch=0", r"train.batch=0: expected `int` >= 1"),
-        ("train.caption_drop=2", r"train.caption_drop=2: expected `float` <= 1"),
+        ("train.lr=fast", r"train.lr=fast: expected a number, got text"),
+        ("train.batch=1.5", r"train.batch=1.5: expected a whole number, got a number"),
+        ("train.batch=0", r"train.batch=0: expected a whole number >= 1"),
+        ("train.caption_drop=2", r"train.caption_drop=2: expected a number <= 1"),
         (
             "net.condition=fil",
             r"no net.condition 'fil'; did you mean 'film'\? choose among film, add",
         ),
         ("sample.sampler=eulr", r"no sample.sampler 'eulr'; .*choose among ddim"),
         ("text.pooled=false", r"it needs text.encoder=frozen, net.cross_attention=true and"),
-        ("data.caption=a digit", r"data.caption=a digit: expected `str` matching regex"),
+        ("data.caption=a digit", r"data.caption=a digit: expected text matching regex"),
         ("text.heads=3", r"text.width 128 is not a multiple of text.heads 3"),
+        ("sample.interval=0,Infinity", r"sample.interval=0,Infinity: settings are finite numbers"),
+        ("train.lr=nan", r"train.lr=nan: settings are finite numbers"),
+        ("train.lr=1e999", r"train.lr=1e999: settings are finite numbers"),
+        ("diffusion.noise=cosine", r"diffusion.noise is a group of settings; set one of them"),
+        ("diffusion.noise.options=7", r"diffusion.noise.options is a group of settings; set one"),
+        ("sample.grid.options.sigma_min=0", r"Karras\(.*it needs 0 < sigma_min < sigma_max"),
+        ("sample.grid.options.sigma_mim=1", r"did you mean 'sigma_min'"),
+        ("diffusion.noise.options.std=0", r"LogNormal\(.*std > 0"),
+        ("diffusion.noise.options.mean=900", r"more than a millionth of its mass"),
         ("net.widths=32,100", r"net.widths has 100, which net.head_width 32 does not divide"),
     ],
 )
@@ -84,3 +105,57 @@ def test_what_is_no_recipe_is_said_so():
 def test_labels_have_no_tokens_to_attend_to():
     with pytest.raises(UserError, match=r"labels have no tokens for net.cross_attention=true"):
         override(RECIPES["mnist"], ["text.encoder=label", "net.cross_attention=true"])
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("setting", ["diffusion.noise.name", "sample.grid.name"])
+def test_another_schedule_brings_its_own_options(name, setting):
+    for schedule in SCHEDULES:
+        recipe = override(RECIPES[name], [f"{setting}={schedule}"])
+        noise_schedule(recipe.diffusion.noise)
+        sampling_schedule(recipe.sample.grid, recipe.diffusion.noise)
+        option = ["diffusion.noise.options.sigma_max=20", f"diffusion.noise.name={schedule}"]
+        if schedule in ("karras", "lognormal"):
+            assert ends_of(noise_schedule(override(recipe, option).diffusion.noise))[1] == (
+                pytest.approx(20)
+            )
+        else:
+            with pytest.raises(UserError, match=f"no option of the schedule '{schedule}'"):
+                override(recipe, option)
+
+
+def test_sampling_follows_the_range_of_training():
+    recipe = override(RECIPES["mnist"], ["diffusion.noise.name=linear", "sample.grid.options={}"])
+    schedule = sampling_schedule(recipe.sample.grid, recipe.diffusion.noise)
+    assert ends_of(schedule) == pytest.approx(ends_of(noise_schedule(recipe.diffusion.noise)))
+    own = override(recipe, ["sample.grid.options.sigma_max=50"])
+    assert ends_of(sampling_schedule(own.sample.grid, own.diffusion.noise))[1] == pytest.approx(50)
+    for name in ("mnist-ddpm", "mnist-class-l1", "coco-text"):
+        few = override(RECIPES[name], ["diffusion.noise.options.timesteps=20"])
+        assert sampling_schedule(few.sample.grid, few.diffusion.noise) == (
+            noise_schedule(few.diffusion.noise)
+        )
+
+
+def test_a_range_that_does_not_fit_training_is_one_line():
+    def problem(name, *settings):
+        recipe = override(RECIPES[name], [*settings, "diffusion.sigma_data=0.5"])
+        return sampling_start(recipe.diffusion, recipe.sample.grid).problem
+
+    for name in RECIPES:
+        assert problem(name) == "", name
+    twenty = "diffusion.noise.options.timesteps=20"
+    assert problem("coco-text", twenty) == ""  # trained and sampled alike, both far from noise
+    assert "it starts at 169 times the noisiest level of training" in problem(
+        "mnist", "diffusion.noise.name=linear", twenty, "sample.grid.options.sigma_max=80"
+    )
+    assert "sampling 0.001 to 80: it ends at 5 times less than training ever had" in problem(
+        "mnist", "sample.grid.options.sigma_min=0.001"
+    )
+
+
+def test_a_negative_prompt_needs_a_scale_above_one():
+    for scale in (0.0, 0.5, 1.0):
+        with pytest.raises(UserError, match=f"at scale {scale:g} guidance does not lead away"):
+            Sample(negative_prompt="eight", scale=scale)
+    assert Sample(negative_prompt="eight", scale=1.1).scale == 1.1

@@ -1,6 +1,7 @@
 """Schedules against the published tables and identities."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -14,8 +15,10 @@ from inkling.core.noise import (
     LogNormal,
     abar_from_sigma,
     grid,
+    make_schedule,
     sigma_from_abar,
 )
+from inkling.errors import UserError
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -104,3 +107,49 @@ def test_shifting_flow_time_is_scaling_sigma():
 def test_sigma_and_abar_are_inverse():
     sigma = torch.logspace(-3, 2, 20, dtype=torch.float64)
     torch.testing.assert_close(sigma_from_abar(abar_from_sigma(sigma)), sigma)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("linear", {"beta_end": 1.0}),
+        ("linear", {"beta_start": 0.0}),
+        ("linear", {"timesteps": 1}),
+        ("cosine", {"max_beta": 1.0}),
+        ("cosine", {"offset": -0.1}),
+        ("karras", {"sigma_min": 0.0}),
+        ("karras", {"sigma_min": 90.0}),
+        ("karras", {"sigma_max": math.inf}),
+        ("karras", {"rho": math.nan}),
+        ("lognormal", {"std": 0.0}),
+        ("lognormal", {"sigma_min": -1.0}),
+        ("lognormal", {"mean": 500.0}),
+        ("flow", {"t_max": 1.0}),
+        ("flow", {"t_min": 0.0}),
+        ("flow", {"shift": 0.0}),
+    ],
+)
+def test_ends_that_are_not_finite_are_refused_where_a_schedule_is_made(name, options):
+    with pytest.raises(UserError, match=f"{SCHEDULES[name].__name__}.*it needs"):
+        make_schedule(name, options)
+    with pytest.raises(UserError, match="it needs"):
+        SCHEDULES[name](**options)
+
+
+def test_options_are_checked_by_name_and_kind():
+    assert make_schedule("linear", {"timesteps": 20.0}) == Linear(timesteps=20)
+    with pytest.raises(UserError, match=r"timesteps=20.5 of the schedule 'linear' is no whole"):
+        make_schedule("linear", {"timesteps": 20.5})
+    with pytest.raises(UserError, match=r"no option of the schedule 'flow': 'shiftt'; did you"):
+        make_schedule("flow", {"shiftt": 1.0})
+
+
+def test_a_schedule_of_ones_own_is_held_to_finite_rising_levels(monkeypatch):
+    @dataclass(frozen=True)
+    class Falling:
+        def sigma(self, u):
+            return 2 - u
+
+    monkeypatch.setitem(SCHEDULES, "falling", Falling)
+    with pytest.raises(UserError, match="rising, finite levels, not 2 to 1"):
+        make_schedule("falling", {})

@@ -77,8 +77,14 @@ def test_mirrored_digits(sound):
 
 
 def test_a_noisiest_level_that_is_not_noise(sound):
-    short = ["diffusion.noise.options.sigma_max=2", "sample.grid.options.sigma_max=2"]
-    assert wrong(override(sound, short)) == {"noisiest level"}
+    short = ["diffusion.noise.options.sigma_max=2"]
+    assert wrong(override(sound, short)) == {"noise levels"}
+
+
+@pytest.mark.filterwarnings("ignore:training has noise levels")
+def test_sampling_from_levels_that_training_never_had(sound):
+    far = ["diffusion.noise.options.sigma_max=50", "sample.grid.options.sigma_max=80"]
+    assert wrong(override(sound, far)) == {"noise levels"}
 
 
 def test_a_drop_that_drops_more_than_it_says(sound, monkeypatch):

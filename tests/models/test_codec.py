@@ -13,7 +13,7 @@ from inkling.errors import UserError
 from inkling.models.build import load_codec
 from inkling.models.codec import PixelCodec
 from inkling.nets import Autoencoder, AutoencoderConfig
-from inkling.pixels import from_bytes
+from inkling.pixels import from_bytes, to_bytes
 from inkling.runs.auto_recipe import resolve
 from inkling.training.loop import fit
 from tests.cli.test_cli import inkling, refuses
@@ -137,3 +137,13 @@ def test_from_the_command_line(tmp_path):
     assert (out / "samples" / "step-000012.png").exists()
     assert (out / "curves.png").exists()
     assert "not a model that samples pictures" in refuses("sample", out)
+
+
+def test_pictures_that_are_not_finite_are_an_error_and_never_black():
+    for value in (torch.nan, torch.inf):
+        x = torch.zeros(3, 1, 4, 4)
+        x[1, 0, 2, 2] = value
+        with pytest.raises(ValueError, match="not finite"):
+            to_bytes(x)
+        with pytest.raises(UserError, match="sampling diverged"):
+            PixelCodec().decode_to_bytes(x)

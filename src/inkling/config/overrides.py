@@ -4,55 +4,22 @@ Everything that comes in is checked: types and ranges by msgspec, names by the r
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from inkling.config.kinds import KINDS
-from inkling.config.recipe import RunRecipe
+from inkling.config.recipe import RunRecipe, ScheduleConfig
+from inkling.config.registries import REGISTRIES, leaves
+from inkling.config.values import in_words, parsed
 from inkling.errors import UserError, unknown_name
 from inkling.nets.configs import NETWORKS, NetworkConfig
 
 AnyRecipe = TypeVar("AnyRecipe", bound=RunRecipe)
 AnySettings = TypeVar("AnySettings", bound=msgspec.Struct)
-
-
-def _core(name: str) -> Callable[[], Collection[str]]:
-    def names() -> Collection[str]:
-        import inkling.core
-
-        found: Collection[str] = getattr(inkling.core, name)
-        return found
-
-    return names
-
-
-def _encoders() -> Collection[str]:
-    from inkling.text import ENCODERS
-
-    return ENCODERS
-
-
-def _datasets() -> Collection[str]:
-    from inkling.data import DATASETS
-
-    return DATASETS
-
-
-REGISTRIES: dict[str, Callable[[], Collection[str]]] = {
-    "data.name": _datasets,
-    "text.encoder": _encoders,
-    "diffusion.prediction": _core("PREDICTIONS"),
-    "diffusion.loss": _core("PENALTIES"),
-    "diffusion.weighting": _core("WEIGHTINGS"),
-    "diffusion.noise.name": _core("SCHEDULES"),
-    "contrast.noise.name": _core("SCHEDULES"),
-    "sample.grid.name": _core("SCHEDULES"),
-    "sample.sampler": _core("SAMPLERS"),
-    "sample.clip.sampler": _core("SAMPLERS"),
-}
-"""Settings that name an entry of a registry, and what reads the registry when it is needed."""
+_OPTIONS = ".options"
+"""What the settings of a noise schedule end with."""
 
 
 def to_json(recipe: RunRecipe) -> str:
@@ -77,28 +44,15 @@ def from_json(text: str) -> RunRecipe:
     except UserError:
         raise
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"this is not an inkling recipe: {_message(error)}") from None
-
-
-def check_names(recipe: RunRecipe, below: tuple[str, ...] = ("",)) -> None:
-    """Refuse names that no registry has.
-
-    Args:
-        recipe: any.
-        below: beginnings of the settings that matter.
-
-    Raises:
-        UserError: the nearest is offered.
-    """
-    for path, value in leaves(msgspec.to_builtins(recipe)):
-        if path not in REGISTRIES or not path.startswith(below):
-            continue
-        if value not in (known := REGISTRIES[path]()):
-            raise UserError(unknown_name(value, known, path))
+        raise UserError(f"this is not an inkling recipe: {in_words(error)}") from None
 
 
 def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
     """The recipe with settings changed, each given as `"train.lr=1e-3"`.
+
+    A name that chooses a group of settings, such as `net.kind` or `diffusion.noise.name`, brings
+    that group's defaults; it is set first, wherever it stands. A group may also be given whole, as
+    JSON.
 
     Raises:
         UserError: an unknown setting (the nearest is offered), or a value of the wrong type or
@@ -106,17 +60,44 @@ def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
     """
     tree: dict[str, Any] = msgspec.to_builtins(recipe)
     pairs = [_pair(assignment) for assignment in assignments]
-    # The kind of network first: it decides which settings there are.
-    for path, text in sorted(pairs, key=lambda pair: pair[0] != "net.kind"):
+    # Names first: they decide which settings there are.
+    for path, text in sorted(pairs, key=lambda pair: not _chooses(tree, pair[0])):
         if path == "net.kind" and "net" in tree:
             tree["net"] = _network(text, tree["net"])
             continue
-        _assign(tree, path, text)
+        _assign(type(recipe), tree, path, text)
         _check_value(type(recipe), tree, path, text)
     try:
-        return _convert(tree, type(recipe))
+        changed = _convert(tree, type(recipe))
     except ValueError as error:
-        raise UserError(_message(error)) from None
+        raise UserError(in_words(error)) from None
+    for path in {path.rpartition(_OPTIONS)[0] or path.rpartition(".")[0] for path, _ in pairs}:
+        _check_schedule(changed, path)
+    return changed
+
+
+def _chooses(tree: dict[str, Any], path: str) -> bool:
+    """Whether other settings depend on which value this one has."""
+    return path == "net.kind" or isinstance(_group(tree, path).get("options"), dict)
+
+
+def _group(tree: dict[str, Any], path: str) -> dict[str, Any]:
+    """The group of settings that a setting is in; empty if there is none."""
+    node: Any = tree
+    for key in path.split(".")[:-1]:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else {}
+
+
+def _check_schedule(recipe: RunRecipe, path: str) -> None:
+    """Refuse options that no noise schedule of that name has, if the path names a schedule."""
+    found: Any = recipe
+    for key in path.split("."):
+        found = getattr(found, key, None)
+    if isinstance(found, ScheduleConfig) and found.name:
+        from inkling.core.noise import make_schedule
+
+        make_schedule(found.name, found.options)
 
 
 def replaced(settings: AnySettings, changes: dict[str, Any], what: str) -> AnySettings:
@@ -141,11 +122,11 @@ def replaced(settings: AnySettings, changes: dict[str, Any], what: str) -> AnySe
             tree[name] = msgspec.to_builtins(value)
             msgspec.convert(tree[name], hints[name])
         except ValueError as error:
-            raise UserError(f"{name}={value}: {_message(error)}") from None
+            raise UserError(f"{name}={value}: {in_words(error)}") from None
     try:
         return msgspec.convert(tree, type(settings))
     except ValueError as error:
-        raise UserError(_message(error)) from None
+        raise UserError(in_words(error)) from None
 
 
 def _pair(assignment: str) -> tuple[str, str]:
@@ -176,39 +157,38 @@ def _union(kind: type, tree: Any) -> Any:
     return msgspec.convert(tree, NETWORKS[tree["kind"]])
 
 
-def _message(error: Exception) -> str:
-    """What went wrong, without the path that msgspec adds."""
-    return str(error).split(" - at ")[0]
-
-
-def _value(text: str) -> Any:
-    """A JSON value, a bare list such as `32,64`, or the text itself."""
-    for candidate in (text, f"[{text}]") if "," in text else (text,):
-        try:
-            return json.loads(
-                candidate.replace("True", "true").replace("False", "false").replace("None", "null")
-            )
-        except json.JSONDecodeError:
-            pass
-    return text
-
-
-def _assign(tree: dict[str, Any], path: str, text: str) -> None:
-    value = _value(text)
-    *parents, leaf = path.split(".")
-    node: Any = tree
-    for depth, key in enumerate([*parents, leaf]):
-        if depth and parents[depth - 1] == "options":
-            break  # a schedule's options are checked by the schedule itself
-        if not parents or not isinstance(node, dict) or key not in node:
-            raise UserError(_unknown(tree, path))
-        if depth < len(parents):
-            node = node[key]
-    if isinstance(node.get(leaf), dict):
+def _assign(whole: type, tree: dict[str, Any], path: str, text: str) -> None:
+    node = _group(tree, path)
+    leaf = path.rpartition(".")[2]
+    option = path.rpartition(".")[0].endswith(_OPTIONS)
+    # A schedule's options are checked by the schedule itself.
+    if "." not in path or (leaf not in node and not option):
         raise UserError(_unknown(tree, path))
-    if isinstance(node.get(leaf), list | tuple) and not isinstance(value, list):
+    before = node.get(leaf)
+    if isinstance(before, str):
+        if leaf == "name" and "options" in node and text != before:
+            node["options"] = {}
+        node[leaf] = text
+        return
+    value = parsed(path, text)
+    if isinstance(before, dict) and not isinstance(value, dict):
+        raise UserError(
+            f"{path} is a group of settings; set one of them ({_one_of(path, before)}), or all as "
+            "JSON"
+        )
+    if isinstance(before, list | tuple) and not isinstance(value, list):
         value = value.split(",") if isinstance(value, str) else [value]
-    node[leaf] = text if isinstance(node.get(leaf), str) else value
+    if isinstance(before, list | tuple) and str in get_args(_type_at(whole, tree, path)):
+        # Names may look like numbers: data.classes=0,1.
+        listed = text.startswith("[") and all(isinstance(each, str) for each in value)
+        names = (each.strip() for each in text.strip("[]").split(","))
+        value = value if listed else [*filter(None, names)]
+    node[leaf] = value
+
+
+def _one_of(path: str, group: dict[str, Any]) -> str:
+    """An example of a setting in a group."""
+    return f"{path}.{next(iter(group))}=..." if group else f"{path}.sigma_max=..."
 
 
 def _unknown(tree: dict[str, Any], path: str) -> str:
@@ -234,15 +214,6 @@ def _paths(tree: dict[str, Any]) -> list[str]:
     return [path for path, _ in leaves(tree) if "." in path]
 
 
-def leaves(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, value) of every setting of a recipe as builtins; a schedule's options are one."""
-    for key, value in tree.items():
-        if isinstance(value, dict) and key != "options":
-            yield from leaves(value, f"{before}{key}.")
-        else:
-            yield before + key, value
-
-
 def _check_value(whole: type, tree: dict[str, Any], path: str, text: str) -> None:
     """Check one setting by its own type; how settings fit together is checked when all are in."""
     if path in REGISTRIES and text not in (known := REGISTRIES[path]()):
@@ -257,8 +228,7 @@ def _check_value(whole: type, tree: dict[str, Any], path: str, text: str) -> Non
         literals = _literals(whole, tree, path)
         if literals and text not in literals:
             raise UserError(unknown_name(text, literals, path)) from None
-        message = _message(error)
-        raise UserError(f"{path}={text}: {message[0].lower()}{message[1:]}") from None
+        raise UserError(f"{path}={text}: {in_words(error)}") from None
 
 
 def _do_not_fit(error: BaseException | None) -> bool:
@@ -270,9 +240,15 @@ def _do_not_fit(error: BaseException | None) -> bool:
 
 def _literals(whole: type, tree: dict[str, Any], path: str) -> tuple[str, ...]:
     """The names that the setting at this path may have by its type; none if it takes no name."""
+    kind = _type_at(whole, tree, path)
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _type_at(whole: type, tree: dict[str, Any], path: str) -> Any:
+    """The type of the setting at this path; None where there is none."""
     kind: Any = whole
     for key in path.split("."):
         kind = get_type_hints(kind).get(key) if isinstance(kind, type) else None
         if kind is NetworkConfig:
             kind = NETWORKS[tree["net"]["kind"]]
-    return get_args(kind) if get_origin(kind) is Literal else ()
+    return kind

@@ -155,9 +155,10 @@ class Sample(Settings, frozen=True):
     steps: Count = 18
     """Solver steps."""
     grid: ScheduleConfig = ScheduleConfig(name="karras")
-    """The noise levels of the steps."""
+    """The noise levels of the steps; without a name, the schedule of training. Without
+    `sigma_min` and `sigma_max` among its options, over the range of training."""
     scale: NotNegative = 1.5
-    """Scale of classifier-free guidance; 1: off."""
+    """Scale of classifier-free guidance; 1: off, below 1: towards samples without a prompt."""
     interval: Annotated[tuple[float, ...], Meta(min_length=2, max_length=2)] = (0.0, 1e9)
     """Guide only where `low < sigma <= high`."""
     negative_prompt: str = ""
@@ -168,6 +169,14 @@ class Sample(Settings, frozen=True):
     """Keep estimates of the clean picture in [-1, 1]; latents have no such limits."""
     clip: ClipGuidance = ClipGuidance()
     """For `inkling sample --clip`, and `inkling.sampling.clip_guidance.load_guide`."""
+
+    def __post_init__(self) -> None:
+        # `negative + scale (prompt - negative)`: up to 1 it lies between the two.
+        if self.negative_prompt and self.scale <= 1:
+            raise UserError(
+                f"at scale {self.scale:g} guidance does not lead away from the negative prompt "
+                f"{self.negative_prompt!r} but towards it; give a scale above 1, such as 2"
+            )
 
 
 class RunRecipe(Settings, frozen=True, tag_field="kind"):
@@ -226,6 +235,11 @@ class Recipe(RunRecipe, frozen=True, tag="denoiser"):
         if self.text.width % self.text.heads:
             raise UserError(
                 f"text.width {self.text.width} is not a multiple of text.heads {self.text.heads}"
+            )
+        if self.sample.grid.options and not self.sample.grid.name:
+            raise UserError(
+                "sample.grid without a name is the schedule of training and has no options of its "
+                "own; set sample.grid.name too"
             )
         if self.data.codec and self.train.sizes:
             raise UserError(

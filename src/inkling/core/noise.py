@@ -5,11 +5,15 @@ a falling grid of `u`. Every schedule has finite ends and is independent of netw
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from math import inf
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from inkling.errors import UserError, unknown_name
 
 
 class Schedule(Protocol):
@@ -18,6 +22,16 @@ class Schedule(Protocol):
     def sigma(self, u: Tensor) -> Tensor:
         """Noise levels [...] for coordinates `u` [...] in [0, 1]."""
         ...
+
+
+def _require(ok: bool, schedule: object, need: str) -> None:
+    """Refuse values for which a schedule would not be finite, positive and rising.
+
+    Raises:
+        UserError: it shows the values.
+    """
+    if not ok:
+        raise UserError(f"{schedule} is no noise schedule: it needs {need}")
 
 
 def sigma_from_abar(abar: Tensor) -> Tensor:
@@ -48,6 +62,10 @@ class Linear:
     beta_end: float = 0.02
     timesteps: int = 1000
 
+    def __post_init__(self) -> None:
+        need = "0 < beta_start <= beta_end < 1 and at least 2 timesteps"
+        _require(0 < self.beta_start <= self.beta_end < 1 and self.timesteps >= 2, self, need)
+
     def betas(self) -> Tensor:
         """[timesteps] float64."""
         return torch.linspace(self.beta_start, self.beta_end, self.timesteps, dtype=torch.float64)
@@ -64,6 +82,11 @@ class Cosine:
     offset: float = 0.008
     max_beta: float = 0.999
     timesteps: int = 1000
+
+    def __post_init__(self) -> None:
+        need = "offset >= 0, 0 < max_beta < 1 and at least 2 timesteps"
+        known = 0 <= self.offset < inf and 0 < self.max_beta < 1 and self.timesteps >= 2
+        _require(known, self, need)
 
     def betas(self) -> Tensor:
         """[timesteps] float64."""
@@ -84,6 +107,10 @@ class Karras:
     sigma_max: float = 80.0
     rho: float = 7.0
 
+    def __post_init__(self) -> None:
+        need = "0 < sigma_min < sigma_max, both finite, and rho > 0"
+        _require(0 < self.sigma_min < self.sigma_max < inf and 0 < self.rho < inf, self, need)
+
     def sigma(self, u: Tensor) -> Tensor:
         """[...] like `u`."""
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
@@ -103,10 +130,21 @@ class LogNormal:
     sigma_min: float = 0.002
     sigma_max: float = 80.0
 
-    def sigma(self, u: Tensor) -> Tensor:
-        """[...] like `u`."""
+    def __post_init__(self) -> None:
+        need = "0 < sigma_min < sigma_max, both finite, and std > 0"
+        _require(0 < self.sigma_min < self.sigma_max < inf and 0 < self.std < inf, self, need)
+        low, high = self._ends()
+        _require(high - low > 1e-6, self, "more than a millionth of its mass between its ends")
+
+    def _ends(self) -> tuple[float, float]:
+        """The quantiles of `sigma_min` and `sigma_max` before truncation."""
         ends = torch.tensor([self.sigma_min, self.sigma_max], dtype=torch.float64)
         low, high = torch.special.ndtr((ends.log() - self.mean) / self.std).tolist()
+        return low, high
+
+    def sigma(self, u: Tensor) -> Tensor:
+        """[...] like `u`."""
+        low, high = self._ends()
         quantile = torch.special.ndtri(low + u.double() * (high - low))
         sigma: Tensor = (self.mean + self.std * quantile).exp()
         return sigma.clamp(self.sigma_min, self.sigma_max).to(u.dtype)
@@ -122,6 +160,10 @@ class Flow:
     shift: float = 1.0
     t_min: float = 0.001
     t_max: float = 0.999
+
+    def __post_init__(self) -> None:
+        need = "shift > 0 and 0 < t_min < t_max < 1"
+        _require(0 < self.shift < inf and 0 < self.t_min < self.t_max < 1, self, need)
 
     def sigma(self, u: Tensor) -> Tensor:
         """[...] like `u`."""
@@ -139,6 +181,36 @@ SCHEDULES: dict[str, type[Linear | Cosine | Karras | LogNormal | Flow]] = {
 }
 
 
+def make_schedule(name: str, options: Mapping[str, float]) -> Schedule:
+    """A schedule by name, its options checked.
+
+    Args:
+        name: a key of `SCHEDULES`.
+        options: its fields by name.
+
+    Raises:
+        UserError: no such schedule or option, or values for which it is not finite, positive and
+            rising.
+    """
+    if name not in SCHEDULES:
+        raise UserError(unknown_name(name, SCHEDULES, "schedule"))
+    known = SCHEDULES[name].__dataclass_fields__
+    typed: dict[str, Any] = {}
+    for option, value in options.items():
+        if option not in known:
+            raise UserError(unknown_name(option, known, f"option of the schedule {name!r}:"))
+        whole = known[option].type is int
+        if whole and value != int(value):
+            raise UserError(f"{option}={value:g} of the schedule {name!r} is no whole number")
+        typed[option] = int(value) if whole else value
+    made: Schedule = SCHEDULES[name](**typed)
+    low, high = ends_of(made)
+    _require(
+        0 < low < high < inf, made, f"positive, rising, finite levels, not {low:g} to {high:g}"
+    )
+    return made
+
+
 def grid(schedule: Schedule, steps: int) -> Tensor:
     """The noise levels of a sampling run: [steps + 1] float64, strictly falling, ending in 0."""
     assert steps >= 1, "a sampling run takes at least one step"
@@ -148,7 +220,8 @@ def grid(schedule: Schedule, steps: int) -> Tensor:
 
 def ends_of(schedule: Schedule) -> tuple[float, float]:
     """The smallest and the largest noise level of a schedule."""
-    return schedule.sigma(torch.zeros(())).item(), schedule.sigma(torch.ones(())).item()
+    low, high = schedule.sigma(torch.tensor([0.0, 1.0], dtype=torch.float64)).tolist()
+    return low, high
 
 
 def karras(

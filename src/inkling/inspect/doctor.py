@@ -17,9 +17,8 @@ from torch import Tensor
 
 from inkling.config.recipe import Recipe
 from inkling.contracts import Cond
-from inkling.core.noise import ends_of
 from inkling.data import DATASETS
-from inkling.models.build import noise_schedule
+from inkling.models.build import noise_schedule, sampling_start
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.pixels import from_bytes
 from inkling.system.progress import duration
@@ -33,6 +32,8 @@ from inkling.training.state import TrainState
 _OVERFIT_STEPS, _OVERFIT_SECONDS = 150, 25.0
 _PICTURES = 8
 _DRAWS = 2000
+_LEFT = 0.05
+"""Fraction of the signal that may be left where sampling starts from pure noise."""
 
 
 class Finding(NamedTuple):
@@ -59,7 +60,7 @@ def examine(recipe: Recipe, device_name: str = "auto") -> Iterator[Finding]:
         _sigma_data,
         _channels,
         _mirroring,
-        _noisiest_level,
+        _noise_levels,
         _caption_drop,
         _null_condition,
         _weight_average,
@@ -137,20 +138,17 @@ def _mirroring(state: TrainState) -> Finding:
     )
 
 
-def _noisiest_level(state: TrainState) -> Finding:
+def _noise_levels(state: TrainState) -> Finding:
     recipe = _recipe(state)
-    (_, top), (_, start) = (
-        ends_of(noise_schedule(settings))
-        for settings in (recipe.diffusion.noise, recipe.sample.grid)
-    )
-    sigma_data = recipe.diffusion.sigma_data
-    signal = sigma_data / math.hypot(sigma_data, min(top, start))
+    found = sampling_start(recipe.diffusion, recipe.sample.grid)
     return Finding(
-        "noisiest level",
-        signal < 0.05 and start <= 1.05 * top,
-        f"trained up to sigma {top:.3g}, sampled from {start:.3g}: {signal:.1%} of the signal is "
-        "left",
-        "a larger sigma_max: sampling starts from pure noise, so training should reach it",
+        "noise levels",
+        not found.problem and found.signal < _LEFT,
+        found.problem
+        or f"trained up to sigma {found.trained[1]:.3g}, sampled from {found.sampled[1]:.3g}: "
+        f"{found.signal:.1%} of the signal is left",
+        "leave sigma_min and sigma_max out of sample.grid.options, so that sampling has the range "
+        "of training, and train up to pure noise",
     )
 
 

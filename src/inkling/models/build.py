@@ -1,5 +1,6 @@
 """A recipe becomes modules: where names in a recipe meet what they name."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,11 +10,12 @@ from torch import nn
 
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.judge_recipe import JudgeRecipe
-from inkling.config.overrides import check_names, from_json, to_json
-from inkling.config.recipe import Recipe, ScheduleConfig
+from inkling.config.overrides import from_json, to_json
+from inkling.config.recipe import Diffusion, Recipe, ScheduleConfig
+from inkling.config.registries import check_names
 from inkling.core import noise
 from inkling.core.denoiser import Denoiser
-from inkling.errors import UserError, unknown_name
+from inkling.errors import UserError
 from inkling.models import checkpoint
 from inkling.models.card import Card
 from inkling.models.checkpoint import Checkpoint
@@ -23,27 +25,74 @@ from inkling.nets.autoencoder import Autoencoder
 from inkling.nets.classifier import Classifier
 from inkling.text import ENCODERS, TextEncoder
 
+_BEYOND = 1.05
+"""Factor by which sampling may leave the range of training without a word."""
+
 
 def noise_schedule(settings: ScheduleConfig) -> noise.Schedule:
     """The noise schedule that the settings name.
 
     Raises:
-        UserError: no such schedule, or an option that it does not have.
+        UserError: as `core.noise.make_schedule`.
     """
-    if settings.name not in noise.SCHEDULES:
-        raise UserError(unknown_name(settings.name, noise.SCHEDULES, "schedule"))
-    kind = noise.SCHEDULES[settings.name]
-    known = kind.__dataclass_fields__
-    for option in settings.options:
-        if option not in known:
-            raise UserError(
-                unknown_name(option, known, f"option of the schedule {settings.name!r}:")
-            )
-    typed = {
-        option: int(value) if known[option].type is int else value
-        for option, value in settings.options.items()
-    }
-    return kind(**typed)  # type: ignore[arg-type]
+    return noise.make_schedule(settings.name, settings.options)
+
+
+def sampling_schedule(grid: ScheduleConfig, training: ScheduleConfig) -> noise.Schedule:
+    """The schedule of the steps of a sampler, over the range of training unless it has its own.
+
+    Args:
+        grid: `sample.grid`; without a name, the schedule of training.
+        training: `diffusion.noise`.
+
+    Raises:
+        UserError: as `core.noise.make_schedule`.
+    """
+    if not grid.name:
+        return noise_schedule(training)
+    ends = dict(
+        zip(("sigma_min", "sigma_max"), noise.ends_of(noise_schedule(training)), strict=True)
+    )
+    fields = noise.SCHEDULES[grid.name].__dataclass_fields__ if grid.name in noise.SCHEDULES else {}
+    followed = {name: end for name, end in ends.items() if name in fields}
+    return noise.make_schedule(grid.name, followed | grid.options)
+
+
+class SamplingStart(NamedTuple):
+    """The noise levels of training and of sampling."""
+
+    trained: tuple[float, float]
+    """Smallest and largest sigma of training."""
+    sampled: tuple[float, float]
+    """Smallest and largest sigma of the sampler's steps."""
+    signal: float
+    """Fraction of the data's standard deviation that is left at the level that sampling starts
+    from, as far as training reached: 0 is pure noise."""
+
+    @property
+    def problem(self) -> str:
+        """How sampling leaves the range of training, in one line; empty if it does not."""
+        (low, high), (bottom, top) = self.trained, self.sampled
+        ranges = f"training has noise levels {low:.3g} to {high:.3g}, sampling {bottom:.3g} to "
+        ranges += f"{top:.3g}"
+        if top > _BEYOND * high:
+            return f"{ranges}: it starts at {top / high:,.3g} times the noisiest level of training"
+        if bottom * _BEYOND < low:
+            return f"{ranges}: it ends at {low / bottom:,.3g} times less than training ever had"
+        return ""
+
+
+def sampling_start(diffusion: Diffusion, grid: ScheduleConfig) -> SamplingStart:
+    """How the noise levels of sampling fit those of training. `sigma_data` is resolved by now.
+
+    Raises:
+        UserError: as `core.noise.make_schedule`.
+    """
+    trained = noise.ends_of(noise_schedule(diffusion.noise))
+    sampled = noise.ends_of(sampling_schedule(grid, diffusion.noise))
+    top = min(trained[1], sampled[1])
+    sigma_data = diffusion.sigma_data
+    return SamplingStart(trained, sampled, sigma_data / math.hypot(sigma_data, top))
 
 
 def text_encoder(

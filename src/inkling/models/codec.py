@@ -39,8 +39,18 @@ class Codec(nn.Module, ABC):
         """
 
     def decode_to_bytes(self, x: Tensor) -> Tensor:
-        """Float [B, c, h, w] as pictures uint8 [B, C, H, W] on the CPU."""
-        return to_bytes(self.decode(x))
+        """Float [B, c, h, w] as pictures uint8 [B, C, H, W] on the CPU.
+
+        Raises:
+            UserError: values that are not finite.
+        """
+        try:
+            return to_bytes(self.decode(x))
+        except ValueError as error:
+            raise UserError(
+                f"{error}: sampling diverged; try a lower guidance scale, more steps or another "
+                "sampler, or train with a lower learning rate"
+            ) from None
 
 
 class PixelCodec(Codec):

@@ -82,7 +82,7 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
 def _sample(colour: bool, scale: float) -> Sample:
     if not colour:
         return replace(MNIST.sample, scale=scale)
-    grid = ScheduleConfig(name="karras", options={"sigma_min": 0.01, "sigma_max": 80.0})
+    grid = ScheduleConfig(name="karras", options={"sigma_min": 0.01})
     return replace(MNIST.sample, steps=15, grid=grid, scale=scale)
 
 

@@ -70,7 +70,9 @@ def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | No
     captions = [prompt for prompt in prompts for _ in range(count)]
     pipeline = TextToImage(model, state.recipe, state.card)
     parts = []
-    for images in pipeline.batches(captions, seeds=range(len(captions)), batch=_BATCH):
+    settings = state.recipe.sample  # what does not fit was said when the run began
+    seeds = range(len(captions))
+    for images in pipeline.batches(captions, seeds=seeds, settings=settings, batch=_BATCH):
         parts.append(images)
         if stopped():
             return None

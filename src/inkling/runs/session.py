@@ -1,5 +1,6 @@
 """Drives `fit`: previews, validation and the run folder between its steps; stops on request."""
 
+import warnings
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 
 from inkling.config.recipe import Recipe, RunRecipe
 from inkling.data import DATASETS
+from inkling.errors import UserError, UserNote
 from inkling.models.checkpoint import Checkpoint
 from inkling.runs.final_scores import add_final_scores
 from inkling.runs.preview import PREVIEWS, cost_in_steps
@@ -66,7 +68,11 @@ def save_preview(state: TrainState, path: Path | None, flag: StopFlag) -> Path |
     with state.averaged() as model:
         if path is None:
             return None
-        rows = preview.draw(state, model, lambda: flag.raised)
+        try:
+            rows = preview.draw(state, model, lambda: flag.raised)
+        except UserError as error:  # training may still mend what sampling cannot do yet
+            warnings.warn(f"no preview at step {state.step}: {error}", UserNote, stacklevel=2)
+            return None
     if rows is None:
         return None
     grids.save(grids.sheet(rows, cell=48), path)

@@ -17,7 +17,7 @@ from inkling.core.noise import grid
 from inkling.core.rng import ImageNoise, Seed
 from inkling.core.samplers import SAMPLERS
 from inkling.errors import UserError, UserNote, unknown_name
-from inkling.models.build import load_denoiser, noise_schedule
+from inkling.models.build import load_denoiser, sampling_schedule, sampling_start
 from inkling.models.card import Card
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.sampling.clip_guidance import Guide
@@ -106,19 +106,21 @@ class TextToImage:
         recommended = self.recipe.sample
         if guided:
             clip = recommended.clip
-            recommended = replace(recommended, sampler=clip.sampler, steps=clip.steps, scale=1.0)
+            recommended = replace(
+                recommended,
+                sampler=clip.sampler,
+                steps=clip.steps,
+                scale=1.0,
+                negative_prompt="",
+            )
         given = {name: value for name, value in changes.items() if value is not None}
         settings = replaced(recommended, given, "sampling setting")
-        if given.get("negative_prompt") and settings.scale == 1:
-            raise UserError(
-                f"at scale 1 there is no guidance that could lead away from "
-                f"{settings.negative_prompt!r}; give a scale such as 2"
-            )
         if "clip" in given and not guided:
             raise UserError(
                 "settings of CLIP guidance need the CLIP itself: guide=load_guide(settings, ...)"
             )
-        noise_schedule(settings.grid)  # refuses unknown names
+        if problem := sampling_start(self.recipe.diffusion, settings.grid).problem:
+            warnings.warn(problem, UserNote, stacklevel=2)
         if settings.sampler not in SAMPLERS:
             raise UserError(unknown_name(settings.sampler, SAMPLERS, "sampler"))
         return settings
@@ -198,7 +200,8 @@ class TextToImage:
         channels, *size = self.shape
         height, width = settings.size or size
         shape = self.model.codec.encoded_shape((channels, height, width))
-        sigmas = grid(noise_schedule(settings.grid), settings.steps)
+        schedule = sampling_schedule(settings.grid, self.recipe.diffusion.noise)
+        sigmas = grid(schedule, settings.steps)
         x = (noise.draw(shape) * sigmas[0]).to(self.device, torch.float32)
         negative = settings.negative_prompt
         read: Sequence[Prompt] = [""] * len(captions) if guide else captions

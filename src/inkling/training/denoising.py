@@ -1,6 +1,7 @@
 """The objective of a denoiser: under noise of a random level, predict what the network predicts."""
 
 import copy
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -14,8 +15,15 @@ from inkling.core.noise import Schedule
 from inkling.core.rng import row_noise, stream
 from inkling.data import Pictures
 from inkling.data.pictures import Feed
-from inkling.errors import UserError
-from inkling.models.build import codec_of, load_codec, noise_schedule, text_denoiser, text_encoder
+from inkling.errors import UserError, UserNote
+from inkling.models.build import (
+    codec_of,
+    load_codec,
+    noise_schedule,
+    sampling_start,
+    text_denoiser,
+    text_encoder,
+)
 from inkling.models.codec import Codec, PixelCodec
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.nets.network import Unit
@@ -117,6 +125,8 @@ class DenoisingObjective(Objective):
             measured = round(_sigma_data(pictures, codec, device), 4)
             diffusion = msgspec.structs.replace(recipe.diffusion, sigma_data=measured)
             recipe = msgspec.structs.replace(recipe, diffusion=diffusion)
+        if problem := sampling_start(recipe.diffusion, recipe.sample.grid).problem:
+            warnings.warn(problem, UserNote, stacklevel=2)
         torch.manual_seed(recipe.train.seed)  # for the fresh weights
         vocabulary = None if stored is None else stored.vocabulary
         text = text_encoder(recipe, sentences=pictures.sentences, vocabulary=vocabulary)

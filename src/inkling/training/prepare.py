@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from inkling.config.overrides import check_names
 from inkling.config.recipe import Recipe, RunRecipe, Train
+from inkling.config.registries import check_names
 from inkling.core.ema import Ema
 from inkling.data import Pictures, read_pictures
 from inkling.errors import UserError, unknown_name

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import msgspec
 
-from inkling.config.overrides import leaves
 from inkling.config.recipe import Recipe
 from inkling.config.recipes.origins import ORIGINS, OURS
 from inkling.config.recipes.own import DIGITS, MNIST, MNIST_TRANSFORMER, SHAPES, SHAPES64
 from inkling.config.recipes.reproductions import REPRODUCTIONS
 from inkling.config.recipes.small import small
+from inkling.config.registries import leaves
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe

@@ -35,7 +35,7 @@ MNIST = Recipe(
     sample=Sample(
         sampler="dpmpp_2m",
         steps=10,
-        grid=ScheduleConfig(name="karras", options={"sigma_min": 0.03, "sigma_max": 80.0}),
+        grid=ScheduleConfig(name="karras", options={"sigma_min": 0.03}),
         scale=1.6,
     ),
 )

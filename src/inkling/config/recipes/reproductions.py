@@ -28,6 +28,7 @@ SCALABLE_UNET = "scalable diffusion model on CIFAR-10 and CelebA"
 _CLIP = "openai/clip-vit-base-patch32"
 _HO_LINEAR = ScheduleConfig(name="linear", options={"beta_start": 1e-4, "beta_end": 0.02})
 _COSINE = ScheduleConfig(name="cosine")
+_OF_TRAINING = ScheduleConfig(name="")
 _UNCONDITIONAL = Text(encoder="label", width=16, heads=1)
 _LABELS = Text(encoder="label", width=128)
 
@@ -49,8 +50,8 @@ def _adam(**settings: Any) -> Train:
     return Train(**plain | settings)
 
 
-def _ancestral(grid: ScheduleConfig, scale: float = 1.0, **settings: Any) -> Sample:
-    return Sample(sampler="ddpm", steps=1000, grid=grid, scale=scale, **settings)
+def _ancestral(scale: float = 1.0, **settings: Any) -> Sample:
+    return Sample(sampler="ddpm", steps=1000, grid=_OF_TRAINING, scale=scale, **settings)
 
 
 MNIST_TEXT = Recipe(
@@ -73,7 +74,7 @@ MNIST_TEXT = Recipe(
     text=Text(encoder="frozen", model=_CLIP),
     diffusion=_eps(_HO_LINEAR),
     train=_adam(steps=93_750, batch=64, lr=2e-6, ema_decay=0.9999),
-    sample=_ancestral(_HO_LINEAR),
+    sample=_ancestral(),
 )
 
 QUICKDRAW_TEXT = replace(
@@ -104,7 +105,7 @@ MNIST_DDPM = Recipe(
     text=_UNCONDITIONAL,
     diffusion=_eps(_COSINE),
     train=_adam(steps=14_062, batch=64, lr=2e-4, ema_decay=0.999),
-    sample=_ancestral(_COSINE),
+    sample=_ancestral(),
 )
 
 MNIST_CLASS = replace(
@@ -169,7 +170,7 @@ COCO_TEXT = Recipe(
         keep=2,
         previews=400,
     ),
-    sample=_ancestral(_HO_LINEAR, scale=4.0),
+    sample=_ancestral(scale=4.0),
 )
 
 MNIST_CLASS_L1 = Recipe(
@@ -192,7 +193,7 @@ MNIST_CLASS_L1 = Recipe(
     text=_LABELS,
     diffusion=_eps(_HO_LINEAR, "l1"),
     train=_adam(steps=937_500, batch=64, lr=1e-4, clip=1.0, caption_drop=0.1, ema_decay=0.999),
-    sample=_ancestral(_HO_LINEAR),
+    sample=_ancestral(),
 )
 
 _SCALABLE_NET = UNetConfig(
@@ -217,7 +218,7 @@ CIFAR10 = Recipe(
     text=_UNCONDITIONAL,
     diffusion=_eps(_COSINE),
     train=_adam(steps=350_000, batch=100, lr=2e-4, clip=1.0, ema_decay=0.9999),
-    sample=_ancestral(_COSINE),
+    sample=_ancestral(),
 )
 
 CELEBA = replace(
