@@ -68,13 +68,13 @@ def test_the_tree_is_shallow():
     assert len([path for path in HOUSE.iterdir() if path.is_file()]) <= 10
 
 
-def test_core_needs_torch_and_nothing_else():
+def test_core_needs_torch_and_numpy_and_nothing_else():
     for path in (HOUSE / "core").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
             names += [a.name for a in node.names] if isinstance(node, ast.Import) else []
             outside = {name.split(".")[0] for name in names if name}
-            assert outside <= {"torch", "inkling", *__import__("sys").stdlib_module_names}
+            assert outside <= {"torch", "numpy", "inkling", *__import__("sys").stdlib_module_names}
 
 
 def test_public_names_are_sorted_and_there():

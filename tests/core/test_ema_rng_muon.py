@@ -88,6 +88,14 @@ def test_an_image_has_the_same_noise_alone_and_in_a_batch():
         assert torch.equal(together(like)[3], alone(like[:1])[0])
 
 
+def test_no_two_images_have_the_same_noise():
+    """Seeds whose hashes agree in the 32 bits that torch's generator reads, among them."""
+    known = ImageNoise([51157, 77113]).draw((1, 4, 4))
+    assert not torch.equal(known[0], known[1])
+    first = ImageNoise(range(20_000)).draw((1, 1, 2))
+    assert len(first.flatten(1).unique(dim=0)) == 20_000
+
+
 def test_image_noise_is_standard_normal():
     noise = ImageNoise(range(500)).draw((1, 20, 20))
     assert noise.mean().abs() < 0.01

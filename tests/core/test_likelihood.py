@@ -73,3 +73,18 @@ def test_a_worse_denoiser_needs_more():
 def test_known_pictures_need_almost_nothing():
     clean = torch.full((500, 1, 4, 4), 1 / 255)
     assert abs(bits(lambda x, s, rows: clean[rows], clean, 0.2, (0.001, 80.0)).mean) < 0.01
+
+
+@pytest.mark.parametrize("lowest", [0.002, 0.03, 0.1, 0.4])
+def test_uniform_grey_values_need_eight_bits_from_any_lowest_level(lowest):
+    """A bound that starts at much noise decodes among all grey values that it may come from."""
+    values = torch.arange(256) / 127.5 - 1
+    generator = torch.Generator().manual_seed(4)
+    clean = values[torch.randint(256, (2000, 1, 2, 2), generator=generator)]
+
+    def optimal(x, sigma, rows):
+        gap = (x[..., None] - values).square() / (2 * sigma.view(-1, 1, 1, 1, 1).square())
+        return ((-gap).softmax(-1) * values).sum(-1)
+
+    found = bits(optimal, clean, 0.578, (lowest, 80.0))
+    assert found.mean == pytest.approx(8, abs=3 * found.error + 0.05)

@@ -129,6 +129,33 @@ def test_colour_and_size_are_brought_to_what_it_reads(trained):
     assert large.shape == colour.shape
 
 
+@pytest.mark.parametrize(
+    "shape", [(1, 8, 8), (1, 16, 16), (1, 20, 12), (1, 5, 5), (3, 8, 8), (3, 16, 16)]
+)
+def test_noise_of_another_size_or_colour_is_scaled_to_unit_variance(trained, monkeypatch, shape):
+    """Far above the picture, noisy pictures reach the towers with a standard deviation of 1."""
+    seen = []
+    features = trained.model.get_image_features
+
+    def spy(pixel_values):
+        seen.append(pixel_values)
+        return features(pixel_values=pixel_values)
+
+    monkeypatch.setattr(trained.model, "get_image_features", spy)
+    sigma = torch.tensor(50.0)
+    x = sigma * torch.randn(400, *shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        trained.encode_images(x, sigma)
+    pixels = 2 * (seen[0] * trained.std + trained.mean) - 1
+    assert pixels.std().item() == pytest.approx(1, abs=0.02)
+
+
+def test_a_prompt_that_spells_a_special_token_is_text(trained):
+    _, mask = trained.tokenize(["<pad>", "<end>"])
+    assert (mask.sum(1) > 2).all()
+    assert trained.encode_text(["<pad>", "zero"]).isfinite().all()
+
+
 def test_alternatives_mean_something_else(trained):
     names = trained.known.classes
     assert trained.alternatives("number two") == [

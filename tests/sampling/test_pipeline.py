@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from inkling import TextToImage
+from inkling.config.recipe import ScheduleConfig
 from inkling.core.samplers import SAMPLERS
 from inkling.errors import UserError, UserNote
 from inkling.pixels import from_bytes, to_bytes
@@ -184,3 +186,19 @@ def test_a_negative_prompt_is_the_null_of_guidance(pipeline):
         pipeline(["zero"], seeds=[1], clip={"model": "somewhere"})
     with pytest.raises(UserError, match=r"at scale 1 guidance does not lead away .*'eight'"):
         pipeline(["zero"], seeds=[1], scale=1.0, negative_prompt="eight")
+
+
+def test_an_empty_caption_that_was_never_trained_is_said(pipeline):
+    train = replace(pipeline.recipe.train, caption_drop=0.0)
+    pipeline.recipe = replace(pipeline.recipe, train=train)
+    for prompts, options in ((["", "seven"], {"scale": 1.0}), (["seven"], {"scale": 1.5})):
+        with pytest.warns(UserNote, match="never saw the empty caption"):
+            pipeline(prompts, seeds=range(len(prompts)), **options)
+    pipeline(["seven"], seeds=[0], scale=1.0)
+    pipeline(["seven"], seeds=[0], scale=1.5, negative_prompt="eight")
+
+
+def test_sampling_beyond_the_levels_of_training_is_one_line(pipeline):
+    grid = ScheduleConfig(name="karras", options={"sigma_max": 20_300.0})
+    with pytest.warns(UserNote, match="it starts at 254 times the noisiest level of training"):
+        pipeline(["seven"], seeds=[0], grid=grid)

@@ -134,3 +134,17 @@ def test_it_says_which_captions_it_takes(name):
     encoder = make(name)
     assert encoder.takes("seven")
     assert encoder.takes("seven " * 100) == (name == "frozen")
+
+
+@pytest.mark.parametrize("prompt", ["<pad>", "<null>", "<pad> <pad>", "a <pad> seven"])
+@pytest.mark.filterwarnings("ignore::inkling.errors.UserNote")
+def test_a_caption_that_spells_a_special_token_is_text(prompt):
+    encoder = make("transformer")
+    cond = encoder(encoder.tokenize([prompt, ""]))
+    assert cond.mask[0].sum() > 2
+    assert cond.vector.isfinite().all()
+    assert not torch.allclose(cond.vector[0], cond.vector[1])
+    again = TransformerEncoder.from_vocabulary(
+        encoder.vocabulary(), width=16, layers=1, heads=2, max_tokens=16
+    )
+    assert torch.equal(again.tokenize([prompt]), encoder.tokenize([prompt]))

@@ -1,7 +1,7 @@
 """The mathematics of diffusion, usable on its own: noise schedules, denoisers, samplers, guidance.
 
-Depends on torch only. Noisy images are `x = x0 + sigma * noise` with x0 in [-1, 1]; a denoiser is
-a function `(x [B, C, H, W], sigma []) -> x0 [B, C, H, W]`.
+Depends on torch and NumPy only. Noisy images are `x = x0 + sigma * noise` with x0 in [-1, 1]; a
+denoiser is a function `(x [B, C, H, W], sigma []) -> x0 [B, C, H, W]`.
 """
 
 from inkling.contracts import Cond, Denoise, Step

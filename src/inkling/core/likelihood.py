@@ -10,8 +10,8 @@ from torch import Tensor
 LEVELS = 256
 _SPACING = 2 / (LEVELS - 1)
 """Distance between neighbouring grey values in [-1, 1]."""
-_NEIGHBOURS = 12
-"""Grey values to either side of the true one that the reconstruction term takes into account."""
+_TAILS = 14
+"""Standard deviations of the noise that the reconstruction term takes into account."""
 
 
 class Bits(NamedTuple):
@@ -78,7 +78,9 @@ def bits_per_dimension(
 def _reconstruction(clean: Tensor, sigma: float, generator: torch.Generator) -> Tensor:
     """Nats per dimension to decode the grey value from noise of this level, [B]."""
     noise = sigma * torch.randn(clean.shape, generator=generator).to(clean.device)
-    offsets = torch.arange(-_NEIGHBOURS, _NEIGHBOURS + 1, device=clean.device) * _SPACING
+    # Every grey value that the noise may have come from: leaving some out would lower the bound.
+    most = min(LEVELS - 1, math.ceil(_TAILS * sigma / _SPACING) + 1)
+    offsets = torch.arange(-most, most + 1, device=clean.device) * _SPACING
     total = torch.zeros_like(clean)
     for offset in offsets:
         inside = (clean + offset).abs() <= 1 + _SPACING / 2

@@ -8,6 +8,7 @@ takes one random sentence of the group.
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -93,6 +94,12 @@ class Pictures:
         known = dict.fromkeys(sentence for group in self.groups for sentence in group)
         known.pop("", None)
         return ("", *known)
+
+    @cached_property
+    def distinctive(self) -> tuple[str, ...]:
+        """For each group, the sentence that the fewest groups share, the first one of several."""
+        shared = Counter(sentence for group in self.groups for sentence in set(group))
+        return tuple(min(group, key=shared.__getitem__) for group in self.groups)
 
     @property
     def conditional(self) -> bool:

@@ -19,6 +19,8 @@ class Card(Settings, frozen=True):
     """(H, W) of the pictures."""
     classes: tuple[str, ...] = ()
     """The prompt that names each class of the training set, if it had classes."""
+    conditional: bool = False
+    """Whether the training set had captions or classes."""
     pictures: int = 0
     """Trained on so many, held-out ones left out."""
     data: str = ""
@@ -71,6 +73,7 @@ def card_of(
         channels=channels,
         size=(height, width),
         classes=pictures.classes,
+        conditional=pictures.conditional,
         pictures=len(pictures),
         data=pictures.describe(),
         fingerprint=pictures.fingerprint,

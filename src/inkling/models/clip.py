@@ -5,8 +5,10 @@ along, so that it can rate how likely a caption is among them, and may have been
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
@@ -114,15 +116,17 @@ class Clip(nn.Module):
             x: [B, C, H, W] in [-1, 1]; or `x0 + sigma * noise`, for one that reads noise.
             sigma: [] or [B] noise level; clean if None.
         """
+        gain = 1.0  # by which the noise changes on the way to the CLIP's own form
         if x.shape[1] != self.channels:
+            gain /= math.sqrt(x.shape[1])
             x = x.mean(1, keepdim=True).expand(-1, self.channels, -1, -1)
-        finer = min(1.0, self.side / max(x.shape[-2:]))
+        height, width = x.shape[-2:]
+        gain *= _noise_gain(height, self.side) * _noise_gain(width, self.side)
         if x.shape[-2:] != (self.side, self.side):
             size = (self.side, self.side)
-            x = F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=True)
+            x = _resized(x, size)
         if sigma is not None and self.known.noisy:
-            # On fewer pixels the noise is averaged, and with it its level.
-            level = sigma.to(x).view(-1, 1, 1, 1) * finer
+            level = sigma.to(x).view(-1, 1, 1, 1) * gain
             x = x * (1 + level.square()).rsqrt()
         seen = ((x + 1) / 2 - self.mean.to(x)) / self.std.to(x)
         return F.normalize(self._vector(self.model.get_image_features(pixel_values=seen)), dim=1)
@@ -135,6 +139,7 @@ class Clip(nn.Module):
             truncation=True,
             max_length=self.model.config.text_config.max_position_embeddings,
             return_tensors="pt",
+            split_special_tokens=True,  # a prompt that spells one is text like any other
         )
         return found["input_ids"].to(self.device), found["attention_mask"].to(self.device)
 
@@ -267,6 +272,24 @@ class Clip(nn.Module):
             return logits.masked_fill(~there, -torch.inf).log_softmax(1)[:, 0]
 
         return likely
+
+
+def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pictures [B, C, H, W] at (height, width)."""
+    return F.interpolate(x, size, mode="bicubic", align_corners=False, antialias=True)
+
+
+@cache
+def _noise_gain(length: int, resized: int) -> float:
+    """By which the standard deviation of independent noise changes when one side is resized.
+
+    Resizing is linear: each new pixel is a weighted sum of old ones, so its variance is the sum of
+    the squared weights, here averaged over the new pixels.
+    """
+    if length == resized:
+        return 1.0
+    weights = _resized(torch.eye(length)[None, None], (resized, length))[0, 0]  # [resized, length]
+    return math.sqrt(weights.square().sum(1).mean().item())
 
 
 def _made(folder: Path) -> Path:

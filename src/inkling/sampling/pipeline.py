@@ -119,6 +119,8 @@ class TextToImage:
             raise UserError(
                 "settings of CLIP guidance need the CLIP itself: guide=load_guide(settings, ...)"
             )
+        if settings.scale != 1 and not settings.negative_prompt:
+            self._warn_of_untrained_null("guidance leads away from it")
         if problem := sampling_start(self.recipe.diffusion, settings.grid).problem:
             warnings.warn(problem, UserNote, stacklevel=2)
         if settings.sampler not in SAMPLERS:
@@ -232,6 +234,8 @@ class TextToImage:
                 "a CLIP sees pixels, and this model works on latents; use a model without "
                 "data.codec"
             )
+        if guide or "" in captions:
+            self._warn_of_untrained_null("samples without a prompt are arbitrary")
         read: Sequence[Prompt] = [settings.negative_prompt, *([""] if guide else captions)]
         distinct = list(dict.fromkeys(part for caption in read for part in weights_of(caption)))
         encoded = {caption: self.model.encode_text([caption]) for caption in distinct}
@@ -244,6 +248,16 @@ class TextToImage:
                 stacklevel=3,
             )
         return encoded
+
+    def _warn_of_untrained_null(self, effect: str) -> None:
+        """Say it where the empty caption is needed and was never trained."""
+        if self.card.conditional and not self.recipe.train.caption_drop:
+            warnings.warn(
+                "this model was trained with train.caption_drop=0 and never saw the empty caption; "
+                f"{effect}",
+                UserNote,
+                stacklevel=3,
+            )
 
 
 def _check_lengths(captions: Sequence[Prompt], seeds: Sequence[Seed]) -> None:

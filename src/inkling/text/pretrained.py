@@ -127,7 +127,10 @@ class Pretrained:
 
     def _ids(self, captions: Sequence[str]) -> list[list[int]]:
         ids: list[list[int]] = self.tokenizer(
-            list(captions), truncation=True, max_length=self.max_tokens
+            list(captions),
+            truncation=True,
+            max_length=self.max_tokens,
+            split_special_tokens=True,  # a caption that spells one is text like any other
         )["input_ids"]
         # Without special tokens the empty caption has no token at all.
         return [each or [self.tokenizer.pad_token_id or 0] for each in ids]

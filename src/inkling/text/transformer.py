@@ -60,6 +60,7 @@ class TransformerEncoder(TextEncoder):
         max_tokens: int = 32,
     ):
         super().__init__()
+        tokenizer.encode_special_tokens = True  # a caption that spells one is text like any other
         self.tokenizer = tokenizer
         self.words = frozenset(words)
         self.width = width

@@ -77,7 +77,7 @@ class JudgeObjective(Objective):
             labels = pictures.labels[rows].to(device)
             logits = model(from_bytes(pictures.at(rows).to(device)))
             losses.append(F.cross_entropy(logits, labels, reduction="none"))
-            right.append(logits.argmax(1) == labels)
+            right.append((logits.argmax(1) == labels) & logits.isfinite().all(1))
         accuracy = torch.cat(right).double().mean().item()
         return Validation(
             loss=torch.cat(losses).mean().item(),

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -37,6 +37,8 @@ _HOTTEST = math.log(100)
 """The largest logarithm of the logit scale (Radford et al. 2021, section 2.5)."""
 _TESTED = 10_000
 """Pictures at most on which retrieval is measured."""
+_BATCH, _TEXTS = 250, 500
+"""Pictures and captions that are encoded at a time."""
 
 
 class ClipObjective(Objective):
@@ -166,40 +168,47 @@ class ClipObjective(Objective):
 
 @torch.no_grad()
 def retrieval(clip: Clip, pictures: Pictures, among: int = 10, seed: int = 0) -> float:
-    """Fraction of pictures whose own caption is found among `among` captions.
+    """Fraction of pictures whose own caption is nearer than every other of `among` captions.
 
-    In a set with classes the others are those of the other classes; elsewhere they are random.
+    In a set with classes the others are those of the other classes; elsewhere they are random. A
+    tie is not found, and neither is a cosine that is not a number.
     """
     generator = torch.Generator().manual_seed(seed)
     if len(pictures) > _TESTED:
         pictures = pictures.take(torch.randperm(len(pictures), generator=generator)[:_TESTED])
     if 1 < len(pictures.classes) <= among:
-        found = clip.classify(pictures.pixels(), pictures.classes)
-        return float((found == pictures.labels).double().mean())
-    generator = torch.Generator().manual_seed(seed)
-    firsts = [group[0] for group in pictures.groups]
-    parts = [firsts[i : i + 500] for i in range(0, len(firsts), 500)]
-    texts = torch.cat([clip.encode_text(part) for part in parts])
+        firsts, numbers = pictures.classes, pictures.labels
+    else:
+        firsts, numbers = pictures.distinctive, pictures.group
+    texts = encoded(clip, firsts)  # [M, D]
     right = []
-    for rows in torch.split(torch.arange(len(pictures)), 250):
+    for rows in torch.split(torch.arange(len(pictures)), _BATCH):
         seen = clip.encode_images(from_bytes(pictures.at(rows).to(clip.device)))  # [B, D]
-        own = pictures.group[rows]
+        own = numbers[rows]  # [B]
         others = torch.randint(len(firsts) - 1, (len(rows), among - 1), generator=generator)
-        others += (others >= own[:, None]).long()  # any but its own
+        if len(firsts) <= among:  # all of them
+            others = torch.arange(len(firsts) - 1).expand(len(rows), -1)
+        others = others + (others >= own[:, None]).long()  # any but its own
         candidates = texts[torch.cat([own[:, None], others], 1)]  # [B, among, D]
-        right.append((candidates @ seen[:, :, None]).squeeze(2).argmax(1) == 0)
+        cosines = (candidates @ seen[:, :, None]).squeeze(2)  # [B, among]
+        right.append((cosines[:, :1] > cosines[:, 1:]).all(1))
     return float(torch.cat(right).double().mean())
+
+
+def encoded(clip: Clip, captions: Sequence[str]) -> Tensor:
+    """The text embeddings of many captions, [M, D]."""
+    parts = [captions[i : i + _TEXTS] for i in range(0, len(captions), _TEXTS)]
+    return torch.cat([clip.encode_text(part) for part in parts])
 
 
 @torch.no_grad()
 def held_out_loss(clip: Clip, pictures: Pictures) -> float:
     """Cross-entropy of each picture's own caption among one caption of every group."""
     numbers, own = torch.unique(pictures.group, return_inverse=True)
-    captions = [pictures.groups[number][0] for number in numbers.tolist()]
-    parts = [captions[i : i + 500] for i in range(0, len(captions), 500)]
-    texts = torch.cat([clip.encode_text(part) for part in parts])  # [M, D]
+    captions = [pictures.distinctive[number] for number in numbers.tolist()]
+    texts = encoded(clip, captions)  # [M, D]
     losses = []
-    for rows in torch.split(torch.arange(len(pictures)), 250):
+    for rows in torch.split(torch.arange(len(pictures)), _BATCH):
         seen = clip.encode_images(from_bytes(pictures.at(rows).to(clip.device)))  # [B, D]
         logits = clip.scale * seen @ texts.T  # [B, M]
         losses.append(F.cross_entropy(logits, own[rows].to(clip.device), reduction="none"))

@@ -125,6 +125,14 @@ class DenoisingObjective(Objective):
             measured = round(_sigma_data(pictures, codec, device), 4)
             diffusion = msgspec.structs.replace(recipe.diffusion, sigma_data=measured)
             recipe = msgspec.structs.replace(recipe, diffusion=diffusion)
+        if pictures.conditional and not recipe.train.caption_drop and recipe.sample.scale != 1:
+            warnings.warn(
+                "train.caption_drop=0 never trains the empty caption, from which guidance at "
+                f"sample.scale={recipe.sample.scale:g} leads away; set sample.scale=1, or drop "
+                "some captions",
+                UserNote,
+                stacklevel=2,
+            )
         if problem := sampling_start(recipe.diffusion, recipe.sample.grid).problem:
             warnings.warn(problem, UserNote, stacklevel=2)
         torch.manual_seed(recipe.train.seed)  # for the fresh weights

@@ -92,22 +92,27 @@ def validate_denoiser(
     u = u[torch.randperm(count, generator=generator)]
     clean = model.codec.encode(pictures.pixels().to(device))
     noise = torch.randn(clean.shape, generator=generator).to(device)
-    groups, which = torch.unique(pictures.group, return_inverse=True)
-    captions = [pictures.groups[group][0] for group in groups]
+    said = [pictures.distinctive[group] for group in pictures.group.tolist()]
+    captions = list(dict.fromkeys(said))
+    row = {caption: number for number, caption in enumerate(captions)}
+    which = torch.tensor([row[caption] for caption in said])
     ids = trimmed(model.text.tokenize(captions, cut=True)).to(device)
     sigma, which = schedule.sigma(u).float().to(device), which.to(device)
     held = _HeldOut(model, diffusion, clean, noise, sigma, ids)
     few = min(count, _FEW)
     each = held.losses(torch.arange(count, device=device), which, autocast)
-    others = (which + 1) % len(captions)
-    exchanged = held.losses(torch.arange(few, device=device), others, autocast)
-    gain = (exchanged.mean() / each[:few].mean() - 1).item()
-    low = each[(u < _LOW).to(device)].mean().item()
-    scores, words = {"low_noise_loss": low}, []
+    scores: dict[str, float] = {}
+    words: list[str] = []
+    low = each[(u < _LOW).to(device)]
+    if len(low):  # of very few pictures none may be at a low level
+        scores["low_noise_loss"] = low.mean().item()
     if model.codec.is_pixels:
         scores["bits_per_dim"] = held.bits(which[:few], generator)
         words.append(f"{scores['bits_per_dim']:.2f} bits/dim")
-    if pictures.conditional:
+    if len(captions) > 1:  # exchanged among sentences that differ
+        others = (which + 1) % len(captions)
+        exchanged = held.losses(torch.arange(few, device=device), others, autocast)
+        gain = (exchanged.mean() / each[:few].mean() - 1).item()
         scores["conditioning_gain"] = gain
         words.append(f"conditioning gain {gain:+.1%}")
     levels = _by_level(each, u, schedule)

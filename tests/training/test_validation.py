@@ -1,0 +1,75 @@
+"""Validation of very few pictures, and of captions that share sentences."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from inkling.config.overrides import override
+from inkling.runs.auto_recipe import resolve
+from inkling.training.contrastive import retrieval
+from inkling.training.prepare import prepare
+from inkling.training.validation import validate_denoiser
+
+DIGITS = ["data.limit=12", "train.batch=8", "train.steps=2"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 6])
+def test_few_held_out_pictures_have_finite_scores(tiny, count):
+    state = prepare(override(tiny, [f"data.validation={count}"]), device_name="cpu")
+    found = state.validate()
+    assert all(map(math.isfinite, [found.loss, *found.scores.values(), *found.levels.values()]))
+    assert ("low_noise_loss" in found.scores) == (count > 5)
+
+
+@pytest.mark.parametrize("kind", ["clip", "judge", "codec"])
+def test_one_held_out_picture_is_enough_for_every_objective(kind):
+    settings = ["data.limit=4", "data.validation=1", "train.steps=1", "train.batch=4"]
+    state = prepare(resolve(f"{kind}-digits", settings), device_name="cpu")
+    found = state.validate()
+    assert all(map(math.isfinite, [found.loss, *found.scores.values()]))
+
+
+def told_apart(pictures):
+    """The captions of each digit after one that all of them share."""
+    groups = tuple(("a picture", *group) for group in pictures.groups)
+    return replace(pictures, groups=groups)
+
+
+def test_a_shared_sentence_does_not_stand_for_a_caption(pictures):
+    shared = told_apart(pictures)
+    assert shared.distinctive == tuple(group[0] for group in pictures.groups)
+    assert replace(pictures, groups=(("a", "b"), ("a", "b"))).distinctive == ("a", "a")
+
+
+def test_prompts_are_exchanged_among_sentences_that_differ(tiny, pictures, monkeypatch):
+    """A model that reads the caption gains as much from it however its captions begin."""
+    state = prepare(tiny, device_name="cpu", pictures=(pictures, pictures))
+
+    def gain(held):
+        found = validate_denoiser(
+            state.model, held, state.recipe.diffusion, seed=0, autocast=state.accelerator.autocast
+        )
+        return found.scores.get("conditioning_gain")
+
+    with torch.no_grad():  # a network whose output depends on the caption
+        for parameter in state.model.network.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.3)
+    own = gain(pictures)
+    assert abs(own) > 0.001
+    assert own == pytest.approx(gain(told_apart(pictures)), abs=1e-6)
+    same = replace(pictures, groups=(("a picture",),) * 10)
+    assert gain(same) is None
+
+
+def test_a_clip_that_sees_nothing_finds_nothing(pictures):
+    state = prepare(resolve("clip-digits", DIGITS), device_name="cpu")
+    clip = state.model.eval()
+    unlabelled = replace(pictures, classes=())
+    for value in (0.0, torch.nan):
+        with torch.no_grad():
+            clip.model.visual_projection.weight.fill_(value)
+        assert retrieval(clip, pictures) == 0
+        assert retrieval(clip, unlabelled) == 0
