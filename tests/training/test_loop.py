@@ -169,7 +169,13 @@ def test_a_budget_is_kept_with_previews_on_a_machine_that_changes_its_speed(tiny
 def test_a_tiny_model_overfits_eight_images(tiny):
     recipe = override(
         tiny,
-        ["train.steps=250", "data.validation=1492", "train.caption_drop=0", "net.widths=16,32"],
+        [
+            "train.steps=250",
+            "data.validation=1492",
+            "train.caption_drop=0",
+            "sample.scale=1",
+            "net.widths=16,32",
+        ],
     )
     losses = [progress.loss.item() for progress in fit(recipe, device_name="cpu")]
     assert sum(losses[-10:]) < 0.25 * sum(losses[:10])
@@ -218,22 +224,6 @@ def test_first_and_last_layers_and_tables_are_not_for_muon(tiny):
     ):
         assert name in names.values()
         assert name not in hidden
-
-
-def test_starting_from_another_run(tiny, tmp_path):
-    first = finished(tiny)
-    first.save(tmp_path / "first")
-    later = prepare(tiny, device_name="cpu", start_from=tmp_path / "first")
-    first.ema.swap()
-    assert torch.equal(weights(later), weights(first))
-    wider = override(tiny, ["net.widths=16,32"])
-    with pytest.raises(
-        UserError, match=r"do not fit this recipe: .* is \(.*\) there and \(.*\) here"
-    ):
-        prepare(wider, device_name="cpu", start_from=tmp_path / "first")
-    shallow = override(tiny, ["net.middle_attention=false"])
-    with pytest.raises(UserError, match=r"do not fit this recipe: .* is there and not here"):
-        prepare(shallow, device_name="cpu", start_from=tmp_path / "first")
 
 
 @pytest.mark.parametrize(

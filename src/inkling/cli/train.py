@@ -86,6 +86,7 @@ def train(
     inkling train mnist --steps 2000 --set train.lr=1e-3 --set net.widths=32,128
     """
     started = time.monotonic() - time.process_time()  # the imports count too
+    from inkling.models import checkpoint
     from inkling.runs import auto_recipe, console, run_folder, session
     from inkling.system.distributed import is_main_process
 
@@ -97,7 +98,11 @@ def train(
         click.echo(f"the run in {usual} is finished; to train on from its weights: --from {usual}")
         return 0
     out, stored = _folder(out, name, given, resume)
-    chosen = stored.recipe if stored else auto_recipe.resolve(recipe, given, small)
+    before = None
+    if start_from and not stored:
+        before = checkpoint.read(checkpoint.locate(start_from)).recipe
+        console.say(f"from {start_from}, with its {', '.join(before.structure)}")
+    chosen = stored.recipe if stored else auto_recipe.resolve(recipe, given, small, before)
     if not stored and auto_recipe.is_chosen(recipe):
         console.say(f"chosen from the pictures: {_choices_of(chosen)}")
     flag = session.StopFlag()

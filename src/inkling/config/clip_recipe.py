@@ -40,6 +40,7 @@ class ClipRecipe(RunRecipe, frozen=True, tag="clip"):
     """The training of a small CLIP as a value."""
 
     usual_objective = "clip"
+    structure = ("towers",)
 
     towers: Towers = Towers()
     contrast: Contrast = Contrast()

@@ -8,6 +8,7 @@ class CodecRecipe(RunRecipe, frozen=True, tag="codec"):
     """The training of a codec as a value."""
 
     usual_objective = "codec"
+    structure = ("autoencoder",)
 
     autoencoder: AutoencoderConfig = AutoencoderConfig()
     train: Train = Train(

@@ -16,6 +16,7 @@ class JudgeRecipe(RunRecipe, frozen=True, tag="judge"):
     """The training of a judge as a value."""
 
     usual_objective = "judge"
+    structure = ("classifier",)
 
     classifier: ClassifierConfig = ClassifierConfig()
     augment: Augment = Augment()

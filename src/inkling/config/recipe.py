@@ -5,9 +5,10 @@ No torch here, so that the command line reads recipes in an instant. Names that 
 such as samplers, are plain strings here and checked by `overrides`.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from inkling.data.settings import Data
 from inkling.errors import UserError
@@ -179,11 +180,31 @@ class Sample(Settings, frozen=True):
             )
 
 
+_FREE = ("dropout", "vocabulary_size", "kl_weight")
+"""Settings of a structure that do not change what its weights mean."""
+
+
+def _at(settings: Any, path: str) -> Any:
+    """The value at a path such as `diffusion.prediction`."""
+    for name in path.split("."):
+        settings = getattr(settings, name)
+    return settings
+
+
+def _with(settings: Any, path: str, value: Any) -> Any:
+    """The settings with another value at a path."""
+    name, _, rest = path.partition(".")
+    inner = _with(getattr(settings, name), rest, value) if rest else value
+    return replace(settings, **{name: inner})
+
+
 class RunRecipe(Settings, frozen=True, tag_field="kind"):
     """What every kind of training run has."""
 
     usual_objective: ClassVar[str] = "denoising"
     """What this kind of recipe trains, unless `train.objective` names another one."""
+    structure: ClassVar[tuple[str, ...]] = ()
+    """Settings that say what the weights mean, and groups of them."""
 
     name: str
     source: str
@@ -197,6 +218,28 @@ class RunRecipe(Settings, frozen=True, tag_field="kind"):
     def objective(self) -> str:
         """A key of `inkling.training.objectives.OBJECTIVES`."""
         return self.train.objective or self.usual_objective
+
+    def inheriting(self, before: Self) -> Self:
+        """This recipe with the structure of another run, whose weights it starts from."""
+        changed: RunRecipe = self
+        for path in self.structure:
+            changed = _with(changed, path, _at(before, path))
+        return cast(Self, changed)
+
+    def contradictions(self, before: Self) -> list[tuple[str, Any, Any]]:
+        """(setting, value there, value here) where weights of another run mean something else."""
+        found = []
+        for path in self.structure:
+            there, here = _at(before, path), _at(self, path)
+            if type(there) is not type(here):
+                found.append((f"{path}.kind", type(there).__name__, type(here).__name__))
+            elif isinstance(here, Settings):
+                names = [n for n in here.__struct_fields__ if n not in _FREE]
+                pairs = [(f"{path}.{n}", getattr(there, n), getattr(here, n)) for n in names]
+                found += [each for each in pairs if each[1] != each[2]]
+            elif there != here:
+                found.append((path, there, here))
+        return found
 
     def refuse_denoiser_settings(self) -> None:
         """Refuse settings that only denoisers read.
@@ -214,6 +257,8 @@ class RunRecipe(Settings, frozen=True, tag_field="kind"):
 
 class Recipe(RunRecipe, frozen=True, tag="denoiser"):
     """The training and sampling of a denoiser as a value."""
+
+    structure = ("net", "text", "diffusion.prediction", "diffusion.sigma_data", "data.codec")
 
     net: NetworkConfig = UNetConfig()
     """Settings of a network in `inkling.nets.NETWORKS`; `net.kind` chooses it."""

@@ -98,11 +98,15 @@ def sampling_start(diffusion: Diffusion, grid: ScheduleConfig) -> SamplingStart:
 def text_encoder(
     recipe: Recipe, *, sentences: Sequence[str] = (), vocabulary: str | None = None
 ) -> TextEncoder:
-    """The text encoder, its vocabulary learned from sentences or taken from a checkpoint."""
+    """The text encoder, its vocabulary learned from sentences; or taken from a checkpoint, and
+    extended by them.
+    """
     kind = ENCODERS[recipe.text.encoder]
     settings: dict[str, Any] = {name: getattr(recipe.text, name) for name in kind.settings}
     if vocabulary is not None:
-        return kind.from_vocabulary(vocabulary, **settings)
+        known = kind.from_vocabulary(vocabulary, **settings)
+        known.extend(sentences)
+        return known
     return kind.fit(sentences, **settings)
 
 

@@ -134,7 +134,12 @@ def is_chosen(target: str) -> bool:
     return target not in RECIPES and not kind_of(target)[0]
 
 
-def resolve(target: str, assignments: Sequence[str], trial: bool = False) -> RunRecipe:
+def resolve(
+    target: str,
+    assignments: Sequence[str],
+    trial: bool = False,
+    before: RunRecipe | None = None,
+) -> RunRecipe:
     """The recipe for what a user names: a recipe, a data set, a path or a hub id.
 
     Args:
@@ -142,6 +147,7 @@ def resolve(target: str, assignments: Sequence[str], trial: bool = False) -> Run
             `codec-` what these learn from.
         assignments: settings as for `override`.
         trial: make the recipe small before these.
+        before: the recipe of the run whose weights this one starts from: its structure is kept.
 
     Raises:
         UserError: nothing of that name, pictures that cannot be read, or a wrong setting.
@@ -150,14 +156,20 @@ def resolve(target: str, assignments: Sequence[str], trial: bool = False) -> Run
     if kind:
         name, data = find_target(rest)
         given = ["train.epochs=0", "train.budget=120"] if trial else []
-        return override(_OTHERS[kind](f"{kind}-{name}", data), [*given, *assignments])
+        other = _inheriting(_OTHERS[kind](f"{kind}-{name}", data), before)
+        return override(other, [*given, *assignments])
     if target in RECIPES:
         recipe = RECIPES[target]
-        return override(small(recipe) if trial else recipe, assignments)
+        return override(_inheriting(small(recipe) if trial else recipe, before), assignments)
     about_data = [each for each in assignments if each.strip().startswith("data.")]
     name, settings, pictures = read_target(target, about_data)
     recipe = recipe_for(name, settings, pictures)
-    return override(small(recipe) if trial else recipe, assignments)
+    return override(_inheriting(small(recipe) if trial else recipe, before), assignments)
+
+
+def _inheriting(recipe: RunRecipe, before: RunRecipe | None) -> RunRecipe:
+    """The recipe with the structure of another one of its kind."""
+    return recipe.inheriting(before) if type(before) is type(recipe) else recipe
 
 
 def read_target(

@@ -31,6 +31,13 @@ class TextEncoder(nn.Module, ABC):
     def from_vocabulary(cls, vocabulary: str, *, width: int, **settings: Any) -> Self:
         """The encoder that `vocabulary()` describes; its weights are loaded separately."""
 
+    def extend(self, sentences: Sequence[str]) -> None:
+        """Take in sentences of further training; what is known already stays as it is."""
+
+    def completed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of this encoder from before `extend`, with its own for what was added since."""
+        return weights
+
     @abstractmethod
     def vocabulary(self) -> str:
         """Everything but the weights, as text for the checkpoint."""

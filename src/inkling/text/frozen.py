@@ -104,6 +104,28 @@ class FrozenEncoder(TextEncoder):
             carrying=[(caption, length) for caption, length in stored["carrying"]],
         )
 
+    def extend(self, sentences: Sequence[str]) -> None:
+        new = [each for each in dict.fromkeys(sentences) if each not in self.lengths]
+        if not new or not self.lengths:  # without any, there are too many to carry
+            return
+        self.tokenize(new)  # encodes those that the cache lacks
+        rows = self.store.get(new)
+        longest = max(self.carried.shape[1], *map(len, rows))
+        if (len(self.lengths) + len(new)) * longest * self.width * 2 > _CARRIED:
+            return
+        known = self.carried
+        self.carried = known.new_zeros(len(known) + len(new), longest, self.width)
+        self.carried[: len(known), : known.shape[1]] = known
+        for caption, encoded in zip(new, rows, strict=True):
+            self._number[caption] = len(self.lengths)
+            self.carried[self._number[caption], : len(encoded)] = encoded
+            self.lengths[caption] = len(encoded)
+
+    def completed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        known, all_of_them = weights["carried"], self.carried.clone()
+        all_of_them[: len(known), : known.shape[1]] = known
+        return weights | {"carried": all_of_them}
+
     def vocabulary(self) -> str:
         return json.dumps(
             {

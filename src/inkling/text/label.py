@@ -17,10 +17,14 @@ class LabelEncoder(TextEncoder):
 
     def __init__(self, names: Sequence[str], width: int):
         super().__init__()
-        self.names = tuple(names)
         self.width = width
+        self._name(names)
+
+    def _name(self, names: Sequence[str]) -> None:
+        """Make a fresh table for these sentences."""
+        self.names = tuple(names)
         self._row = {"": 0, **{name: row for row, name in enumerate(self.names, start=1)}}
-        self.table = nn.Embedding(len(self.names) + 1, width)
+        self.table = nn.Embedding(len(self.names) + 1, self.width)
 
     @classmethod
     def fit(cls, sentences: Sequence[str], *, width: int, **settings: Any) -> Self:
@@ -29,6 +33,16 @@ class LabelEncoder(TextEncoder):
     @classmethod
     def from_vocabulary(cls, vocabulary: str, *, width: int, **settings: Any) -> Self:
         return cls(json.loads(vocabulary), width)
+
+    def extend(self, sentences: Sequence[str]) -> None:
+        new = dict.fromkeys(each for each in sentences if each not in self._row)
+        if new:
+            self._name([*self.names, *new])
+
+    def completed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        known = weights["table.weight"]
+        fresh = self.table.weight.detach()[len(known) :].to(known)
+        return weights | {"table.weight": torch.cat([known, fresh])}
 
     def vocabulary(self) -> str:
         return json.dumps(self.names)

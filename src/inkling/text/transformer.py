@@ -97,6 +97,10 @@ class TransformerEncoder(TextEncoder):
             Tokenizer.from_str(stored["tokenizer"]), stored["words"], width=width, **settings
         )
 
+    def extend(self, sentences: Sequence[str]) -> None:
+        # Bytes spell every new word, so the tokens stay.
+        self.words |= words_of(sentences)
+
     def vocabulary(self) -> str:
         return json.dumps({"tokenizer": self.tokenizer.to_str(), "words": sorted(self.words)})
 

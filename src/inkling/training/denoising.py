@@ -199,6 +199,12 @@ class DenoisingObjective(Objective):
     def codec(self) -> str:
         return self._codec
 
+    def completed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        prefix = "text."
+        text = {n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)}
+        added = self.model.text.completed(text)
+        return weights | {prefix + name: weight for name, weight in added.items()}
+
 
 def check_sizes(recipe: Recipe, side: int) -> None:
     """Refuse picture sizes that do not grow up to the pictures' own.

@@ -140,6 +140,10 @@ class Objective(nn.Module, ABC):
         """The recipe of the codec whose latents are modelled, as JSON; empty: pixels."""
         return ""
 
+    def completed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights of the run that this one starts from, completed for what its data add."""
+        return weights
+
     def after_step(self) -> None:
         """Constrain the weights after an update."""
 

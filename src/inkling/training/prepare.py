@@ -11,15 +11,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from inkling.config.recipe import Recipe, RunRecipe, Train
+from inkling.config.recipe import RunRecipe, Train
 from inkling.config.registries import check_names
 from inkling.core.ema import Ema
 from inkling.data import Pictures, read_pictures
 from inkling.errors import UserError, unknown_name
-from inkling.models import checkpoint
 from inkling.models.card import card_of
 from inkling.models.checkpoint import Checkpoint
-from inkling.models.clip import NOTES as CLIP_NOTES
 from inkling.system import device as devices
 from inkling.system.distributed import process_count, shard
 from inkling.training.budget import StepBudget
@@ -27,6 +25,7 @@ from inkling.training.objective import BuildInputs, Objective
 from inkling.training.objectives import OBJECTIVES
 from inkling.training.optimiser import Optimisers
 from inkling.training.state import SHORT_WIDTHS, TrainState
+from inkling.training.warm_start import load_source, read_source, with_sigma_data_of
 
 _PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -58,12 +57,15 @@ def prepare(
     accelerator = _accelerator(recipe.train, device_name)
     training, validation = pictures or _split(recipe, accelerator)
     recipe = _with_steps(recipe, len(training))
-    source = None if start_from is None else _source(recipe, Path(start_from))
+    source = None
+    if start_from is not None:
+        source = read_source(recipe, Path(start_from), training)
+        recipe = with_sigma_data_of(recipe, source)
     with accelerator.main_process_first():  # where captions are encoded, one process does it
         given = BuildInputs(training, accelerator.device, resume or source)
         objective = kind.build(recipe, given)
     if source is not None:
-        _start_from(objective.model, source, start_from)
+        load_source(objective, source, start_from)
     model, train = objective.model, objective.recipe.train
     objective.to(accelerator.device).train()
     prepared: nn.Module
@@ -180,51 +182,3 @@ def _split(recipe: RunRecipe, accelerator: Accelerator) -> tuple[Pictures, Pictu
         training, validation = split_pictures(recipe)
     training = training.to(device, devices.room(device))
     return training, replace(validation, images=training.images)  # one copy of the pixels
-
-
-def _source(recipe: RunRecipe, path: Path) -> Checkpoint:
-    """The run to start from; one that read captions in another way is refused."""
-    if (path / CLIP_NOTES).is_file():
-        raise UserError(
-            f"{path} is a finished CLIP in the format of transformers, without the state that a "
-            f"run starts from; use --from {path / 'best.safetensors'}"
-        )
-    stored = checkpoint.read(checkpoint.locate(path))
-    before = stored.recipe
-    if recipe.data.codec != before.data.codec:
-        raise UserError(
-            f"{path} was trained with data.codec={before.data.codec!r} and cannot start a run "
-            f"with data.codec={recipe.data.codec!r}; use the codec of that run"
-        )
-    if type(before) is not type(recipe):
-        raise UserError(
-            f"{path} holds a {before.objective} and cannot start a run of {recipe.objective}"
-        )
-    if isinstance(before, Recipe) and isinstance(recipe, Recipe):
-        frozen = recipe.text.encoder == "frozen"
-        for name in ("encoder", *(("model", "max_tokens") if frozen else ())):
-            had, has = getattr(before.text, name), getattr(recipe.text, name)
-            if had != has:
-                raise UserError(
-                    f"{path} was trained with text.{name}={had} and cannot start a run with "
-                    f"text.{name}={has}; use the one of that run"
-                )
-    return stored
-
-
-def _start_from(model: nn.Module, source: Checkpoint, path: object) -> None:
-    given, wanted = source.part("raw") | source.part("ema"), model.state_dict()
-    for name, tensor in wanted.items():
-        if name not in given or given[name].shape != tensor.shape:
-            have = tuple(given[name].shape) if name in given else "missing"
-            raise UserError(
-                f"the weights of {path} do not fit this recipe: {name} is {have} there and "
-                f"{tuple(tensor.shape)} here; use the recipe that run was trained with"
-            )
-    surplus = sorted(given.keys() - wanted.keys())
-    if surplus:
-        raise UserError(
-            f"the weights of {path} do not fit this recipe: {surplus[0]} is there and not here; "
-            "use the recipe that run was trained with"
-        )
-    model.load_state_dict(given)
