@@ -1,5 +1,7 @@
 """`inkling evaluate` on a tiny run: what it prints, keeps, reuses and refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,9 @@ from inkling.data import Data
 from inkling.errors import UserError
 from inkling.evaluate.evaluation import Evaluation
 from inkling.evaluate.features import OfPixels, features
+from inkling.evaluate.judge import judge_for
 from inkling.evaluate.memory import memory, nearest_images
-from inkling.evaluate.samples import BATCH
+from inkling.evaluate.samples import BATCH, in_frequencies
 from inkling.evaluate.scores import Report, check_alike
 from tests.cli.test_cli import SMALL, inkling, refuses
 
@@ -47,13 +50,16 @@ def test_every_score_has_an_interval_a_floor_and_its_terms(run, evaluated):
         "coverage",
         "prompt accuracy",
         "Inception-score form",
+        "judge on real pictures",
         "bits per dimension",
     ]
     for score in report.scores:
         assert score.low <= score.value <= score.high
         assert score.name in evaluated
     floors = {score.name: score.floor for score in report.scores}
-    assert floors["prompt accuracy"] > 0.9
+    accuracy = report.scores[names.index("judge on real pictures")]
+    assert 0.9 < floors["prompt accuracy"] == accuracy.value < 1  # of pictures it never saw
+    assert accuracy.n == 297
     assert floors["Frechet distance"] < report.scores[1].value
     assert abs(floors["kernel distance"]) < report.scores[0].value
     for said in ("300 pictures", "digits test", "judge digits", "resize", "seeds 0 to 299"):
@@ -133,22 +139,132 @@ def test_mistakes_are_one_sentence(run, tmp_path):
     _, warned = inkling("evaluate", run, "--n", 100, "--no-cas")
     assert "no Frechet distance: 100 drawn pictures for 128 features" in warned
     with pytest.raises(UserError, match="8x8 with 1 channels and real ones 9x8"):
-        nearest_images(torch.zeros(2, 1, 8, 8), torch.zeros(2, 1, 8, 9))
+        nearest_images(torch.zeros(2, 1, 8, 8), [torch.zeros(2, 1, 8, 9)])
 
 
 def test_copies_are_caught_and_fresh_pictures_are_not():
     train, test = (data.read("digits", split=split).pixels() for split in ("train", "test"))
     known, fresh = train[:700], train[700:1000]
-    unseen = nearest_images(test, known)
+    unseen = nearest_images(test, [known])
     copies = (known[:300].float() + 6 * torch.randn(300, 1, 8, 8)).clamp(0, 255).byte()
-    found = memory(nearest_images(copies, known), unseen)
+    found = memory(nearest_images(copies, [known]), unseen, 700)
     assert found.memorises
     assert found.copies > 0.95
     assert "repeats training pictures" in found.summary
-    honest = memory(nearest_images(fresh, known), unseen)
+    honest = memory(nearest_images(fresh, [known]), unseen, 700)
     assert not honest.memorises
     a_third = torch.cat([copies[:100], fresh[:200]])
-    assert memory(nearest_images(a_third, known), unseen).copies == pytest.approx(1 / 3, abs=0.05)
+    found = memory(nearest_images(a_third, [known]), unseen, 700)
+    assert found.copies == pytest.approx(1 / 3, abs=0.05)
+    assert "one of 700 training pictures" in found.summary
+
+
+def test_neighbours_are_found_in_whatever_part_they_lie_mirrored_too():
+    known = data.read("digits").pixels()[:900]
+    parts = [known[:500], known[500:501], known[501:]]
+    some = torch.tensor([3, 499, 500, 501, 899])
+    near = nearest_images(known[some], parts)
+    assert near.row.tolist() == some.tolist()
+    assert near.distance.max() < 1e-3
+    flipped = known[some].flip(-1)
+    assert nearest_images(flipped, parts).distance.min() > 0.1
+    near = nearest_images(flipped, parts, mirrored=True)
+    assert near.row.tolist() == some.tolist()
+    assert near.distance.max() < 1e-3
+
+
+def test_a_model_that_mirrors_copies_memorises(run, monkeypatch):
+    chosen = Evaluation(run, 300)
+    copies = chosen.train.at(torch.arange(300)).flip(-1)
+    assert not chosen.memorised(copies)[0].memorises
+    chosen.train = replace(chosen.train, mirror=True)
+    found, near = chosen.memorised(copies)
+    assert found.memorises
+    assert found.searched == len(chosen.train)
+    assert (near.row == torch.arange(300)).float().mean() > 0.95
+
+
+def test_classes_are_prompted_for_as_often_as_in_the_reference():
+    assert in_frequencies([1] * 4, 10) == (0, 1, 2, 3, 0, 1, 2, 3, 0, 1)
+    order = np.array(in_frequencies([90, 9, 1], 1000))
+    for n in (1, 10, 137, 500, 1000):
+        counts = np.bincount(order[:n], minlength=3)
+        assert np.abs(counts - n * np.array([0.9, 0.09, 0.01])).max() < 1
+
+
+@pytest.fixture(scope="module")
+def unequal(tmp_path_factory):
+    """A run on digits of which nine in ten are threes, the others eights."""
+    folder = tmp_path_factory.mktemp("unequal")
+    for split in ("train", "test"):
+        found = data.read("digits", split=split)
+        for label, share in ((3, 1), (8, 9)):
+            (folder / split / f"digit {label}").mkdir(parents=True)
+            rows = torch.where(found.labels == label)[0][::share]
+            for row in rows.tolist():
+                file = folder / split / f"digit {label}" / f"{row}.png"
+                Image.fromarray(found.at(torch.tensor([row]))[0, 0].numpy()).save(file)
+    out = tmp_path_factory.mktemp("runs") / "unequal"
+    settings = ["--set", "data.validation=0", "--set", "net.patch=1", "--steps", 20]
+    inkling("train", folder, "--out", out, *SMALL, *settings)
+    return out
+
+
+def test_prompts_have_the_frequencies_of_the_reference(unequal):
+    chosen = Evaluation(unequal, 33)
+    labels = chosen.reference.labels.numpy()
+    share = (labels == 0).mean()
+    assert share > 0.85
+    assert (chosen.prompted == 0).mean() == pytest.approx(share, abs=1 / 33)
+    assert "2 classes as often as in the reference" in chosen.plan.describe()
+    balanced = Evaluation(unequal, 20, balanced=True)
+    assert balanced.prompted.tolist() == [0, 1] * 10
+    assert "2 classes equally often" in balanced.plan.describe()
+    counts = balanced.reference.labels.bincount().tolist()
+    assert counts[0] == counts[1]
+
+
+def test_a_judge_that_learnt_nothing_is_refused(run):
+    chosen = Evaluation(run, 300)
+    judge = features("judge", chosen.data, torch.device("cpu"))
+
+    class Guessing:
+        name, resize, classes = "judge that guesses", "", 10
+
+        def __call__(self, images):
+            seen = judge(images)
+            return seen._replace(probabilities=np.eye(10)[np.zeros(len(images), dtype=int)])
+
+    with pytest.raises(
+        UserError, match=r"judge that guesses is right about .*its scores would mean"
+    ):
+        chosen.judge_accuracy(Guessing())
+    assert chosen.judge_accuracy(judge).value > 0.9
+    assert chosen.judge_accuracy(OfPixels()) is None
+
+
+def test_a_judge_belongs_to_its_pictures_and_not_to_their_path(tmp_path, monkeypatch):
+    """Two projects that both keep their pictures in `data` have a judge each."""
+    found = data.read("digits")
+    names = []
+    for project, shift in (("one", 0), ("other", 1)):
+        for label in (0, 1):
+            folder = tmp_path / project / "data" / f"class {(label + shift) % 2}"
+            folder.mkdir(parents=True)
+            for row in torch.where(found.labels == label)[0][:25].tolist():
+                Image.fromarray(found.at(torch.tensor([row]))[0, 0].numpy()).save(
+                    folder / f"{row}.png"
+                )
+        monkeypatch.chdir(tmp_path / project)
+        settings = Data(name="folder", path="data")
+        judge, name = judge_for(settings)
+        pictures = data.read_pictures(settings)
+        assert judge.accuracy(pictures) > 0.95
+        names.append(name)
+    assert names[0] != names[1]
+    moved = (tmp_path / "one").rename(tmp_path / "moved")
+    _, again = judge_for(Data(name="folder", path=str(moved / "data")))
+    assert again == names[0]
 
 
 def test_a_vision_model_of_the_hub_describes_pictures(tmp_path):
@@ -218,7 +334,7 @@ def test_pictures_that_changed_since_training_are_refused(tmp_path):
     assert "held out of training, 30 pictures" in said
     add(80, 90)
     said = refuses("evaluate", out, "--n", 40, "--features", "pixels", "--steps", 2)
-    assert "50 pictures were trained on, and now there are 60" in said
+    assert "50 pictures were trained on, and these 60 are not the same" in said
 
 
 def test_shapes_are_judged_exactly(tmp_path):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--weights", type=click.Choice(["ema", "raw"]), default="ema", show_default=True)
 @click.option("--compare", type=click.Path(path_type=Path), help="Another run, picture by picture.")
+@click.option("--balance", is_flag=True, help="As many prompts and real pictures of each class; "
+              "default: as many as the reference has.")  # fmt: skip
 @click.option("--cas/--no-cas", default=True, help="Train a classifier on samples.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON; default RUN/evaluation/...")
 @DEVICE
@@ -43,6 +45,7 @@ def evaluate(
     seed: int,
     weights: str,
     compare: Path | None,
+    balance: bool,
     cas: bool,
     out: Path | None,
     device: str,
@@ -75,6 +78,7 @@ def evaluate(
             weights=weights,
             seed=seed,
             sampling={"sampler": sampler, "steps": steps, "scale": scale},
+            balanced=balance,
         )
 
     if compare is not None and (clip or out):
@@ -92,7 +96,7 @@ def evaluate(
     click.echo(memory.summary)
     click.echo(report.save(out or chosen.file(seen)))
     page = samples.home(run) / "nearest.png"
-    grids.save(neighbours(images, near.distance, chosen.known[near.row]), page)
+    grids.save(neighbours(images, near.distance, chosen.train.at(near.row).cpu()), page)
     click.echo(page)
 
 

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from inkling.errors import UserError, UserNote
 from inkling.evaluate.features import Features, Outputs
 from inkling.evaluate.intervals import of_a_share
 from inkling.evaluate.judge import train_judge
-from inkling.evaluate.measures import Measure, of_outputs
+from inkling.evaluate.measures import PROMPT_ACCURACY, Measure, of_outputs
 from inkling.evaluate.memory import Memory, Nearest, memory, nearest_images
-from inkling.evaluate.reference import evaluation_data
+from inkling.evaluate.reference import evaluation_data, known_rows, parts_of
 from inkling.evaluate.samples import Plan, cached_samples, home, key, model_of, plan
 from inkling.evaluate.scores import Report, Score, Terms, scored
 from inkling.evaluate.shapes import faithfulness_of_each
@@ -52,6 +52,8 @@ class Evaluation:
         weights: "ema" or "raw".
         seed: of the first sample.
         sampling: changes to the run's recommended sampling settings, by name.
+        balanced: prompt for each class equally often, and score against as many pictures of each;
+            else as often as it is in the reference.
 
     Raises:
         UserError: there is no run or no data, or the model was trained on the reference.
@@ -68,17 +70,18 @@ class Evaluation:
         weights: str = "ema",
         seed: int = 0,
         sampling: Mapping[str, Any] | None = None,
+        balanced: bool = False,
     ):
         self.run, self.count = run, count
         self.pipeline = TextToImage.load(run, device, weights)
         self.data = self.pipeline.recipe.data
         if data is not None:
             self.data = msgspec.structs.replace(self.data, path=str(data))
-        self.train, self.known, self.reference, self.held_against = evaluation_data(
-            self.pipeline, self.data, reference
+        self.train, self.reference, self.held_against = evaluation_data(
+            self.pipeline, self.data, reference, balanced
         )
         settings = self.pipeline.settings(**(sampling or {}))
-        self.plan: Plan = plan(self.pipeline, self.reference, settings, seed, weights)
+        self.plan: Plan = plan(self.pipeline, self.reference, settings, seed, weights, balanced)
         self._outputs: dict[str, Outputs] = {}
 
     def batches(self) -> Iterator[Tensor]:
@@ -158,17 +161,50 @@ class Evaluation:
         """Whether these features classify images into the classes of the prompts."""
         return bool(self.plan.prompted) and features.classes == len(self.pipeline.classes)
 
+    def judge_accuracy(self, features: Features) -> Measure | None:
+        """How often these features recognise the class of a real image of the reference.
+
+        None where they do not tell the classes of the prompts apart.
+
+        Raises:
+            UserError: no better than always naming the most frequent class.
+        """
+        probabilities = self._real(features).probabilities
+        if probabilities is None or not self._judged(features):
+            return None
+        labels = self.reference.labels.numpy()
+        known = labels >= 0
+        right = Measure(
+            "judge on real pictures",
+            "higher",
+            (probabilities.argmax(1) == labels)[known].astype(float),
+        )
+        chance = np.bincount(labels[known]).max() / known.sum()
+        if right.interval().low <= chance:
+            raise UserError(
+                f"{features.name} is right about {right.value:.1%} of {known.sum():,} real "
+                f"pictures, and naming the most frequent class alone about {chance:.1%}: its "
+                "scores would mean nothing. Train a better one (inkling train judge-NAME), or use "
+                "--features pixels"
+            )
+        return right
+
     def floors(self, features: Features) -> dict[str, Measure]:
-        """Noise floors: the same measures of as many real training images."""
+        """Noise floors: the same measures of as many real training images.
+
+        That of prompt accuracy is the judge's accuracy on the reference, since it was trained on
+        the training images.
+        """
         rows = torch.randperm(len(self.train), generator=stream(self.plan.seed, "floor"))
         some = self.train.take(rows[: self.count])
         if len(some) < self.count:
             lack = f"it takes {self.count:,} training pictures, and there are only {len(some):,}"
             warnings.warn(f"no noise floor: {lack}", UserNote, stacklevel=2)
             return {}
-        labels = some.labels.numpy() if self._judged(features) else None
-        measures = of_outputs(features(some.pixels()), self._real(features), labels)
-        return {measure.name: measure for measure in measures}
+        measures = of_outputs(features(some.pixels()), self._real(features))
+        floors = {measure.name: measure for measure in measures}
+        accuracy = self.judge_accuracy(features)
+        return floors | ({PROMPT_ACCURACY: accuracy} if accuracy else {})
 
     def bits(self) -> Score:
         """Bits per dimension of reference images given their captions, an upper bound."""
@@ -255,10 +291,23 @@ class Evaluation:
         ]
 
     def memorised(self, images: Tensor) -> tuple[Memory, Nearest]:
-        """Memorisation, and the nearest training image of each sample."""
-        near = nearest_images(images, self.known)
-        unseen = nearest_images(self.reference.pixels()[:_UNSEEN].cpu(), self.known)
-        return memory(near, unseen), near
+        """Memorisation, and the nearest training image of each sample, by its row in `train`."""
+        some = self.reference.take(torch.arange(min(_UNSEEN, len(self.reference))))
+        both = torch.cat([images, some.pixels().cpu()])
+        with bar("searching training pictures", len(rows := known_rows(self.train))) as advance:
+            near = nearest_images(both, self._parts(advance), self.train.mirror)
+        samples, unseen = (
+            Nearest(*(each[part] for each in near))
+            for part in (slice(len(images)), slice(len(images), None))
+        )
+        samples = samples._replace(row=rows[samples.row])
+        return memory(samples, unseen, len(rows)), samples
+
+    def _parts(self, advance: Callable[[int], None]) -> Iterator[Tensor]:
+        """The training images part by part; says when each was compared."""
+        for part in parts_of(self.train):
+            yield part
+            advance(len(part))
 
     def confusion(self, outputs: Outputs, features: Features) -> list[list[int]] | None:
         """How often samples of each prompted class [row] are recognised as each class [column]."""
@@ -288,8 +337,11 @@ class Evaluation:
             clip: a CLIP for the CLIP score.
             cas: whether to train a classifier on the samples for CAS, if prompts name classes.
         """
+        accuracy = self.judge_accuracy(features)
         outputs, floors = features(images), self.floors(features)
         measures = self.measures(images, outputs, features)
+        if accuracy is not None:
+            measures.append(accuracy)
         if clip is not None:
             measures += self.clip_scores(images, clip)
         scores = [scored(measure, floors.get(measure.name)) for measure in measures]

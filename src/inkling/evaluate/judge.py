@@ -27,10 +27,8 @@ from inkling.training.loop import fit
 from inkling.training.state import TrainState
 
 _BATCH = 500
-_EPOCHS = 4
-"""Epochs of a judge that is trained on demand, for a score."""
-_SETTINGS = ("size", "resize", "channels", "background", "classes")
-"""Settings of a data set on which its judge depends."""
+_EPOCHS, _LEAST_STEPS = 4, 500
+"""Epochs of a judge that is trained on demand for a score, but at least so many steps."""
 
 
 class Judge:
@@ -106,10 +104,11 @@ def train_judge(
 ) -> tuple[Judge, TrainState]:
     """A judge trained on these images, and the final state of its training."""
     recipe = JudgeRecipe(name="judge", source="for scores")
-    train = msgspec.structs.replace(recipe.train, epochs=epochs, seed=seed, previews=0)
+    steps = max(_LEAST_STEPS, -(-epochs * len(pictures) // recipe.train.batch))
+    train = msgspec.structs.replace(recipe.train, steps=steps, seed=seed, previews=0)
     recipe = msgspec.structs.replace(recipe, train=train)
     empty = pictures.take(torch.arange(0))
-    with bar(what, -(-epochs * len(pictures) // train.batch)) as advance:
+    with bar(what, steps) as advance:
         for progress in fit(recipe, device_name="cpu", pictures=(pictures, empty)):
             state = progress.state
             advance(1)
@@ -119,19 +118,17 @@ def train_judge(
 
 
 def judge_for(data: Data) -> tuple[Judge, str]:
-    """A judge of a data set, and its name; trained once and kept in the cache.
+    """A judge of a data set, and its name; trained once for the same pictures, and cached.
 
     Raises:
         UserError: the data set has no classes.
     """
     # All images of the classes, whatever limit and captions the scored model was trained with.
     data = msgspec.structs.replace(data, captions=True, caption="", limit=None, codec="")
-    settings = {name: getattr(data, name) for name in _SETTINGS}
-    path = data.path if data.name in ("folder", "hub") else ""
-    key = hashlib.sha256(repr((data.name, path, settings, _EPOCHS)).encode()).hexdigest()[:12]
-    file = cache_folder() / "judges" / f"{data.name}-{key}.safetensors"
+    pictures = read_pictures(data)
+    key = hashlib.sha256(repr((pictures.fingerprint, _EPOCHS, _LEAST_STEPS)).encode())
+    file = cache_folder() / "judges" / f"{data.name}-{key.hexdigest()[:12]}.safetensors"
     if not file.is_file() or not _intact(file):
-        pictures = read_pictures(data)
         if not pictures.classes:
             raise UserError(
                 f"{data.name} has no classes for a judge to learn; use --features pixels, "

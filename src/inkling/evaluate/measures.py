@@ -18,6 +18,7 @@ MOST_NEIGHBOURS = 2000
 """Largest number of images in neighbour scores, whose cost is quadratic."""
 MOST_KERNEL = 10_000
 """Largest number of images in kernel distances, for the same reason."""
+PROMPT_ACCURACY = "prompt accuracy"
 _FRACTION = "fraction, Wilson"
 _MEAN = "mean, bootstrap (BCa)"
 _WHOLE = "whole set, 20 halves"
@@ -130,7 +131,7 @@ def of_probabilities(probabilities: np.ndarray, prompted: np.ndarray | None) -> 
     """
     if prompted is not None:
         right = (probabilities.argmax(1) == prompted).astype(float)
-        yield Measure("prompt accuracy", "higher", right)
+        yield Measure(PROMPT_ACCURACY, "higher", right)
     yield Measure(
         "Inception-score form",
         "higher",

@@ -1,5 +1,6 @@
 """Memorisation: distances of samples to training images, compared with those of unseen images."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,8 @@ from inkling.errors import UserError
 from inkling.evaluate.intervals import Interval, of_a_share
 from inkling.pixels import from_bytes
 
+_BATCH = 250
+"""Images whose distances are computed at a time."""
 _CLOSE = 0.5
 """Fraction of the median distance of unseen images to training images below which is a copy."""
 _EXCESS = 0.02
@@ -37,29 +40,33 @@ class Nearest(NamedTuple):
     """[N] int64: its row among the training images."""
 
 
-def nearest_images(images: Tensor, train: Tensor, batch: int = 250) -> Nearest:
+def nearest_images(images: Tensor, train: Iterable[Tensor], mirrored: bool = False) -> Nearest:
     """The nearest training image of each image, by pixels.
 
     Args:
         images: uint8 [N, C, H, W].
-        train: uint8 [M, C, H, W].
-        batch: images at a time.
+        train: the training images, uint8 [m, C, H, W] each, part by part: as many as there are,
+            however few fit into memory.
+        mirrored: whether training mirrored images, so that a mirrored copy is a copy too.
 
     Raises:
         UserError: the images have different shapes.
     """
-    check_shapes(images.shape[1:], train.shape[1:])
-    known = [from_bytes(part).flatten(1) for part in torch.split(train, 20_000)]
-    found = []
-    for part in torch.split(images, batch):
-        rows = from_bytes(part).flatten(1)
-        gaps = torch.cat([torch.cdist(rows, each) for each in known], dim=1)  # [batch, M]
-        found.append(gaps.min(1))
-    scale = train[0].numel() ** 0.5
-    return Nearest(
-        torch.cat([each.values for each in found]) / scale,
-        torch.cat([each.indices for each in found]),
-    )
+    distance = torch.full((len(images),), torch.inf)
+    row = torch.zeros(len(images), dtype=torch.int64)
+    first = 0
+    for part in train:
+        check_shapes(images.shape[1:], part.shape[1:])
+        seen = from_bytes(part)
+        for known in (seen, seen.flip(-1)) if mirrored else (seen,):
+            for rows in torch.split(torch.arange(len(images)), _BATCH):
+                gaps = torch.cdist(from_bytes(images[rows]).flatten(1), known.flatten(1))
+                near = gaps.min(1)  # of [batch, m]
+                nearer = near.values < distance[rows]
+                distance[rows] = torch.where(nearer, near.values, distance[rows])
+                row[rows] = torch.where(nearer, near.indices + first, row[rows])
+        first += len(part)
+    return Nearest(distance / images[0].numel() ** 0.5, row)
 
 
 class Memory(NamedTuple):
@@ -73,6 +80,8 @@ class Memory(NamedTuple):
     usual: float
     """Fraction of unseen real images below it."""
     usual_interval: Interval
+    searched: int
+    """Training images among which neighbours were searched."""
 
     @property
     def memorises(self) -> bool:
@@ -86,17 +95,18 @@ class Memory(NamedTuple):
         result = "it repeats training pictures" if self.memorises else "no sign of memorisation"
         return (
             f"{result}: {self.copies:.1%} of samples ({low:.1%} to {high:.1%}) are closer than "
-            f"{self.threshold:.3f} to a training picture; {self.usual:.1%} of unseen real pictures "
-            "are"
+            f"{self.threshold:.3f} to one of {self.searched:,} training pictures; {self.usual:.1%} "
+            "of unseen real pictures are"
         )
 
 
-def memory(samples: Nearest, unseen: Nearest) -> Memory:
+def memory(samples: Nearest, unseen: Nearest, searched: int) -> Memory:
     """Compare the nearest-neighbour distances of samples and of unseen real images.
 
     Args:
         samples: nearest training images of the samples.
         unseen: nearest training images of real images that were not trained on.
+        searched: number of training images.
     """
     threshold = _CLOSE * unseen.distance.median().item()
     near, usual = (int((each.distance < threshold).sum()) for each in (samples, unseen))
@@ -107,4 +117,5 @@ def memory(samples: Nearest, unseen: Nearest) -> Memory:
         of_a_share(near, count),
         usual / total,
         of_a_share(usual, total),
+        searched,
     )

@@ -1,7 +1,7 @@
 """The reference: real images that the training of a run never saw, which is verified by pixels."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -18,8 +18,10 @@ _MOST = 10_000
 """Largest number of reference images."""
 _LEAST = 20
 """Smallest number of reference images."""
-_TRAIN = 60_000
-"""Largest number of training images among which nearest neighbours are searched."""
+_RENDERED = 60_000
+"""Training images that stand for a set whose images are rendered, such as shapes."""
+_PART = 1 << 25
+"""Pixel values of training images that are compared at a time."""
 _OVERLAP = 0.01
 """Largest fraction of reference images that may also be training images, pixel by pixel."""
 
@@ -29,15 +31,15 @@ class EvaluationData(NamedTuple):
 
     train: Pictures
     """The training images, without those held out."""
-    known: Tensor
-    """The training images among which neighbours are searched: uint8 [M, C, H, W]."""
     reference: Pictures
     """The reference images, in random order."""
     name: str
     """Name and size of the reference, with a digest of its pixels."""
 
 
-def evaluation_data(pipeline: TextToImage, data: Data, split: str) -> EvaluationData:
+def evaluation_data(
+    pipeline: TextToImage, data: Data, split: str, balanced: bool = False
+) -> EvaluationData:
     """The training images and the reference for scoring a model.
 
     The reference is the first of these that is large enough and shares no images with training:
@@ -47,10 +49,11 @@ def evaluation_data(pipeline: TextToImage, data: Data, split: str) -> Evaluation
         pipeline: the model.
         data: settings of its data, with the current path.
         split: the split for the reference.
+        balanced: take as many images of each class, for training images and reference.
 
     Raises:
-        UserError: the split is the training split, the data have changed since training, or no
-            reference is large enough and unseen.
+        UserError: the split is the training split, the data have changed since training, no
+            reference is large enough and unseen, or classes are to be balanced and one is missing.
     """
     if split == "train":
         raise UserError(
@@ -58,9 +61,9 @@ def evaluation_data(pipeline: TextToImage, data: Data, split: str) -> Evaluation
             "quality; use --reference test"
         )
     train, held_out = _trained_on(pipeline, data)
-    rows = torch.linspace(0, len(train) - 1, min(len(train), _TRAIN)).long()
-    known = train.at(rows).cpu()
-    digests = {_digest(image) for image in known}
+    digests = {_digest(image) for part in parts_of(train) for image in part}
+    if train.mirror:
+        digests |= {_digest(image.flip(-1)) for part in parts_of(train) for image in part}
     unlimited = msgspec.structs.replace(data, limit=None)
     candidates: list[tuple[str, Callable[[], Pictures]]] = [
         (f"{data.name} {split}", lambda: read_pictures(unlimited, split)),
@@ -70,14 +73,46 @@ def evaluation_data(pipeline: TextToImage, data: Data, split: str) -> Evaluation
     reasons = []
     for name, read in candidates:
         try:
-            reference = _unseen(read(), name, train.shape, digests)
+            reference = _unseen(read(), name, pipeline, digests)
+            reference = of_equal_classes(reference) if balanced else reference
         except UserError as error:
             reasons.append(error)
             continue
         digest = hashlib.blake2b(reference.pixels().cpu().numpy().tobytes(), digest_size=3)
         full_name = f"{name}, {len(reference):,} pictures ({digest.hexdigest()})"
-        return EvaluationData(train, known, reference, full_name)
+        train = of_equal_classes(train) if balanced else train
+        return EvaluationData(train, reference, full_name)
     raise reasons[0]
+
+
+def known_rows(train: Pictures) -> Tensor:
+    """The rows of the training images that are compared: all, or some of a rendered set."""
+    most = len(train) if isinstance(train.images, Tensor) else _RENDERED
+    return torch.linspace(0, len(train) - 1, min(len(train), most), dtype=torch.float64).long()
+
+
+def parts_of(train: Pictures) -> Iterator[Tensor]:
+    """The training images that are compared, in parts that fit into memory: uint8 [m, C, H, W]."""
+    size = max(1, _PART // train.shape.numel())
+    for rows in torch.split(known_rows(train), size):
+        yield train.at(rows).cpu()
+
+
+def of_equal_classes(pictures: Pictures) -> Pictures:
+    """As many images of each class: of the rarest one, all.
+
+    Raises:
+        UserError: there are no classes, or one has no image.
+    """
+    counts = [int((pictures.labels == row).sum()) for row in range(len(pictures.classes))]
+    if not counts or not min(counts):
+        without = [name for name, n in zip(pictures.classes, counts, strict=True) if not n]
+        raise UserError(
+            "balanced scores need pictures of every class, and there are none of "
+            f"{', '.join(map(repr, without)) or 'any'}; leave --balance out"
+        )
+    rows = [torch.where(pictures.labels == row)[0][: min(counts)] for row in range(len(counts))]
+    return pictures.take(torch.cat(rows).sort().values)
 
 
 def _trained_on(pipeline: TextToImage, data: Data) -> tuple[Pictures, Pictures]:
@@ -85,18 +120,27 @@ def _trained_on(pipeline: TextToImage, data: Data) -> tuple[Pictures, Pictures]:
     everything = read_pictures(data)
     count = data.validation_count(len(everything))
     trained, now = pipeline.card.pictures, len(everything) - count
-    if now != trained:
+    known = pipeline.card.fingerprint
+    if now != trained or (known and known != everything.fingerprint):
         raise UserError(
-            f"{trained:,} pictures were trained on, and now there are {now:,}: it is unknown which "
-            "of them are new; restore the data as they were in training"
+            f"{trained:,} pictures were trained on, and these {now:,} are not the same: it is "
+            "unknown which of them are new; restore the data as they were in training, or name "
+            "their folder with --data"
         )
     check_shapes(torch.Size(pipeline.shape), torch.Size(everything.shape))
     return everything.split(count, pipeline.recipe.train.seed)
 
 
-def _unseen(found: Pictures, name: str, shape: torch.Size, digests: set[bytes]) -> Pictures:
-    """A random subset as reference; refused if it is too small or has training images."""
-    check_shapes(shape, found.shape)
+def _unseen(found: Pictures, name: str, pipeline: TextToImage, digests: set[bytes]) -> Pictures:
+    """A random subset as reference; refused if it is too small, has training images, or shows
+    other classes than the model was trained on.
+    """
+    check_shapes(torch.Size(pipeline.shape), found.shape)
+    if found.classes != pipeline.classes:
+        raise UserError(
+            f"{name} has the classes {', '.join(found.classes) or 'none'}, and the model was "
+            f"trained on {', '.join(pipeline.classes) or 'none'}; name data of the same classes"
+        )
     if len(found) < _LEAST:
         raise UserError(f"{name} has {len(found)} pictures; scores need at least {_LEAST}")
     # Many sets are sorted by class: the first images alone would be of one class.

@@ -7,7 +7,7 @@ Sample i has seed `seed + i` and prompt `i` modulo the number of prompts, so the
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +41,8 @@ class Plan(NamedTuple):
     seed: int
     weights: str
     """"ema" or "raw"."""
+    balanced: bool = False
+    """Whether each class has as many prompts, rather than those of the reference's frequencies."""
 
     def prompt(self, number: int) -> str:
         """The prompt of sample `number`."""
@@ -50,9 +52,11 @@ class Plan(NamedTuple):
         """The prompts in a few words, with a digest of them."""
         if self.prompts == ("",):
             return "no prompt"
-        kind = "classes" if self.prompted else "captions"
         digest = hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()[:6]
-        return f"{len(self.prompts):,} {kind} in turn ({digest})"
+        if not self.prompted:
+            return f"{len(self.prompts):,} captions in turn ({digest})"
+        how = "equally often" if self.balanced else "as often as in the reference"
+        return f"{len(set(self.prompted)):,} classes {how} ({digest})"
 
     def sampling(self) -> str:
         """The sampling settings in a few words."""
@@ -67,8 +71,19 @@ def plan(
     settings: Sample,
     seed: int = 0,
     weights: str = "ema",
+    balanced: bool = False,
 ) -> Plan:
-    """Prompts for scores: scenes for the exact judge, or classes, or captions of the reference."""
+    """Prompts for scores: scenes for the exact judge, or classes, or captions of the reference.
+
+    Args:
+        pipeline: the model.
+        reference: what samples are compared with.
+        settings: how to sample.
+        seed: of the first sample.
+        weights: "ema" or "raw".
+        balanced: prompt for each class equally often; else as often as it is in the reference, or
+            a perfect model would seem to have the wrong distribution.
+    """
     data = pipeline.recipe.data
     if not pipeline.recipe.data.captions or not reference.conditional:
         return Plan(("",), (), (), settings, seed, weights)
@@ -79,11 +94,33 @@ def plan(
         prompts = tuple(scene.sentences()[0] for scene in chosen)
         return Plan(prompts, (), tuple(chosen), settings, seed, weights)
     if pipeline.classes:
-        numbers = tuple(range(len(pipeline.classes)))
-        return Plan(pipeline.classes, numbers, (), settings, seed, weights)
+        known = reference.labels[reference.labels >= 0]
+        counts = known.bincount(minlength=len(pipeline.classes)).tolist()
+        if balanced or not sum(counts):
+            counts = [1] * len(pipeline.classes)
+        total = len(counts) if len(set(counts)) == 1 else _MOST_PROMPTS
+        numbers = in_frequencies(counts, total)
+        prompts = tuple(pipeline.classes[number] for number in numbers)
+        return Plan(prompts, numbers, (), settings, seed, weights, balanced)
     captions = (reference.groups[int(group)][0] for group in reference.group[:_MOST_PROMPTS])
     prompts = tuple(caption for caption in captions if pipeline.model.text.takes(caption))
     return Plan(prompts or ("",), (), (), settings, seed, weights)
+
+
+def in_frequencies(counts: Sequence[int], total: int) -> tuple[int, ...]:
+    """Classes in turn, so that at any point each has had its share, to less than one.
+
+    Args:
+        counts: how frequent each class is.
+        total: length of the result.
+    """
+    frequency, taken, found = np.array(counts), np.zeros(len(counts), dtype=np.int64), []
+    for number in range(1, total + 1):
+        # In whole numbers, so that equal frequencies simply take turns.
+        chosen = int((number * frequency - taken * frequency.sum()).argmax())
+        taken[chosen] += 1
+        found.append(chosen)
+    return tuple(found)
 
 
 def cached_samples(pipeline: TextToImage, chosen: Plan, count: int, run: Path) -> Iterator[Tensor]:

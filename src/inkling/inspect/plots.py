@@ -17,6 +17,7 @@ from inkling.core.noise import SCHEDULES
 from inkling.data import Pictures, read_pictures
 from inkling.errors import UserError
 from inkling.evaluate.memory import nearest_images
+from inkling.evaluate.reference import known_rows, parts_of
 from inkling.evaluate.samples import home, model_of
 from inkling.evaluate.scores import Report
 from inkling.models import checkpoint
@@ -29,7 +30,6 @@ from inkling.visualize.neighbours import neighbours
 _PROMPTS = 10
 _FEW = 4
 _NEIGHBOURS = 240
-_KNOWN = 60_000
 _BEHIND = 1500
 
 
@@ -242,10 +242,9 @@ def _nearest(request: PlotRequest, out: Path) -> Path:
     seeds = range(request.seed, request.seed + _NEIGHBOURS)
     samples = request.pipeline(captions, seeds=seeds, **request.options)
     pictures = request.pictures
-    rows = torch.linspace(0, len(pictures) - 1, min(_KNOWN, len(pictures))).long()
-    known = pictures.at(rows).cpu()
-    found = nearest_images(samples, known)
-    return _saved(neighbours(samples, found.distance, known[found.row]), out)
+    found = nearest_images(samples, parts_of(pictures), pictures.mirror)
+    nearest = pictures.at(known_rows(pictures)[found.row]).cpu()
+    return _saved(neighbours(samples, found.distance, nearest), out)
 
 
 def _confusion(request: PlotRequest, out: Path) -> Path:
