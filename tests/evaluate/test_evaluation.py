@@ -229,7 +229,7 @@ def test_a_judge_that_learnt_nothing_is_refused(run):
     judge = features("judge", chosen.data, torch.device("cpu"))
 
     class Guessing:
-        name, resize, classes = "judge that guesses", "", 10
+        name, resize, classes = "judge that guesses", "", judge.classes
 
         def __call__(self, images):
             seen = judge(images)
@@ -303,7 +303,7 @@ def test_only_a_judge_of_these_classes_says_what_was_drawn(run, evaluated):
     images = torch.cat(list(chosen.batches()))
 
     class Stranger(OfPixels):
-        name, classes = "a classifier of other things", 1008
+        name, classes = "a classifier of others", tuple(map(str, range(1008)))
 
         def __call__(self, images):
             seen = super().__call__(images)
@@ -364,3 +364,11 @@ def test_shapes_are_judged_exactly(tmp_path):
     ]
     assert faithful[-1].value < 0.1, "four steps teach nothing"
     assert "captions in turn" in said
+
+
+def test_classes_are_matched_by_name_and_not_by_their_number(run):
+    chosen = Evaluation(run, 300)
+    judge = features("judge", chosen.data, torch.device("cpu"))
+    assert chosen.judge_accuracy(judge) is not None
+    judge.classes = tuple(reversed(judge.classes))
+    assert chosen.judge_accuracy(judge) is None

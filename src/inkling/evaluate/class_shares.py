@@ -37,11 +37,13 @@ def reader_for(guide: Guide | None, prompts: Sequence[str], judge: Path | None) 
         names = known or tuple(dict.fromkeys(prompts))
         return Reader("the CLIP", names, lambda images: clip.classify(images, names))
     loaded = Judge.load(judge)
-    numbered = tuple(f"class {index}" for index in range(loaded.classes))
-    names = known if len(known) == loaded.classes else numbered
-    return Reader(
-        f"the judge {judge}", names, lambda images: torch.from_numpy(loaded.examine(images)[1])
-    )
+    accuracy = f" ({loaded.summary})" if loaded.summary else ""
+    title = f"the judge {judge}{accuracy}"
+
+    def classify(images: Tensor) -> Tensor:
+        return torch.from_numpy(loaded.examine(images)[1])
+
+    return Reader(title, loaded.classes, classify)
 
 
 def table(reader: Reader, prompts: Sequence[str], guided: Tensor, unguided: Tensor) -> str:

@@ -158,8 +158,11 @@ class Evaluation:
         return found
 
     def _judged(self, features: Features) -> bool:
-        """Whether these features classify images into the classes of the prompts."""
-        return bool(self.plan.prompted) and features.classes == len(self.pipeline.classes)
+        """Whether these features classify images into the classes of the prompts, by name."""
+        template = self.data.caption or "{}"
+        captions = tuple(template.replace("{}", name) for name in features.classes)
+        known = self.pipeline.classes in (features.classes, captions)
+        return bool(self.plan.prompted) and known
 
     def judge_accuracy(self, features: Features) -> Measure | None:
         """How often these features recognise the class of a real image of the reference.

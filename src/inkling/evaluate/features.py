@@ -37,8 +37,8 @@ class Features(Protocol):
     """Name in the terms of a score; scores with different names are not compared."""
     resize: str
     """How images are resized to its input size."""
-    classes: int
-    """Number of the data set's classes that it recognises; 0 if it recognises none."""
+    classes: tuple[str, ...]
+    """The classes that it recognises, in the order of its probabilities; empty: none."""
 
     def __call__(self, images: Tensor) -> Outputs:
         """The outputs for uint8 images [N, C, H, W]."""
@@ -62,7 +62,8 @@ class OfClip:
     """Features of a CLIP's image encoder, trained with inkling or pretrained."""
 
     def __init__(self, clip: Clip, name: str):
-        self.clip, self.name, self.classes = clip, f"clip {name}", 0
+        self.clip, self.name = clip, f"clip {name}"
+        self.classes: tuple[str, ...] = ()
         self.resize = f"bicubic with antialiasing to {clip.side}x{clip.side} if needed"
 
     def __call__(self, images: Tensor) -> Outputs:
@@ -91,7 +92,8 @@ class OfVision:
                 f"({' '.join(str(error).split())[:160]})"
             ) from None
         self.model: Any = model.to(device).eval()
-        self.device, self.classes = device, 0
+        self.device = device
+        self.classes: tuple[str, ...] = ()
         self.side = int(side)
         self.name = f"vision {where}"
         self.resize = f"bicubic with antialiasing to {self.side}x{self.side}, ImageNet's mean, std"
@@ -117,7 +119,7 @@ class OfInception:
 
     name = "inception-v3-compat, 2048"
     resize = "bilinear to 299x299 as in TensorFlow 1"
-    classes = 0
+    classes: tuple[str, ...] = ()
 
     def __init__(self, device: torch.device):
         try:
@@ -154,7 +156,7 @@ class OfPixels:
 
     name = "pixels 8x8"
     resize = "area to 8x8"
-    classes = 0
+    classes: tuple[str, ...] = ()
 
     def __call__(self, images: Tensor) -> Outputs:
         """64 features a channel, in [-1, 1]."""

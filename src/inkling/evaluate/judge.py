@@ -43,7 +43,9 @@ class Judge:
         self.classifier = classifier.eval()
         self.channels, *size = card.shape
         self.size = (size[0], size[1])
-        self.classes = len(card.classes)
+        self.classes = card.classes
+        self.summary = card.summary
+        """Its accuracy in words, if it was measured."""
 
     @classmethod
     def load(cls, path: Path) -> Self:

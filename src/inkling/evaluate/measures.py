@@ -12,7 +12,13 @@ import numpy as np
 from inkling.errors import UserError, UserNote
 from inkling.evaluate import metrics
 from inkling.evaluate.features import Outputs
-from inkling.evaluate.intervals import Interval, by_halves, of_a_mean, of_a_share
+from inkling.evaluate.intervals import (
+    Interval,
+    by_leaving_out,
+    of_a_mean,
+    of_a_share,
+    of_paired_shares,
+)
 
 MOST_NEIGHBOURS = 2000
 """Largest number of images in neighbour scores, whose cost is quadratic."""
@@ -21,7 +27,8 @@ MOST_KERNEL = 10_000
 PROMPT_ACCURACY = "prompt accuracy"
 _FRACTION = "fraction, Wilson"
 _MEAN = "mean, bootstrap (BCa)"
-_WHOLE = "whole set, 20 halves"
+_WHOLE = {2: "whole set, 20 halves", 5: "whole set, 20 times without a fifth"}
+"""By the parts of which one is left out."""
 
 
 class Measure(NamedTuple):
@@ -34,10 +41,15 @@ class Measure(NamedTuple):
     """[N] one number for each image, whose mean is the score."""
     whole: Callable[[np.ndarray], float] | None = None
     """Or the score as a function of the rows [M] of the images."""
+    least: float = float("-inf")
     most: float = float("inf")
-    """Its largest possible value."""
+    """Its smallest and its largest possible value."""
     size: int = 0
     """Number of images, for a score with `whole`."""
+    parts: int = 2
+    """Of the set, one of which is left out for its interval, for a score with `whole`."""
+    step: float = 0.0
+    """Its smallest difference, for a score with `whole`."""
 
     @property
     def value(self) -> float:
@@ -51,7 +63,7 @@ class Measure(NamedTuple):
     def method(self) -> str:
         """How its interval is computed."""
         if self.values is None:
-            return _WHOLE
+            return _WHOLE[self.parts]
         return _FRACTION if self._binary else _MEAN
 
     @property
@@ -63,8 +75,8 @@ class Measure(NamedTuple):
         """95 % interval of its expectation over random samples, at this sample size."""
         if self.values is None:
             assert self.whole is not None, "a measure is a mean or a function of the set"
-            low, high = by_halves(self.whole, self.size)
-            return Interval(low, min(high, self.most))
+            low, high = by_leaving_out(self.whole, self.size, self.parts, self.step)
+            return Interval(max(low, self.least), min(high, self.most))
         if self._binary:
             return of_a_share(int(self.values.sum()), len(self.values))
         return of_a_mean(self.values)
@@ -73,11 +85,12 @@ class Measure(NamedTuple):
         """The difference from the same measure of another set, paired by the samples' seeds."""
         if self.values is not None and other.values is not None:
             gaps = self.values.astype(float) - other.values
-            return float(gaps.mean()), of_a_mean(gaps)
+            paired = of_paired_shares if self._binary and other._binary else of_a_mean
+            return float(gaps.mean()), paired(gaps)
         mine, theirs = self.whole, other.whole
         assert mine is not None and theirs is not None, "one measure has one form"
-        return self.value - other.value, by_halves(
-            lambda rows: mine(rows) - theirs(rows), self.size
+        return self.value - other.value, by_leaving_out(
+            lambda rows: mine(rows) - theirs(rows), self.size, self.parts, self.step
         )
 
 
@@ -109,16 +122,22 @@ def of_features(samples: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
         "recall",
         "higher",
         whole=lambda rows: metrics.recall(others, few[rows]),
+        least=0.0,
         most=1.0,
         size=len(few),
+        parts=5,
+        step=1 / len(others),
     )
     yield Measure("density", "higher", metrics.balls(few, others, 5) / 5)
     yield Measure(
         "coverage",
         "higher",
         whole=lambda rows: metrics.coverage(others, few[rows]),
+        least=0.0,
         most=1.0,
         size=len(few),
+        parts=5,
+        step=1 / len(others),
     )
 
 

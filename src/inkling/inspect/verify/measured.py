@@ -9,7 +9,7 @@ from torch import Tensor
 
 from inkling.core.likelihood import bits_per_dimension
 from inkling.evaluate import metrics
-from inkling.evaluate.intervals import by_halves
+from inkling.evaluate.intervals import by_leaving_out
 from inkling.inspect.verify.check import Check
 from inkling.pixels import from_bytes, to_bytes
 
@@ -64,7 +64,7 @@ def scores() -> Iterator[Check]:
     yield near("Frechet distance", metrics.frechet(a, b), 3.0, 0.06)
     a, b = normal([0], [1], 2000), normal([1], [0.5], 2000)
     distance = metrics.kernel_distances(a, b)
-    low, high = by_halves(distance, 2000)
+    low, high = by_leaving_out(distance, 2000)
     yield near("kernel distance", distance(np.arange(2000)), _exact_mmd(), high - low)
     left, right = normal([-9, 0], [1, 1], 400), normal([9, 0], [1, 1], 400)
     both, again = np.concatenate([left, right]), normal([-9, 0], [1, 1], 400)
