@@ -1,17 +1,18 @@
 """Turns a source into `Pictures`: decoded in parallel, resized, cached, memory-mapped.
 
 The name of the cache folder has a fingerprint of the files and settings. The folder is written
-under a temporary name and renamed, so it is complete or absent; preparing again costs nothing.
+under a temporary name and renamed, so it is complete or absent; preparing again costs nothing. A
+lock of the operating system, which ends with its process, lets one process write at a time.
 """
 
 import hashlib
+import math
 import os
 import shutil
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,14 +20,15 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from PIL import Image, UnidentifiedImageError
 
-from inkling.data.decode import Look, decode, look
-from inkling.data.parallel import in_parallel, workers
+from inkling.data.decode import FORMATS, Look, decode, look
+from inkling.data.parallel import Workers, in_parallel, workers
 from inkling.data.pictures import Dataset, Pictures, fingerprint_of
 from inkling.data.settings import Options
 from inkling.data.source import Item, Source
-from inkling.errors import UserError
+from inkling.errors import UserError, UserNote
 from inkling.system.cache import cache_folder
 from inkling.system.progress import bar
 
@@ -47,6 +49,8 @@ _NATIVE, _LARGEST, _SMALLEST = 64, 64, 8
 """Without a size in the settings, images of one size up to 64 keep it; others become 8 to 64."""
 _LISTED = 20
 """Unreadable files that are listed by name."""
+_PATIENCE = 2.0
+"""Seconds to wait in silence for another process that prepares the same pictures."""
 
 
 class Metadata(msgspec.Struct, frozen=True):
@@ -78,16 +82,34 @@ def prepare_pictures(name: str, dataset: Dataset, source: Source, options: Optio
         UserError: there are no images, too many are unreadable, or the disk is full.
     """
     options = _resolved(options, dataset)
+    source = replace(source, items=_reading(source.items))
     folder = cache_folder() / "prepared" / f"{name}-{fingerprint(source, options)}"
-    if not folder.is_dir():
+    found = _load(folder)
+    if found is None:
         try:
-            _build(folder, source, options)
+            found = _built(folder, source, options)
         except OSError as error:
             raise UserError(
-                f"cannot write the prepared pictures to {folder.parent} ({error.strerror}); make "
-                "room there, or set INKLING_CACHE to another folder"
+                f"cannot write the prepared pictures to {folder.parent} "
+                f"({error.strerror or error}); make room there, or set INKLING_CACHE to another "
+                "folder"
             ) from None
-    return replace(_load(folder), mirror=dataset.mirror)
+    return replace(found, mirror=dataset.mirror)
+
+
+def _reading(items: Callable[[], Iterator[Item]]) -> Callable[[], Iterator[Item]]:
+    """The items; an `OSError` while they are read is one of the source, not of the cache."""
+
+    def read() -> Iterator[Item]:
+        try:
+            yield from items()
+        except OSError as error:
+            raise UserError(
+                f"cannot read {error.filename or 'the data'} ({error.strerror or error}); mend, "
+                "replace or remove it"
+            ) from None
+
+    return read
 
 
 def fingerprint(source: Source, options: Options) -> str:
@@ -96,8 +118,11 @@ def fingerprint(source: Source, options: Options) -> str:
     values = [getattr(options, name) for name in _PREPARED]
     digest.update(repr((values, source.stamp, source.classes, source.groups)).encode())
     for file in source.files:
-        stat = file.stat()
-        digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        try:
+            stat = file.stat()
+            digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        except OSError as error:  # reported when it is read
+            digest.update(f"{os.path.abspath(file)}|{error.strerror}\n".encode())
     return digest.hexdigest()[:20]
 
 
@@ -111,10 +136,26 @@ def _resolved(options: Options, dataset: Dataset) -> Options:
     )
 
 
-def _load(folder: Path) -> Pictures:
-    return _pictures(
-        folder, msgspec.json.decode((folder / "about.json").read_bytes(), type=Metadata)
-    )
+def _load(folder: Path) -> Pictures | None:
+    """The prepared pictures in a folder; None if there are none, or if they are damaged.
+
+    Raises:
+        UserError: they may not be read.
+    """
+    if not folder.is_dir():
+        return None
+    try:
+        known = msgspec.json.decode((folder / "about.json").read_bytes(), type=Metadata)
+        size, expected = (folder / "images.u8").stat().st_size, math.prod(known.shape)
+        sound = size == expected > 0 and len(known.group) == len(known.labels) == known.shape[0]
+        return _pictures(folder, known) if sound else None
+    except PermissionError as error:
+        raise UserError(
+            f"cannot read the prepared pictures in {folder} ({error.strerror}); ask their owner "
+            "for permission, or set INKLING_CACHE to another folder"
+        ) from None
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+        return None
 
 
 def _pictures(folder: Path, known: Metadata) -> Pictures:
@@ -133,55 +174,94 @@ def _pictures(folder: Path, known: Metadata) -> Pictures:
     )
 
 
-def _build(folder: Path, source: Source, options: Options) -> None:
-    """Decode everything into a temporary folder, then rename it."""
+def _built(folder: Path, source: Source, options: Options) -> Pictures:
+    """Decode everything into a temporary folder, then rename it; one process at a time."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(folder.parent)
-    partial = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=folder.parent))
-    try:
-        with (
-            warnings.catch_warnings(),
-            workers(source) as pool,
-            (partial / "images.u8").open("wb") as pixel_file,
-        ):
-            # Pillow only warns of a decompression bomb; here it is an error.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            known = _decode_all(pool, source, options, pixel_file.write)
-            pixel_file.flush()
-            os.fsync(pixel_file.fileno())
-        known = msgspec.structs.replace(
-            known, fingerprint=fingerprint_of(_pictures(partial, known))
-        )
-        with (partial / "about.json").open("wb") as file:
-            file.write(msgspec.json.encode(known))
-            file.flush()
-            os.fsync(file.fileno())
-        if not folder.is_dir():  # another process may have been faster
-            os.replace(partial, folder)
-    finally:
+    with _locked(folder):
+        found = _load(folder)  # another process may have prepared it meanwhile
+        if found is not None:
+            return found
+        if folder.exists():
+            warnings.warn(
+                f"the prepared pictures in {folder} are damaged and are prepared again",
+                UserNote,
+                stacklevel=4,
+            )
+        partial = _partial(folder)
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            _write(partial, source, options)
+            shutil.rmtree(folder, ignore_errors=True)  # where it was damaged
+            os.replace(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        found = _load(folder)
+        assert found is not None, f"{folder} cannot be read back"
+        return found
+
+
+def _write(partial: Path, source: Source, options: Options) -> None:
+    """Decode all images of a source into an empty folder."""
+    with (
+        warnings.catch_warnings(),
+        workers(source) as pool,
+        (partial / "images.u8").open("wb") as pixel_file,
+    ):
+        # Pillow only warns of a decompression bomb; here it is an error.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        known = _decode_all(pool, source, options, pixel_file.write)
+        pixel_file.flush()
+        os.fsync(pixel_file.fileno())
+    known = msgspec.structs.replace(known, fingerprint=fingerprint_of(_pictures(partial, known)))
+    with (partial / "about.json").open("wb") as file:
+        file.write(msgspec.json.encode(known))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _partial(folder: Path) -> Path:
+    """Where the process that holds the lock of a folder writes."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def _lock(folder: Path) -> FileLock:
+    return FileLock(folder.with_name(f".{folder.name}.lock"))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; a wait is announced once it gets long."""
+    lock = _lock(folder)
+    try:
+        lock.acquire(timeout=_PATIENCE)
+    except Timeout:
+        warnings.warn(
+            f"another process prepares the same pictures in {folder.parent}; waiting for it",
+            UserNote,
+            stacklevel=4,
+        )
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _clear_leftovers(parent: Path) -> None:
-    """Remove the temporary folders of killed preparations."""
-    for leftover in parent.glob(".partial-*"):
-        process = int(leftover.name.split("-")[1])
-        if process != os.getpid() and not _alive(process):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # a process of another user: alive
-        return True
-    return True
+    """Remove the temporary folders of killed preparations: those whose lock nobody holds."""
+    for leftover in parent.glob(".*.partial"):
+        folder = parent / leftover.name.removeprefix(".").removesuffix(".partial")
+        try:
+            with _lock(folder).acquire(timeout=0):
+                shutil.rmtree(leftover, ignore_errors=True)
+        except Timeout:  # it is being written
+            continue
 
 
 def _decode_all(
-    pool: ThreadPoolExecutor | None, source: Source, options: Options, write: Callable[[bytes], Any]
+    pool: Workers | None, source: Source, options: Options, write: Callable[[bytes], Any]
 ) -> Metadata:
     """Write the pixels of all images in order; returns everything else about them."""
     size, channels = _format(pool, source, options)
@@ -255,11 +335,11 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return "so many pixels that it may be a decompression bomb"
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture in any format that Pillow knows"
+        return f"not a picture in a format that inkling reads: {', '.join(FORMATS)}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _format(pool: ThreadPoolExecutor | None, source: Source, options: Options) -> ImageFormat:
+def _format(pool: Workers | None, source: Source, options: Options) -> ImageFormat:
     """The format in the options; what is null is chosen from the headers of all images."""
     if options.size and options.channels:
         return ImageFormat((options.size, options.size), options.channels)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from inkling.data.decode import FORMATS
 from inkling.data.source import Item, Source
 from inkling.data.sources.parquet import CAPTION_COLUMNS, column, sentences
 from inkling.errors import UserError
@@ -18,8 +19,9 @@ _SPLITS = {
 
 
 def endings() -> frozenset[str]:
-    """The file name extensions of images that Pillow reads."""
-    return frozenset(ending for ending in Image.registered_extensions() if ending != ".pdf")
+    """The file name extensions of images that are read."""
+    known = Image.registered_extensions().items()
+    return frozenset(ending for ending, name in known if name in FORMATS)
 
 
 def files_with(folder: Path, known: Container[str]) -> list[Path]:
