@@ -4,15 +4,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from inkling.data.source import Item, Source
 from inkling.system.device import usable_cores
 
-_CHUNK = 16
-"""Items in a chunk, the work of one thread."""
+_CHUNK, _CHUNK_BYTES = 16, 1 << 24
+"""Items and, about, bytes of a chunk, the work of one thread; a few of them fit in memory."""
 _THREADED_BYTES = 1 << 14
 """Bytes of an encoded image from which several threads decode faster than one."""
 
@@ -67,9 +66,22 @@ def in_parallel(
         return [(item, work(item)) for item in chunk if not pool.stopped]
 
     pending: deque[Future[list[tuple[Item, Any]]]] = deque()
-    while chunk := list(islice(items, _CHUNK)):
+    for chunk in _chunks(items):
         pending.append(pool.submit(work_on, chunk))
         if len(pending) > 2 * pool.cores:  # which bounds memory
             yield from pending.popleft().result()
     while pending:
         yield from pending.popleft().result()
+
+
+def _chunks(items: Iterator[Item]) -> Iterator[list[Item]]:
+    chunk: list[Item] = []
+    size = 0
+    for item in items:
+        chunk.append(item)
+        size += len(item.content) if isinstance(item.content, bytes) else 0
+        if len(chunk) == _CHUNK or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

@@ -7,6 +7,7 @@ from typing import Any
 
 from inkling.data.source import Item, Source
 from inkling.errors import UserError
+from inkling.system.disk import require_regular
 
 IMAGE_COLUMNS = ("image", "img", "picture", "jpg", "png", "webp")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "category")
@@ -39,13 +40,17 @@ def parquet(paths: Sequence[Path]) -> Source:
         raise UserError(
             f"{paths[0]} is Parquet, and reading it takes pyarrow: pip install 'inkling[parquet]'"
         ) from None
+    damaged = (arrow.ArrowException, OSError, ValueError, OverflowError)
+    path = paths[0]
     try:
-        files = [pq.ParquetFile(path) for path in paths]
-        names = files[0].schema_arrow.names
-        notes = files[0].schema_arrow.metadata or {}
-        count = sum(file.metadata.num_rows for file in files)
-    except (arrow.ArrowException, OSError) as error:
-        raise UserError(f"{paths[0]} is not sound Parquet ({error}); fetch it again") from None
+        count = 0
+        for path in reversed(paths):  # columns and notes are those of the first
+            opened = pq.ParquetFile(require_regular(path))
+            names = opened.schema_arrow.names
+            notes = opened.schema_arrow.metadata or {}
+            count += opened.metadata.num_rows
+    except damaged as error:
+        raise _unsound(path, error) from None
     image = column(names, IMAGE_COLUMNS)
     if image is None:
         raise UserError(
@@ -56,32 +61,46 @@ def parquet(paths: Sequence[Path]) -> Source:
     label = None if caption else column(names, LABEL_COLUMNS)
     classes = _class_names(notes, label)
     if label and not classes:
-        classes = _found_classes(paths, label)
+        try:
+            classes = _found_classes(paths, label)
+        except damaged as error:
+            raise _unsound(paths[0], error) from None
     number = {name: row for row, name in enumerate(classes)}
 
     def items() -> Iterator[Item]:
+        wanted = [name for name in (image, label, caption) if name]
         for path in paths:
-            row = 0
-            wanted = [name for name in (image, label, caption) if name]
-            for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=wanted):
-                for cells in batch.to_pylist():
-                    picture = cells[image]
-                    content = picture["bytes"] if isinstance(picture, dict) else picture
-                    value = cells[label] if label else None
-                    index = value if isinstance(value, int) else number.get(str(value), -1)
-                    captions = sentences(cells[caption]) if caption else ()
-                    yield Item(f"{path.name} row {row}", content or b"", captions, index)
-                    row += 1
+            try:
+                yield from _rows(path, wanted)
+            except damaged as error:
+                raise _unsound(path, error) from None
+
+    def _rows(path: Path, wanted: list[str]) -> Iterator[Item]:
+        row = 0
+        for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=wanted):
+            for cells in batch.to_pylist():
+                picture = cells.get(image)
+                content = picture.get("bytes") if isinstance(picture, dict) else picture
+                value = cells.get(label) if label else None
+                index = value if isinstance(value, int) else number.get(str(value), -1)
+                captions = sentences(cells.get(caption)) if caption else ()
+                yield Item(f"{path.name} row {row}", content or b"", captions, index)
+                row += 1
 
     return Source(items, count, tuple(paths), classes=classes)
+
+
+def _unsound(path: Path, error: Exception) -> UserError:
+    said = " ".join(str(error).split())[:200]
+    return UserError(f"{path} is not sound Parquet ({said}); fetch it again")
 
 
 def _class_names(notes: dict[bytes, bytes], label: str | None) -> tuple[str, ...]:
     """The class names that the hub's `datasets` library wrote into the file, if any."""
     try:
         described = json.loads(notes[b"huggingface"])["info"]["features"][label]
-        return tuple(described["names"])
-    except (KeyError, TypeError, ValueError):
+        return tuple(map(str, described["names"]))
+    except (KeyError, TypeError, ValueError, RecursionError):
         return ()
 
 
