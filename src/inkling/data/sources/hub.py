@@ -27,7 +27,7 @@ def hub(name: str, split: str) -> Source:
         ) from None
     repository, _, configuration = name.partition(":")
     try:
-        loaded = datasets.load_dataset(repository, configuration or None)
+        loaded = datasets.load_dataset(repository, configuration or None, trust_remote_code=False)
         known = list(loaded)
         wanted = ("train",) if split == "train" else ("test", "validation", "valid")
         chosen = next((part for part in wanted if part in known), None)
