@@ -1,7 +1,6 @@
 """A small CLIP: trained, saved in the format of transformers, read back, and guiding."""
 
 import json
-import os
 
 import pytest
 import torch
@@ -50,17 +49,6 @@ def folder(run, tmp_path_factory):
 def trained(run, folder):
     with run.averaged() as clip:
         yield clip
-
-
-def test_a_saved_clip_may_be_read_as_the_umask_says(trained, tmp_path):
-    before = os.umask(0o022)
-    try:
-        trained.save(tmp_path / "clip", {})
-    finally:
-        os.umask(before)
-    files = list((tmp_path / "clip").iterdir())
-    assert any(file.suffix == ".safetensors" for file in files)
-    assert {file.stat().st_mode & 0o777 for file in files} == {0o644}
 
 
 def test_it_finds_the_right_caption_of_pictures_it_never_saw(trained):

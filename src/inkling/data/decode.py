@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from inkling.data.settings import Resize
 from inkling.data.source import Content
-from inkling.system.disk import require_regular
+from inkling.system.reading import require_regular
 
 FORMATS = (
     "PNG",

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from inkling.core.guidance import LogLikelihood
 from inkling.errors import UserError
 from inkling.pixels import from_bytes
-from inkling.system.disk import honour_umask
 from inkling.text.pretrained import library, model_folder, read_model, read_tokenizer, reading
 from inkling.text.transformer import words_of
 
@@ -185,7 +184,7 @@ class Clip(nn.Module):
                 (whole / NOTES).write_text(json.dumps(known, indent=2), "utf-8")
                 # The weights last: a folder with them is a whole one.
                 for file in sorted(whole.iterdir(), key=lambda file: file.suffix == ".safetensors"):
-                    os.replace(honour_umask(file), folder / file.name)
+                    os.replace(file, folder / file.name)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"cannot write the CLIP to {folder}: {reason}") from None

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from inkling.errors import UserError
-from inkling.system.disk import require_regular
+from inkling.system.reading import require_regular
 
 DAMAGED = (
     tarfile.TarError,

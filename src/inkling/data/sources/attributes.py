@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inkling.data.source import Item, Source
 from inkling.errors import UserError
-from inkling.system.disk import require_regular
+from inkling.system.reading import require_regular
 
 _PARTITION = {"train": ("0",), "test": ("2",)}
 

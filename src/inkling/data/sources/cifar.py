@@ -15,7 +15,7 @@ import numpy as np
 
 from inkling.data.sources.archives import DAMAGED, members
 from inkling.errors import UserError
-from inkling.system.disk import require_regular
+from inkling.system.reading import require_regular
 
 _SHAPE = (-1, 3, 32, 32)
 _PARTS = {

@@ -13,7 +13,7 @@ from inkling.data.source import Content, Item, Source
 from inkling.data.sources.archives import LARGEST_PICTURE
 from inkling.data.sources.folders import picture_files
 from inkling.errors import UserError
-from inkling.system.disk import require_regular
+from inkling.system.reading import require_regular
 
 
 def coco(annotations: Path, pictures: Path) -> Source:

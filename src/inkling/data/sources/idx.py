@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from inkling.errors import UserError
-from inkling.system.disk import require_regular
+from inkling.system.reading import require_regular
 
 _UNSIGNED_BYTE = 0x08
 _LARGEST = 1 << 31

@@ -7,7 +7,7 @@ from typing import Any
 
 from inkling.data.source import Item, Source
 from inkling.errors import UserError
-from inkling.system.disk import require_regular
+from inkling.system.reading import require_regular
 
 IMAGE_COLUMNS = ("image", "img", "picture", "jpg", "png", "webp")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "category")

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from inkling.data.source import Item
 from inkling.errors import UserError
-from inkling.system.disk import require_regular
+from inkling.system.reading import require_regular
 
 SIDE = 28
 _CANVAS, _PADDING, _PEN = 256, 16, 16
