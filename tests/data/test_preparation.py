@@ -15,6 +15,7 @@ from PIL import Image
 
 from inkling.data import Options, preparation, read
 from inkling.errors import UserError, UserNote
+from inkling.system import once
 from inkling.system.cache import cache_folder
 
 
@@ -134,7 +135,7 @@ def test_a_long_wait_for_another_process_is_announced(tmp_path, cache, monkeypat
     own(folder)
     (prepared,) = cache.glob("folder-*")
     (prepared / "about.json").unlink()
-    monkeypatch.setattr(preparation, "_PATIENCE", 0.05)
+    monkeypatch.setattr(once, "_PATIENCE", 0.05)
     held = threading.Event()
 
     def hold():
@@ -145,8 +146,8 @@ def test_a_long_wait_for_another_process_is_announced(tmp_path, cache, monkeypat
     threading.Thread(target=hold).start()
     held.wait()
     with (
-        pytest.warns(UserNote, match="another process prepares the same pictures"),
-        pytest.warns(UserNote, match="are damaged and are prepared again"),
+        pytest.warns(UserNote, match="another process makes the same prepared pictures"),
+        pytest.warns(UserNote, match="are damaged and are made again"),
     ):
         assert len(own(folder)) == 2
 
@@ -158,7 +159,7 @@ def test_damaged_prepared_pictures_are_prepared_again_with_a_note(tmp_path, cach
     before = own(folder).pixels().clone()
     (file,) = cache.glob(f"folder-*/{name}")
     file.unlink() if left is None else os.truncate(file, left)
-    with pytest.warns(UserNote, match="are damaged and are prepared again"):
+    with pytest.warns(UserNote, match="are damaged and are made again"):
         assert (own(folder).pixels() == before).all()
     assert (own(folder).pixels() == before).all()  # without a note
 

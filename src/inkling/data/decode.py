@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inkling.data.settings import Resize
 from inkling.data.source import Content
@@ -99,6 +99,15 @@ def decode(
         image = squared(image, size, resize, background)
     pixels = np.asarray(image)
     return (pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)), original
+
+
+def reason(error: Exception) -> str:
+    """The reason why an image cannot be read, in one line."""
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return "so many pixels that it may be a decompression bomb"
+    if isinstance(error, UnidentifiedImageError):
+        return f"not a picture in a format that inkling reads: {', '.join(FORMATS)}"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def squared(

@@ -1,18 +1,15 @@
 """Turns a source into `Pictures`: decoded in parallel, resized, cached, memory-mapped.
 
 The name of the cache folder has a fingerprint of the files and settings. The folder is written
-under a temporary name and renamed, so it is complete or absent; preparing again costs nothing. A
-lock of the operating system, which ends with its process, lets one process write at a time.
+once, by one process (`system/once.py`); preparing again costs nothing.
 """
 
 import hashlib
 import math
 import os
-import shutil
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,16 +17,16 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from inkling.data.decode import FORMATS, Look, decode, look
+from inkling.data.decode import Look, decode, look, reason
 from inkling.data.parallel import Workers, in_parallel, workers
 from inkling.data.pictures import Dataset, Pictures, fingerprint_of
 from inkling.data.settings import Options
 from inkling.data.source import Item, Source
-from inkling.errors import UserError, UserNote
+from inkling.errors import UserError
 from inkling.system.cache import cache_folder
+from inkling.system.once import written_once
 from inkling.system.progress import bar
 
 _FORMAT = "3"
@@ -49,8 +46,6 @@ _NATIVE, _LARGEST, _SMALLEST = 64, 64, 8
 """Without a size in the settings, images of one size up to 64 keep it; others become 8 to 64."""
 _LISTED = 20
 """Unreadable files that are listed by name."""
-_PATIENCE = 2.0
-"""Seconds to wait in silence for another process that prepares the same pictures."""
 
 
 class Metadata(msgspec.Struct, frozen=True):
@@ -84,16 +79,18 @@ def prepare_pictures(name: str, dataset: Dataset, source: Source, options: Optio
     options = _resolved(options, dataset)
     source = replace(source, items=_reading(source.items))
     folder = cache_folder() / "prepared" / f"{name}-{fingerprint(source, options)}"
-    found = _load(folder)
-    if found is None:
-        try:
-            found = _built(folder, source, options)
-        except OSError as error:
-            raise UserError(
-                f"cannot write the prepared pictures to {folder.parent} "
-                f"({error.strerror or error}); make room there, or set INKLING_CACHE to another "
-                "folder"
-            ) from None
+    try:
+        found = written_once(
+            folder,
+            "prepared pictures",
+            load=lambda: _load(folder),
+            write=lambda empty: _write(empty, source, options),
+        )
+    except OSError as error:
+        raise UserError(
+            f"cannot write the prepared pictures to {folder.parent} ({error.strerror or error}); "
+            "make room there, or set INKLING_CACHE to another folder"
+        ) from None
     return replace(found, mirror=dataset.mirror)
 
 
@@ -174,90 +171,23 @@ def _pictures(folder: Path, known: Metadata) -> Pictures:
     )
 
 
-def _built(folder: Path, source: Source, options: Options) -> Pictures:
-    """Decode everything into a temporary folder, then rename it; one process at a time."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _clear_leftovers(folder.parent)
-    with _locked(folder):
-        found = _load(folder)  # another process may have prepared it meanwhile
-        if found is not None:
-            return found
-        if folder.exists():
-            warnings.warn(
-                f"the prepared pictures in {folder} are damaged and are prepared again",
-                UserNote,
-                stacklevel=4,
-            )
-        partial = _partial(folder)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        try:
-            _write(partial, source, options)
-            shutil.rmtree(folder, ignore_errors=True)  # where it was damaged
-            os.replace(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        found = _load(folder)
-        assert found is not None, f"{folder} cannot be read back"
-        return found
-
-
-def _write(partial: Path, source: Source, options: Options) -> None:
+def _write(folder: Path, source: Source, options: Options) -> None:
     """Decode all images of a source into an empty folder."""
     with (
         warnings.catch_warnings(),
         workers(source) as pool,
-        (partial / "images.u8").open("wb") as pixel_file,
+        (folder / "images.u8").open("wb") as pixel_file,
     ):
         # Pillow only warns of a decompression bomb; here it is an error.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         known = _decode_all(pool, source, options, pixel_file.write)
         pixel_file.flush()
         os.fsync(pixel_file.fileno())
-    known = msgspec.structs.replace(known, fingerprint=fingerprint_of(_pictures(partial, known)))
-    with (partial / "about.json").open("wb") as file:
+    known = msgspec.structs.replace(known, fingerprint=fingerprint_of(_pictures(folder, known)))
+    with (folder / "about.json").open("wb") as file:
         file.write(msgspec.json.encode(known))
         file.flush()
         os.fsync(file.fileno())
-
-
-def _partial(folder: Path) -> Path:
-    """Where the process that holds the lock of a folder writes."""
-    return folder.with_name(f".{folder.name}.partial")
-
-
-def _lock(folder: Path) -> FileLock:
-    return FileLock(folder.with_name(f".{folder.name}.lock"))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder; a wait is announced once it gets long."""
-    lock = _lock(folder)
-    try:
-        lock.acquire(timeout=_PATIENCE)
-    except Timeout:
-        warnings.warn(
-            f"another process prepares the same pictures in {folder.parent}; waiting for it",
-            UserNote,
-            stacklevel=4,
-        )
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _clear_leftovers(parent: Path) -> None:
-    """Remove the temporary folders of killed preparations: those whose lock nobody holds."""
-    for leftover in parent.glob(".*.partial"):
-        folder = parent / leftover.name.removeprefix(".").removesuffix(".partial")
-        try:
-            with _lock(folder).acquire(timeout=0):
-                shutil.rmtree(leftover, ignore_errors=True)
-        except Timeout:  # it is being written
-            continue
 
 
 def _decode_all(
@@ -279,7 +209,7 @@ def _decode_all(
                 item.content, size, options.resize, channels, options.background or 0
             )
         except Exception as error:  # a decoder may raise anything on invalid bytes
-            return _reason(error)
+            return reason(error)
         return pixels.tobytes(), original
 
     with bar("preparing pictures", source.count) as advance:
@@ -328,15 +258,6 @@ def _check_readable(unreadable: list[str], read: int, allowed: float) -> None:
             f"{unreadable[0]}; fix or remove them, or allow more than {allowed:.0%} with "
             "--set data.unreadable=0.2"
         )
-
-
-def _reason(error: Exception) -> str:
-    """The reason why an image cannot be read, in one line."""
-    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return "so many pixels that it may be a decompression bomb"
-    if isinstance(error, UnidentifiedImageError):
-        return f"not a picture in a format that inkling reads: {', '.join(FORMATS)}"
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _format(pool: Workers | None, source: Source, options: Options) -> ImageFormat:

@@ -1,8 +1,6 @@
 """Members of tar files, read as a stream: never unpacked to disk, and bounded in memory."""
 
-import lzma
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -10,17 +8,6 @@ from typing import Self
 from inkling.errors import UserError
 from inkling.system.reading import require_regular
 
-DAMAGED = (
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    OSError,
-    ValueError,
-    OverflowError,
-    RecursionError,
-)
-"""What `tarfile` raises on invalid bytes."""
 LARGEST_PICTURE, LARGEST_TEXT = 1 << 28, 1 << 20
 """Bytes of a member at most: a small archive may unpack to any size."""
 _EXTENDED = (
@@ -56,25 +43,39 @@ def members(
 
     Raises:
         UserError: the path of a member leads out of the archive.
-        any of `DAMAGED`: it is no tar file, or it is damaged.
+        tarfile.TarError: it is no tar file, or it is damaged.
     """
-    with tarfile.open(require_regular(path), "r|*", tarinfo=_Bounded) as archive:
-        for member in archive:
-            name = PurePosixPath(member.name)
-            if name.is_absolute() or ".." in name.parts:
-                raise UserError(
-                    f"{path} holds a member named {member.name!r}, which leads out of the archive; "
-                    "no valid archive has one, so all of it is refused"
-                )
-            largest = most(name) if member.isfile() else 0
-            if not largest:
-                continue
-            if member.issparse() or member.size > largest:
-                size = "is a sparse file" if member.issparse() else f"has {member.size:,} bytes"
-                problems.append(
-                    f"{path.name}: {name} {size} and was left out; at most {largest:,} are read"
-                )
-                continue
-            content = archive.extractfile(member)
-            if content is not None:
-                yield name, content.read()
+    try:
+        with tarfile.open(require_regular(path), "r|*", tarinfo=_Bounded) as archive:
+            yield from _wanted(archive, path, most, problems)
+    except (UserError, tarfile.TarError):
+        raise
+    except Exception as error:  # tarfile and decompression raise anything on invalid bytes
+        raise tarfile.ReadError(str(error) or type(error).__name__) from None
+
+
+def _wanted(
+    archive: tarfile.TarFile,
+    path: Path,
+    most: Callable[[PurePosixPath], int],
+    problems: list[str],
+) -> Iterator[tuple[PurePosixPath, bytes]]:
+    for member in archive:
+        name = PurePosixPath(member.name)
+        if name.is_absolute() or ".." in name.parts:
+            raise UserError(
+                f"{path} holds a member named {member.name!r}, which leads out of the archive; "
+                "no valid archive has one, so all of it is refused"
+            )
+        largest = most(name) if member.isfile() else 0
+        if not largest:
+            continue
+        if member.issparse() or member.size > largest:
+            size = "is a sparse file" if member.issparse() else f"has {member.size:,} bytes"
+            problems.append(
+                f"{path.name}: {name} {size} and was left out; at most {largest:,} are read"
+            )
+            continue
+        content = archive.extractfile(member)
+        if content is not None:
+            yield name, content.read()

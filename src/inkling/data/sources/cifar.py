@@ -6,14 +6,15 @@ so that a malicious file cannot run code.
 
 import io
 import pickle
-import pickletools
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from pickletools import genops
 from typing import Any
 
 import numpy as np
 
-from inkling.data.sources.archives import DAMAGED, members
+from inkling.data.sources.archives import members
 from inkling.errors import UserError
 from inkling.system.reading import require_regular
 
@@ -62,7 +63,7 @@ def unpickle(raw: bytes) -> Any:
         pickle.UnpicklingError: it refers to anything else, or is damaged.
     """
     try:
-        for operation, argument, _ in pickletools.genops(raw):
+        for operation, argument, _ in genops(raw):
             # The memo is an array: a large number alone would take gigabytes.
             if "PUT" in operation.name and int(argument or 0) > len(raw):
                 raise pickle.UnpicklingError(f"it numbers an object {argument}")
@@ -129,7 +130,7 @@ def read_cifar(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
             labels.append(numbers)
     except UserError:
         raise
-    except (*DAMAGED, pickle.UnpicklingError) as error:
+    except (tarfile.TarError, pickle.UnpicklingError, OSError, ValueError) as error:
         raise UserError(
             f"{path} is not a sound CIFAR-10 archive: {name}: {error}; fetch it again"
         ) from None

@@ -5,11 +5,12 @@ may be larger than both.
 """
 
 import json
+import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from inkling.data.source import Item, Source
-from inkling.data.sources.archives import DAMAGED, LARGEST_PICTURE, LARGEST_TEXT, members
+from inkling.data.sources.archives import LARGEST_PICTURE, LARGEST_TEXT, members
 from inkling.data.sources.folders import endings
 from inkling.data.sources.parquet import CAPTION_COLUMNS, column, sentences
 from inkling.errors import UserError
@@ -33,9 +34,7 @@ def shards(paths: Sequence[Path]) -> Source:
         for path in paths:
             try:
                 yield from _samples(path, problems)
-            except UserError:
-                raise
-            except DAMAGED as error:
+            except tarfile.TarError as error:
                 raise UserError(f"{path} is no sound tar file ({error}); fetch it again") from None
 
     first = next(items(), None)
