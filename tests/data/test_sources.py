@@ -497,6 +497,23 @@ def test_metadata_that_leads_out_of_the_folder_is_refused(tmp_path):
         own(inside)
 
 
+def test_metadata_with_impossible_names_is_left_out(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(noise(8, 8)))
+    lines = ['{"file_name": "a.png"}', '{"file_name": "a\\u0000.png"}', "[" * 100_000]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    assert own(tmp_path).problems == (
+        "metadata.jsonl line 2 names no picture and was left out",
+        "metadata.jsonl line 3 names no picture and was left out",
+    )
+
+
+def test_a_fifo_named_like_a_caption_does_not_hang(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(noise(8, 8)))
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(UserError, match=r"cannot read \S+a.txt \(not a regular file\)"):
+        own(tmp_path)
+
+
 def test_captions_beside_the_pictures_in_every_encoding(tmp_path):
     texts = {
         "a": b"a cat\n\n  \n  the same cat  \n",

@@ -87,5 +87,5 @@ def _clear_leftovers(parent: Path) -> None:
         try:
             with _lock(folder).acquire(timeout=0):
                 shutil.rmtree(leftover, ignore_errors=True)
-        except Timeout:  # it is being written
+        except (Timeout, OSError):  # it is being written, or another user's
             continue

@@ -11,6 +11,7 @@ from inkling.data.decode import FORMATS
 from inkling.data.source import Item, Source
 from inkling.data.sources.parquet import CAPTION_COLUMNS, column, sentences
 from inkling.errors import UserError
+from inkling.system.reading import require_regular
 
 _SPLITS = {
     "train": ("train", "training"),
@@ -42,7 +43,7 @@ def picture_files(folder: Path) -> list[Path]:
 
 def read_text(path: Path, problems: list[str]) -> str:
     """The text of a file: UTF-8 with or without a byte-order mark, else Latin-1 and a problem."""
-    raw = path.read_bytes()
+    raw = require_regular(path).read_bytes()
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -121,10 +122,11 @@ def _with_metadata(folder: Path, notes: list[Path], files: list[Path]) -> Source
             try:
                 row = json.loads(line)
                 file = note.parent / row["file_name"]
-            except (ValueError, KeyError, TypeError):
+                inside = file.resolve().is_relative_to(folder.resolve())
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 problems.append(f"{note.name} line {number} names no picture and was left out")
                 continue
-            if not file.resolve().is_relative_to(folder.resolve()):
+            if not inside:
                 raise UserError(
                     f"{note} line {number} names {row['file_name']!r}, which lies outside "
                     f"{folder}; such a file is never read"
