@@ -1,7 +1,7 @@
-"""Folders of a cache, each written once, by one of several processes.
+"""Files and folders of a cache, each written once, by one of several processes.
 
-A folder is written under a temporary name and renamed, so it is complete or absent. The lock is one
-of the operating system: it ends with its process, on whatever machine or container that runs.
+A folder is written under a temporary name and renamed, so it is complete or absent. Locks are those
+of the operating system: they end with their process, on whatever machine or container it runs.
 """
 
 import os
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from inkling.errors import UserNote
 
 _PATIENCE = 2.0
-"""Seconds to wait in silence for another process that writes the same folder."""
+"""Seconds to wait in silence for another process that writes the same."""
 Loaded = TypeVar("Loaded")
 
 
@@ -40,7 +40,7 @@ def written_once(
         return found
     folder.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(folder.parent)
-    with _locked(folder, what):
+    with locked(folder, f"another process makes the same {what} in {folder.parent}"):
         found = load()  # another process may have written it meanwhile
         if found is not None:
             return found
@@ -60,24 +60,28 @@ def written_once(
         return found
 
 
-def _lock(folder: Path) -> FileLock:
-    return FileLock(folder.with_name(f".{folder.name}.lock"))
-
-
 @contextmanager
-def _locked(folder: Path, what: str) -> Iterator[None]:
-    """Hold the lock of a folder; a wait is announced once it gets long."""
-    lock = _lock(folder)
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock of a file or folder, which is beside it.
+
+    Args:
+        path: what this process is about to write; its folder is there.
+        busy: said once the wait for another process gets long.
+    """
+    lock = _lock(path)
     try:
         lock.acquire(timeout=_PATIENCE)
     except Timeout:
-        said = f"another process makes the same {what} in {folder.parent}; waiting for it"
-        warnings.warn(said, UserNote, 5)
+        warnings.warn(f"{busy}; waiting for it", UserNote, 4)
         lock.acquire()
     try:
         yield
     finally:
         lock.release()
+
+
+def _lock(path: Path) -> FileLock:
+    return FileLock(path.with_name(f".{path.name}.lock"))
 
 
 def _clear_leftovers(parent: Path) -> None:

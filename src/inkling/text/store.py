@@ -12,11 +12,11 @@ from contextlib import closing, contextmanager
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from inkling.errors import UserError, UserNote
 from inkling.system.cache import cache_folder
+from inkling.system.once import locked
 
 _BATCH = 500
 """Keys in one query, and rows between two commits."""
@@ -70,7 +70,7 @@ class Store:
             except sqlite3.DatabaseError as error:
                 if not _is_damage(error):
                     raise
-            with FileLock(f"{self.path}.lock"):
+            with locked(self.path, f"another process deletes {self.path}, which is damaged"):
                 try:  # another process may have been faster
                     return self._not_stored(captions)
                 except sqlite3.DatabaseError as error:
