@@ -14,6 +14,7 @@ from filelock import FileLock
 from PIL import Image
 
 from inkling.data import Options, preparation, read
+from inkling.data.source import Source
 from inkling.errors import UserError, UserNote
 from inkling.system import once
 from inkling.system.cache import cache_folder
@@ -199,11 +200,11 @@ def test_a_file_that_cannot_be_read_is_not_blamed_on_the_cache(tmp_path, monkeyp
         own(folder)
 
 
-def test_a_dangling_link_is_an_unreadable_picture(tmp_path):
-    folder = write(tmp_path / "a", 2)
-    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    with pytest.raises(UserError, match=r"1 of 3 pictures cannot be read.*gone.png: .*No such"):
-        own(folder)
+def test_a_file_that_is_not_there_has_a_fingerprint_too(tmp_path):
+    source = Source(lambda: iter(()), 0, [tmp_path / "gone.png"])
+    before = preparation.fingerprint(source, Options())
+    (tmp_path / "gone.png").touch()
+    assert preparation.fingerprint(source, Options()) != before
 
 
 def test_an_interruption_stops_the_threads_and_leaves_nothing_behind(tmp_path, cache, monkeypatch):
