@@ -19,7 +19,7 @@ from inkling.data.sets.quickdraw import QUICKDRAW
 from inkling.data.sets.shapes import SHAPES
 from inkling.data.settings import Data, Options
 from inkling.data.source import only
-from inkling.data.sources.labels import printable
+from inkling.data.sources.labels import printable, storable
 from inkling.errors import UserError, unknown_name
 
 DATASETS: dict[str, Dataset] = {
@@ -63,7 +63,7 @@ def read(name: str, path: str = "", split: str = "train", options: Options = Opt
             f"data.hold_out={options.hold_out:g} means nothing for {name!r}, which has no "
             "combinations to hold out; leave it out, or train shapes"
         )
-    if printable(path) != path:
+    if storable(path) != path:
         raise UserError(
             f"the path {printable(path)!r} is not UTF-8, so no recipe can hold it; rename it"
         )

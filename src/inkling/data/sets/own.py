@@ -19,17 +19,17 @@ from inkling.data.sources.splits import is_shard, outweighs, split_files
 from inkling.data.sources.tree import TARS, Tree, scan
 from inkling.errors import UserError
 
-_PHOTOGRAPHS: tuple[tuple[Dataset, tuple[str, ...]], ...] = (
-    (coco.COCO, ("annotations/captions_*2017.json",)),
-    (celeba.CELEBA, ("list_attr_celeba.txt", "Anno/list_attr_celeba.txt")),
+_PHOTOGRAPHS: tuple[tuple[str, Dataset, tuple[str, ...]], ...] = (
+    ("COCO", coco.COCO, ("annotations/captions_*2017.json",)),
+    ("CelebA", celeba.CELEBA, ("list_attr_celeba.txt", "Anno/list_attr_celeba.txt")),
 )
-"""Published sets of image files, and files by which they are recognised."""
-_ARRAYS: tuple[tuple[Dataset, tuple[str, ...]], ...] = (
-    (mnist.MNIST, ("*-idx3-ubyte*", "raw/*-idx3-ubyte*", "MNIST/raw/*-idx3-ubyte*")),
-    (cifar10.CIFAR10, ("data_batch_1", "data_batch_1.bin", *cifar10.FORMS)),
-    (quickdraw.QUICKDRAW, ("*.npy", "*.ndjson")),
+"""Published sets of image files: name, set, and files by which it is recognised."""
+_ARRAYS: tuple[tuple[str, Dataset, tuple[str, ...]], ...] = (
+    ("MNIST", mnist.MNIST, ("*-idx3-ubyte*", "raw/*-idx3-ubyte*", "MNIST/raw/*-idx3-ubyte*")),
+    ("CIFAR-10", cifar10.CIFAR10, ("data_batch_1", "data_batch_1.bin", *cifar10.FORMS)),
+    ("Quick, Draw!", quickdraw.QUICKDRAW, ("*.npy", "*.ndjson")),
 )
-"""Published sets whose images are inside other files."""
+"""The same of published sets whose images are inside other files."""
 _BYTES = 1000
 """Bytes of one image, for an estimate of how many an archive of arrays holds."""
 
@@ -60,9 +60,9 @@ def find(path: Path | None, split: str, options: Options) -> Source:
         return _one_file(path, split)
     if not path.is_dir():
         raise UserError(f"{printable(path)} is neither a folder nor a regular file")
-    for dataset, patterns in _PHOTOGRAPHS:
+    for title, dataset, patterns in _PHOTOGRAPHS:
         if _matching(path, patterns):
-            return _published(dataset, path, split, options)
+            return _published(title, dataset, path, split, options)
     tree = scan(path)
     readings = [*_archives(tree, split), *_arrays(tree, split, options)]
     labelled = options.captions or bool(options.classes)
@@ -111,7 +111,7 @@ def _two_ways(tree: Tree, one: Reading, other: Reading) -> UserError:
 
 def _archives(tree: Tree, split: str) -> list[Reading]:
     """Readings of the files that hold many images."""
-    own = {name for _, patterns in _ARRAYS for name in _matching(tree.root, patterns)}
+    own = {name for _, _, patterns in _ARRAYS for name in _matching(tree.root, patterns)}
     shards = [name for name in tree.tars if name not in own]
     found = []
     if tree.tables:
@@ -131,14 +131,14 @@ def _archives(tree: Tree, split: str) -> list[Reading]:
 def _arrays(tree: Tree, split: str, options: Options) -> list[Reading]:
     """Readings of published sets whose images are inside other files."""
     found = []
-    for dataset, patterns in _ARRAYS:
+    for title, dataset, patterns in _ARRAYS:
         files = _matching(tree.root, patterns)
         if dataset is quickdraw.QUICKDRAW and (tree.pictures or tree.tables or tree.tars):
             files = [name for name in files if quickdraw.is_named(name)]
         if files:
             sizes = (_size(tree.root / name) for name in files)
-            words = f"the files of {_short(dataset)} ({', '.join(files[:3])})"
-            read = partial(_published, dataset, tree.root, split, options, tree)
+            words = f"the files of {title} ({', '.join(files[:3])})"
+            read = partial(_published, title, dataset, tree.root, split, options, tree)
             found.append(Reading(words, sum(sizes) // _BYTES + 1, read, True))
     return found
 
@@ -155,18 +155,19 @@ def _matching(path: Path, patterns: Sequence[str]) -> list[str]:
 
 
 def _published(
-    dataset: Dataset, path: Path, split: str, options: Options, tree: Tree | None = None
+    title: str,
+    dataset: Dataset,
+    path: Path,
+    split: str,
+    options: Options,
+    tree: Tree | None = None,
 ) -> Source:
     """The files of a published set."""
     source = dataset.find(path, split, options)
     assert isinstance(source, Source), "published sets are prepared from files"
     pictures = tree.pictures if tree else []
     aside = [f"{len(pictures):,} picture files"] if pictures else []
-    return replace(source, layout=f"the files of {_short(dataset)}{left_aside(aside)}")
-
-
-def _short(dataset: Dataset) -> str:
-    return dataset.title.partition(", ")[0]
+    return replace(source, layout=f"the files of {title}{left_aside(aside)}")
 
 
 def _files(names: Sequence[str], kind: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from inkling.errors import UserError
+from inkling.errors import UserError, one_line
 
 _SHAPE = (-1, 3, 32, 32)
 _PARTS = {
@@ -91,7 +91,7 @@ def read_cifar(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
                 images.append(np.asarray(batch[b"data"], np.uint8).reshape(_SHAPE))
     except _ERRORS as error:
         raise UserError(
-            f"{path} is not a sound CIFAR-10 archive: {name}: {error}; fetch it again"
+            f"{path} is not a sound CIFAR-10 archive: {name}: {one_line(error)}; fetch it again"
         ) from None
     if missing:
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; fetch CIFAR-10 again")

@@ -7,7 +7,7 @@ from typing import Any
 from inkling.data.source import Item, Source
 from inkling.data.sources.labels import unknown_class
 from inkling.data.sources.parquet import CAPTION_COLUMNS, column, sentences
-from inkling.errors import UserError
+from inkling.errors import UserError, one_line
 
 
 def hub(name: str, split: str) -> Source:
@@ -35,9 +35,7 @@ def hub(name: str, split: str) -> Source:
         wanted = ("train",) if split == "train" else ("test", "validation", "valid")
         chosen = next((part for part in wanted if part in known), None)
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"cannot load {name!r} from the hub: {' '.join(str(error).split())[:200]}"
-        ) from None
+        raise UserError(f"cannot load {name!r} from the hub: {one_line(error)[:200]}") from None
     if chosen is None:
         raise UserError(f"{name} has no {split} split; it has {', '.join(map(str, known))}")
     table = loaded[chosen]

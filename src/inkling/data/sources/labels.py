@@ -22,13 +22,21 @@ def lines(text: str) -> list[str]:
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """A name of the file system as text; bytes that are not UTF-8 are read as Latin-1."""
-    name = os.fspath(path)
+    """A name of the file system as one line of text."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in _decoded(os.fspath(path))
+    )
+
+
+def _decoded(name: str) -> str:
+    """A name of the file system; bytes that are not UTF-8 are read as Latin-1."""
+    if storable(name) == name:
+        return name
     try:
-        name.encode()
-    except UnicodeEncodeError:
         return os.fsencode(name).decode("latin-1")
-    return name
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return storable(name)
 
 
 def storable(text: str) -> str:
@@ -38,7 +46,7 @@ def storable(text: str) -> str:
 
 def spoken(folder: str) -> str:
     """The class that a folder's name spells: `golden_retriever` is "golden retriever"."""
-    name = unicodedata.normalize("NFC", printable(folder))
+    name = unicodedata.normalize("NFC", _decoded(folder))
     return " ".join(name.replace("_", " ").split()) or name
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from inkling.data.sources.labels import (
     storable,
     unknown_class,
 )
-from inkling.errors import UserError
+from inkling.errors import UserError, one_line
 
 IMAGE_COLUMNS = ("image", "img", "picture", "jpg", "png", "webp")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "category")
@@ -48,22 +49,10 @@ def parquet(
     Raises:
         UserError: pyarrow is missing, or the files are damaged or hold no images.
     """
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise UserError(
-            f"{printable(paths[0])} is Parquet, and reading it takes pyarrow: "
-            "pip install 'inkling[parquet]'"
-        ) from None
-    try:
-        files = [pq.ParquetFile(path) for path in paths]
-        names = files[0].schema_arrow.names
-        count = sum(file.metadata.num_rows for file in files)
-    except (arrow.ArrowException, OSError) as error:
-        raise UserError(
-            f"{printable(paths[0])} is not sound Parquet ({error}); fetch it again"
-        ) from None
+    names, count = [], 0
+    for path in reversed(paths):
+        with _opened(path) as file:
+            names, count = file.schema_arrow.names, count + file.metadata.num_rows
     image = column(names, IMAGE_COLUMNS)
     if image is None:
         raise UserError(
@@ -105,41 +94,49 @@ def parquet(
 def count_pictures(path: Path) -> int:
     """How many rows a file with a column of images has; 0 without one, or if it is damaged."""
     try:
+        with _opened(path) as file:
+            has_images = column(file.schema_arrow.names, IMAGE_COLUMNS)
+            return file.metadata.num_rows if has_images else 0
+    except UserError:
+        return 0
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A `pyarrow.parquet.ParquetFile`; opened here, because pyarrow takes some paths for URLs.
+
+    Raises:
+        UserError: pyarrow is missing, or the file is damaged.
+    """
+    try:
         import pyarrow as arrow
         import pyarrow.parquet as pq
     except ImportError:
-        return 0
+        raise UserError(
+            f"{printable(path)} is Parquet, and reading it takes pyarrow: "
+            "pip install 'inkling[parquet]'"
+        ) from None
     try:
-        file = pq.ParquetFile(path)
-        return file.metadata.num_rows if column(file.schema_arrow.names, IMAGE_COLUMNS) else 0
-    except (arrow.ArrowException, OSError):
-        return 0
+        with path.open("rb") as file:
+            yield pq.ParquetFile(file)
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{printable(path)} is not sound Parquet ({one_line(error)}); fetch it again"
+        ) from None
 
 
 def _rows(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """The cells of each row by column.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    import pyarrow as arrow
-    import pyarrow.parquet as pq
-
-    try:
-        for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=columns):
+    """The cells of each row by column."""
+    with _opened(path) as file:
+        for batch in file.iter_batches(_ROWS, columns=columns):
             yield from batch.to_pylist()
-    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{printable(path)} is not sound Parquet ({error}); fetch it again"
-        ) from None
 
 
 def _class_names(path: Path, label: str | None) -> tuple[str, ...]:
     """The class names that the hub's `datasets` library wrote into the file, if any."""
-    import pyarrow.parquet as pq
-
+    with _opened(path) as file:
+        notes = file.schema_arrow.metadata
     try:
-        notes = pq.ParquetFile(path).schema_arrow.metadata
         described = json.loads(notes[b"huggingface"])["info"]["features"][label]
         return tuple(storable(str(name)) or str(row) for row, name in enumerate(described["names"]))
     except (KeyError, TypeError, ValueError):

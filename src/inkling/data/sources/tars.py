@@ -16,7 +16,7 @@ from inkling.data.source import Item, Source
 from inkling.data.sources.folders import endings
 from inkling.data.sources.labels import distinct, label_text, lines, printable, unknown_class
 from inkling.data.sources.parquet import CAPTION_COLUMNS, column, sentences
-from inkling.errors import UserError
+from inkling.errors import UserError, one_line
 
 _TEXTS = ("txt", "text", "caption")
 _LOOKED_AT = 32
@@ -71,7 +71,7 @@ def _all_samples(paths: Sequence[Path]) -> Iterator[tuple[Item, str]]:
             yield from _samples(path)
         except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
             raise UserError(
-                f"{printable(path)} is no sound tar file ({error}); fetch it again"
+                f"{printable(path)} is no sound tar file ({one_line(error)}); fetch it again"
             ) from None
 
 
