@@ -29,7 +29,7 @@ from inkling.system.cache import cache_folder
 from inkling.system.once import written_once
 from inkling.system.progress import bar
 
-_FORMAT = "3"
+_FORMAT = "4"
 """Cache version: increase it when the same files and settings give other bytes or captions."""
 _PREPARED = (
     "size",
@@ -117,9 +117,10 @@ def fingerprint(source: Source, options: Options) -> str:
     for file in source.files:
         try:
             stat = file.stat()
-            digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+            state = f"{stat.st_size}|{stat.st_mtime_ns}"
         except OSError as error:  # reported when it is read
-            digest.update(f"{os.path.abspath(file)}|{error.strerror}\n".encode())
+            state = f"{error.strerror}"
+        digest.update(os.fsencode(f"{os.path.abspath(file)}|{state}\n"))
     return digest.hexdigest()[:20]
 
 
@@ -196,7 +197,8 @@ def _decode_all(
     """Write the pixels of all images in order; returns everything else about them."""
     size, channels = _format(pool, source, options)
     fixed = source.groups if options.captions else ()
-    groups: dict[tuple[str, ...], int] = {each: index for index, each in enumerate(fixed)}
+    groups = list(fixed)  # a class's captions are at its index, even if two have the same
+    index: dict[tuple[str, ...], int] = {}
     group: list[int] = []
     labels: list[int] = []
     sizes: Counter[str] = Counter()
@@ -226,7 +228,10 @@ def _decode_all(
             if fixed:
                 captions = fixed[item.label] if known else ()
             without_caption += options.captions and not captions
-            group.append(groups.setdefault(captions or ("",), len(groups)))
+            row = item.label if known else index.setdefault(captions or ("",), len(groups))
+            if row == len(groups):
+                groups.append(captions or ("",))
+            group.append(row)
             labels.append(item.label if known else -1)
     _check_readable(unreadable, len(group), options.unreadable)
     any_caption = any(sentence for sentences in groups for sentence in sentences)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from inkling.data.sources.archives import members
-from inkling.errors import UserError
+from inkling.errors import UserError, one_line
 from inkling.system.reading import require_regular
 
 _SHAPE = (-1, 3, 32, 32)
@@ -132,7 +132,7 @@ def read_cifar(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         raise
     except (tarfile.TarError, pickle.UnpicklingError, OSError, ValueError) as error:
         raise UserError(
-            f"{path} is not a sound CIFAR-10 archive: {name}: {error}; fetch it again"
+            f"{path} is not a sound CIFAR-10 archive: {name}: {one_line(error)}; fetch it again"
         ) from None
     if missing:
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; fetch CIFAR-10 again")
