@@ -12,6 +12,11 @@ class UserNote(UserWarning):
     """Something a user should know that is no mistake."""
 
 
+def one_line(error: BaseException) -> str:
+    """The message of another library's error, as a part of a sentence."""
+    return " ".join(str(error).split())
+
+
 def unknown_name(name: str, choices: Iterable[str], what: str) -> str:
     """A sentence about an unknown name: the value, the likeliest meant, the choices."""
     known = list(choices)

@@ -1,13 +1,17 @@
 """Pictures as they come from the world: each is read right, or refused in a sentence."""
 
 import io
+import os
+import subprocess
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from inkling.data import Options, read
-from inkling.data.decode import decode, look
+from inkling.data.decode import FORMATS, decode, look
+from inkling.data.parallel import workers
+from inkling.data.source import Item, Source
 from inkling.errors import UserError
 
 RED, GREEN, WHITE = (255, 0, 0), (0, 255, 0), (255, 255, 255)
@@ -150,8 +154,11 @@ def test_pixels_in_memory_are_not_touched():
 
 
 BAD = {
-    "empty.jpg": (b"", "not a picture in any format"),
-    "text.jpg": (b"I am a text file.\n" * 10, "not a picture in any format"),
+    "empty.jpg": (b"", "not a picture in a format that inkling reads: PNG, JPEG"),
+    "text.jpg": (
+        b"I am a text file.\n" * 10,
+        "not a picture in a format that inkling reads: PNG, JPEG",
+    ),
     "cut.png": (saved(Image.effect_noise((64, 64), 50))[:200], "trunc|broken|cut"),
     "bomb.png": (saved(Image.new("1", (10_000, 10_000))), "decompression bomb"),
     "float.tif": (saved(Image.new("F", (8, 8)), "TIFF"), "no agreed range"),
@@ -170,6 +177,38 @@ def test_what_cannot_be_read_is_named_counted_and_stops_the_run_unless_allowed(t
     assert len(pictures) == 3
     assert len(pictures.problems) == 1
     assert name in pictures.problems[0]
+
+
+def test_another_format_under_a_picture_s_name_starts_no_program(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **_: started.append(a))
+    monkeypatch.setattr(subprocess, "check_call", lambda *a, **_: started.append(a))
+    postscript = io.BytesIO()
+    two_halves().save(postscript, "EPS")
+    for content in (postscript.getvalue(), tmp_path / "a.png"):
+        (tmp_path / "a.png").write_bytes(postscript.getvalue())
+        with pytest.raises(UnidentifiedImageError):
+            pixels(content)
+    assert not started
+
+
+@pytest.mark.parametrize("form", sorted(set(FORMATS) - {"MPO"}))
+def test_every_format_that_is_named_is_read(form):
+    Image.init()
+    if form not in Image.SAVE or form not in Image.OPEN:
+        pytest.skip(f"this Pillow has no {form}")
+    image = pixels(saved(Image.new("RGB", (16, 16), RED), form)).astype(int)
+    assert abs(image - np.array(RED)[:, None, None]).max() < 8
+
+
+def test_a_fifo_named_like_a_picture_is_unreadable_and_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    for read_it in (pixels, look):
+        with pytest.raises(OSError, match=r"not a regular file"):
+            read_it(tmp_path / "a.png")
+    source = Source(lambda: iter([Item("a.png", tmp_path / "a.png")]), 1, ())
+    with workers(source) as pool:
+        assert pool is None
 
 
 def test_long_lists_of_unreadable_pictures_are_cut(tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -61,6 +62,13 @@ def test_a_file_arrives_whole_and_is_fetched_once(server, tmp_path):
     assert len(server.asked) == 1
 
 
+def test_of_several_at_once_one_downloads(server, tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: fetch(server.url + "file", tmp_path / "f"), range(4)))
+    assert {path.read_bytes() for path in found} == {CONTENT}
+    assert len(server.asked) == 1
+
+
 def test_a_break_is_a_sentence_and_the_next_call_goes_on_from_there(server, tmp_path):
     server.breaks_after = 100_000
     with pytest.raises(UserError, match=r"could not download.*run again to go on where it stopped"):
@@ -80,7 +88,7 @@ def test_a_download_that_was_whole_but_not_renamed_is_taken(server, tmp_path):
 def test_a_wrong_checksum_is_thrown_away(server, tmp_path):
     with pytest.raises(UserError, match=f"arrived with checksum {MD5}"):
         fetch(server.url + "file", tmp_path / "f", md5="0" * 32)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == [".f.lock"]
 
 
 def test_the_beginning_alone(server, tmp_path):

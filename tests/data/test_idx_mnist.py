@@ -101,3 +101,10 @@ def test_without_network_the_sentence_says_which_file_goes_where(tmp_path, monke
         UserError, match=r"could not download .*train-images.*put the file at .*--data"
     ):
         read("mnist")
+
+
+def test_a_gzip_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("inkling.data.sources.idx._LARGEST", 1000)
+    (tmp_path / "file").write_bytes(gzip.compress(idx_bytes(np.zeros(2000, np.uint8))))
+    with pytest.raises(UserError, match="unpacks to more than 1,000 bytes"):
+        read_idx(tmp_path / "file")

@@ -1,15 +1,22 @@
 """The cache of prepared pictures: whole or not there, found again, chosen form."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 
-from inkling.data import Options, read
-from inkling.errors import UserError
+from inkling.data import Options, preparation, read
+from inkling.data.source import Source
+from inkling.errors import UserError, UserNote
+from inkling.system import once
 from inkling.system.cache import cache_folder
 
 
@@ -35,7 +42,7 @@ def test_preparing_twice_decodes_once(tmp_path, cache, monkeypatch):
     first = own(folder).pixels()
     monkeypatch.setattr("inkling.data.preparation.decode", None)
     assert (own(folder).pixels() == first).all()
-    assert len(list(cache.iterdir())) == 1
+    assert len(list(cache.glob("folder-*"))) == 1
 
 
 def test_other_files_or_settings_are_another_cache(tmp_path, cache):
@@ -43,7 +50,7 @@ def test_other_files_or_settings_are_another_cache(tmp_path, cache):
     own(folder)
     own(folder, size=8)
     own(folder, size=8, resize="fit")
-    assert len(list(cache.iterdir())) == 3
+    assert len(list(cache.glob("folder-*"))) == 3
     Image.new("RGB", (12, 12)).save(folder / "0000.png")
     assert own(folder).pixels()[0].sum() == 0
     write(folder, 6)
@@ -100,18 +107,127 @@ def test_a_full_or_read_only_cache_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr("inkling.data.preparation.os.fsync", full)
     with pytest.raises(UserError, match="No space left on device"):
         own(folder)
-    assert not list(cache_folder().glob("prepared/*"))
+    assert [file.suffix for file in cache_folder().glob("prepared/*")] == [".lock"]
 
 
-def test_what_a_killed_preparation_left_is_cleared(tmp_path, cache):
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    left, alive = (cache / f".partial-{pid}-x" for pid in (dead.pid, os.getppid()))
+def test_what_a_killed_preparation_left_is_cleared_unless_its_lock_is_held(tmp_path, cache):
+    left, alive = (cache / f".folder-{name}.partial" for name in ("left", "alive"))
     for folder in (left, alive):
         folder.mkdir(parents=True)
-    own(write(tmp_path / "a", 2))
+    with FileLock(cache / ".folder-alive.lock"):  # by whatever process, in whatever container
+        own(write(tmp_path / "a", 2))
     assert not left.exists()
     assert alive.exists()
+
+
+def test_of_several_at_once_one_decodes_and_the_others_wait(tmp_path, monkeypatch):
+    folder = write(tmp_path / "a", 20)
+    decoded = []
+    honest = preparation.decode
+    monkeypatch.setattr(preparation, "decode", lambda *a: decoded.append(a) or honest(*a))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: own(folder).fingerprint, range(4)))
+    assert len(decoded) == 20
+    assert len(set(found)) == 1
+
+
+def test_a_long_wait_for_another_process_is_announced(tmp_path, cache, monkeypatch):
+    folder = write(tmp_path / "a", 2)
+    own(folder)
+    (prepared,) = cache.glob("folder-*")
+    (prepared / "about.json").unlink()
+    monkeypatch.setattr(once, "_PATIENCE", 0.05)
+    held = threading.Event()
+
+    def hold():
+        with FileLock(cache / f".{prepared.name}.lock"):
+            held.set()
+            time.sleep(0.2)
+
+    threading.Thread(target=hold).start()
+    held.wait()
+    with (
+        pytest.warns(UserNote, match="another process makes the same prepared pictures"),
+        pytest.warns(UserNote, match="are damaged and are made again"),
+    ):
+        assert len(own(folder)) == 2
+
+
+@pytest.mark.parametrize("name", ["images.u8", "about.json"])
+@pytest.mark.parametrize("left", [0, 40, None])
+def test_damaged_prepared_pictures_are_prepared_again_with_a_note(tmp_path, cache, name, left):
+    folder = write(tmp_path / "a", 3)
+    before = own(folder).pixels().clone()
+    (file,) = cache.glob(f"folder-*/{name}")
+    file.unlink() if left is None else os.truncate(file, left)
+    with pytest.warns(UserNote, match="are damaged and are made again"):
+        assert (own(folder).pixels() == before).all()
+    assert (own(folder).pixels() == before).all()  # without a note
+
+
+def test_prepared_pictures_have_the_permissions_of_the_umask(tmp_path, cache):
+    before = os.umask(0o022)
+    try:
+        own(write(tmp_path / "a", 2))
+    finally:
+        os.umask(before)
+    (prepared,) = cache.glob("folder-*")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (prepared, *prepared.iterdir())}
+    assert modes == {prepared.name: 0o755, "images.u8": 0o644, "about.json": 0o644}
+
+
+def test_prepared_pictures_of_another_user_are_one_sentence(tmp_path, cache, monkeypatch):
+    folder = write(tmp_path / "a", 2)
+    own(folder)
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(UserError, match=r"cannot read the prepared pictures .*Permission denied"):
+        own(folder)
+
+
+def test_a_file_that_cannot_be_read_is_not_blamed_on_the_cache(tmp_path, monkeypatch):
+    folder = write(tmp_path / "a", 2)
+    (folder / "0000.txt").write_text("a caption")
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(UserError, match=r"^cannot read \S+/a/0000.txt \(Permission denied\)"):
+        own(folder)
+
+
+def test_a_file_that_is_not_there_has_a_fingerprint_too(tmp_path):
+    source = Source(lambda: iter(()), 0, [tmp_path / "gone.png"])
+    before = preparation.fingerprint(source, Options())
+    (tmp_path / "gone.png").touch()
+    assert preparation.fingerprint(source, Options()) != before
+
+
+def test_an_interruption_stops_the_threads_and_leaves_nothing_behind(tmp_path, cache, monkeypatch):
+    folder = write(tmp_path / "a", 200, (100, 100))  # large enough for threads
+    decoded = []
+
+    def slow(*_):
+        decoded.append(0)
+        if len(decoded) == 5:
+            threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+        time.sleep(0.05)
+        raise ValueError("slow")
+
+    monkeypatch.setattr(preparation, "decode", slow)
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        own(folder, size=8)
+    assert time.monotonic() - begun < 2  # all of them would take 5 seconds
+    time.sleep(0.1)
+    done = len(decoded)
+    time.sleep(0.2)
+    assert len(decoded) == done < 150
+    assert not list(cache.glob("*.partial"))
 
 
 KILLER = """

@@ -4,8 +4,9 @@ import io
 import json
 import os
 import pickle
+import shutil
 import tarfile
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from PIL import Image
 from inkling.data import Options, read
 from inkling.data.sets import cifar10
 from inkling.data.sets.cifar10 import CLASSES
+from inkling.data.sources.parquet import parquet
 from inkling.data.sources.strokes import rasterised
+from inkling.data.sources.tars import shards
 from inkling.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -309,6 +312,119 @@ def test_a_torn_shard_is_one_sentence(tmp_path):
         own(tmp_path)
 
 
+def parts_of(batch):
+    return {f"cifar-10-batches-py/data_batch_{number}": batch for number in range(1, 6)}
+
+
+def write_tar(path, contents, mode="w"):
+    with tarfile.open(path, mode) as tar:
+        for name, content in contents.items():
+            add(tar, name, content)
+
+
+class Sparse(tarfile.TarInfo):
+    """A header that claims terabytes of holes in a few bytes, in the old GNU format."""
+
+    def create_gnu_header(self, info, encoding, errors):
+        raw = bytearray(super().create_gnu_header(info, encoding, errors))
+        raw[156:157] = tarfile.GNUTYPE_SPARSE
+        raw[386:410] = b"00000000000\x00" + b"00000000000\x00"  # one piece: nothing at 0
+        raw[483:495] = tarfile.itn(1 << 42, 12, tarfile.GNU_FORMAT)  # the size with its holes
+        raw[148:156] = b" " * 8
+        raw[148:156] = b"%06o\x00 " % sum(raw[:512])
+        return bytes(raw)
+
+
+def test_a_sparse_member_is_left_out_and_takes_no_memory(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.GNU_FORMAT) as tar:
+        add(tar, "a.png", png(noise(8, 8)))
+        tar.addfile(Sparse("b.png"))
+        add(tar, "c.png", png(noise(8, 8)))
+    pictures = own(tmp_path)
+    assert len(pictures) == 2
+    assert pictures.problems == (
+        "a.tar: b.png is a sparse file and was left out; at most 268,435,456 are read",
+    )
+
+
+def test_members_that_are_too_large_or_not_wanted_are_never_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("inkling.data.sources.tars.LARGEST_PICTURE", 2000)
+    monkeypatch.setattr("inkling.data.sources.tars.LARGEST_TEXT", 100)
+    wanted, read_names = png(noise(8, 8)), []
+    honest = tarfile.TarFile.extractfile
+    monkeypatch.setattr(
+        tarfile.TarFile,
+        "extractfile",
+        lambda self, member: read_names.append(member.name) or honest(self, member),
+    )
+    contents = {"a.png": wanted, "a.txt": b"a cat", "a.bin": bytes(9000), "a.npy": bytes(9)}
+    contents |= {"b.png": bytes(2001), "b.txt": b"a dog", "c.png": wanted, "c.txt": bytes(101)}
+    write_tar(tmp_path / "a.tar.gz", contents, "w:gz")
+    pictures = own(tmp_path)
+    assert len(pictures) == 2
+    assert set(read_names) == {"a.png", "a.txt", "b.txt", "c.png"}
+    assert pictures.problems == (
+        "a.tar.gz: b.png has 2,001 bytes and was left out; at most 2,000 are read",
+        "a.tar.gz: c.txt has 101 bytes and was left out; at most 100 are read",
+        "1 of 2 pictures have no caption",
+    )
+
+
+def test_a_header_of_gigabytes_is_refused(tmp_path):
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 1 << 33
+    raw = header.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "a.tar").write_bytes(raw + bytes(1 << 16))
+    with pytest.raises(UserError, match=r"no sound tar file \(a header of 8,589,934,592 bytes"):
+        own(tmp_path)
+
+
+def test_a_fifo_named_like_an_archive_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "a.tar")
+    with pytest.raises(UserError, match=r"a.tar is no sound tar file .*not a regular file"):
+        shards([tmp_path / "a.tar"])
+    (tmp_path / "a.tar").rename(tmp_path / "a.parquet")
+    pytest.importorskip("pyarrow")
+    with pytest.raises(UserError, match=r"a.parquet is not sound Parquet .*not a regular file"):
+        parquet([tmp_path / "a.parquet"])
+
+
+def test_parquet_that_is_damaged_in_the_middle_names_the_file(tmp_path):
+    cells = [png(image) for image in noise(600, 16, 16, 3)]
+    for name in ("a", "b"):
+        write_parquet(tmp_path / f"{name}.parquet", {"image": cells})
+    raw = bytearray((tmp_path / "b.parquet").read_bytes())
+    raw[4:200] = bytes(196)
+    (tmp_path / "b.parquet").write_bytes(raw)
+    with pytest.raises(UserError, match=r"^\S+/b.parquet is not sound Parquet"):
+        own(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        # the memo's place 2**31; an array of 2**40 bytes; labels that are none
+        (b"\x80\x02]r\xff\xff\xff\x7f.", "numbers an object 2147483647"),
+        (b"\x80\x02cnumpy\nndarray\n\x8a\x06\0\0\0\0\0\x01\x85R.", "not callable"),
+        (pickle.dumps({b"data": np.zeros((2, 3072), np.uint8), b"labels": [1]}), "2 pictures need"),
+        (pickle.dumps({b"data": np.zeros((1, 3072), np.uint8), b"labels": [10]}), "from 0 to 9"),
+        (pickle.dumps({b"data": np.zeros((1, 3072)), b"labels": [1]}), "float64 data"),
+        (pickle.dumps([1, 2]), "no data and labels"),
+    ],
+)
+def test_a_batch_of_cifar_takes_no_more_memory_than_it_holds(tmp_path, raw, says):
+    write_tar(tmp_path / "cifar-10-python.tar.gz", parts_of(raw), "w:gz")
+    with pytest.raises(UserError, match=f"sound CIFAR-10 archive: data_batch_1: .*{says}"):
+        read("cifar10", str(tmp_path))
+
+
+def test_a_huge_batch_of_cifar_is_never_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("inkling.data.sources.cifar._LARGEST", 1000)
+    write_tar(tmp_path / "cifar-10-python.tar.gz", parts_of(bytes(1001)), "w:gz")
+    with pytest.raises(UserError, match="data_batch_1 has 1,001 bytes"):
+        read("cifar10", str(tmp_path))
+
+
 def test_any_hub_data_set_through_its_library(tmp_path):
     pytest.importorskip("datasets")
     pixels = noise(4, 8, 8, 3)
@@ -381,6 +497,16 @@ def test_metadata_that_leads_out_of_the_folder_is_refused(tmp_path):
     (inside / "metadata.jsonl").write_text(json.dumps({"file_name": "../a.png", "text": "x"}))
     with pytest.raises(UserError, match="lies outside"):
         own(inside)
+
+
+def test_metadata_with_impossible_names_is_left_out(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(noise(8, 8)))
+    lines = ['{"file_name": "a.png"}', '{"file_name": "a\\u0000.png"}', "[" * 100_000]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    assert own(tmp_path).problems == (
+        "metadata.jsonl line 2 names no picture and was left out",
+        "metadata.jsonl line 3 names no picture and was left out",
+    )
 
 
 def test_captions_beside_the_pictures_in_every_encoding(tmp_path):
@@ -467,6 +593,17 @@ def test_coco_annotations_with_a_folder_or_its_zip(tmp_path, zipped):
     assert pictures.groups[1] == tuple(f"caption {k} of 1." for k in range(5))
 
 
+def test_a_member_of_cocos_zip_that_unpacks_to_gigabytes_is_unreadable(tmp_path, monkeypatch):
+    coco_folder(tmp_path)
+    with ZipFile(tmp_path / "train2017.zip", "w", ZIP_DEFLATED) as packed:
+        for row in range(3):
+            packed.writestr(f"train2017/{row:012}.png", png(noise(8, 8)) + bytes(2000 * row))
+    shutil.rmtree(tmp_path / "train2017")
+    monkeypatch.setattr("inkling.data.sources.coco.LARGEST_PICTURE", 3000)
+    with pytest.raises(UserError, match=r"1 of 3 .*000000000002.png: [4,\d]+ bytes; at most 3,000"):
+        read("coco", str(tmp_path))
+
+
 def test_an_annotated_picture_that_is_not_there_is_counted(tmp_path):
     coco_folder(tmp_path)
     (tmp_path / "train2017" / f"{1:012}.png").unlink()
@@ -547,3 +684,11 @@ def test_a_torn_attribute_table_is_one_sentence(tmp_path):
         read("celeba", str(tmp_path))
     with pytest.raises(UserError, match=r"there is no CelebA in .*mmlab"):
         read("celeba", str(tmp_path / "img_align_celeba"))
+
+
+def test_an_attribute_table_stays_inside_its_folder(tmp_path):
+    celeba_folder(tmp_path, [({"Male"}, 0), ({"Young"}, 0)])
+    table = tmp_path / "list_attr_celeba.txt"
+    table.write_text(table.read_text().replace("000002.png", "../x.png"))
+    with pytest.raises(UserError, match=r"'../x.png', which is no file name"):
+        read("celeba", str(tmp_path))

@@ -1,5 +1,7 @@
 """Pretrained text encoders: real ones, every family, a cache that is written once."""
 
+import json
+import os
 import sqlite3
 
 import pytest
@@ -7,8 +9,10 @@ import torch
 from tokenizers import processors
 
 from inkling.errors import UserError, UserNote
+from inkling.evaluate.features import OfVision
+from inkling.models.clip import Clip
 from inkling.text import FrozenEncoder
-from inkling.text.pretrained import Pretrained
+from inkling.text.pretrained import Pretrained, token_pieces
 from inkling.text.store import Store
 from inkling.text.transformer import byte_level_bpe
 
@@ -133,18 +137,40 @@ def test_another_model_under_the_same_name_is_refused(tmp_path):
         encoder.tokenize(["unheard of"])
 
 
-def test_a_damaged_cache_and_a_missing_model_are_one_sentence(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"no database at all" * 100),
+        lambda path: os.truncate(path, path.stat().st_size // 2),
+        lambda path: os.truncate(path, 50),
+        lambda path: path.write_bytes(path.read_bytes()[:4096] + bytes(path.stat().st_size - 4096)),
+        lambda path: os.truncate(path, 0),
+    ],
+)
+def test_a_damaged_cache_is_written_again_with_a_note(tmp_path, monkeypatch, damage):
     monkeypatch.setenv("INKLING_CACHE", str(tmp_path / "cache"))
     folder = family("bert", tmp_path / "model")
     encoder = fresh(folder)
+    before = encoder.store.get(CAPTIONS)
+    damage(encoder.store.path)
+    if encoder.store.path.stat().st_size:
+        with pytest.warns(UserNote, match="were damaged; they are encoded again"):
+            fresh(folder)
+    fresh(folder)
+    for ours, theirs in zip(encoder.store.get(CAPTIONS), before, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_damaged_row_is_encoded_again_and_a_missing_model_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("INKLING_CACHE", str(tmp_path / "cache"))
+    encoder = fresh(family("bert", tmp_path / "model"))
     with sqlite3.connect(encoder.store.path) as connection:
         connection.execute("update captions set data = x'00'")
     connection.close()
     with pytest.raises(UserError, match=r"cannot read .*; if it is damaged, delete that file"):
         encoder.store.get([""])
-    encoder.store.path.write_bytes(b"no database at all" * 100)
-    with pytest.raises(UserError, match=r"file is not a database"):
-        encoder.store.missing(["anything"])
+    fresh(tmp_path / "model")
+    assert len(encoder.store.get([""])) == 1
     with pytest.raises(UserError, match=r"no folder 'nobody/nothing', and the hub"):
         fresh("nobody/nothing")
     (tmp_path / "hollow").mkdir()
@@ -182,3 +208,67 @@ def test_its_tokens_become_words_again(tmp_path):
     assert [word for word, _ in words_in(pieces)] == ["a", "big", "cat"]
     cond = encoder(encoder.tokenize(["a big cat"]))
     assert len(pieces) == cond.tokens.shape[1]
+
+
+@pytest.fixture
+def never_asked(monkeypatch):
+    """A question on the terminal fails the test."""
+
+    def ask(*_):
+        raise AssertionError("a question was asked")
+
+    monkeypatch.setattr("builtins.input", ask)
+
+
+def with_code(folder, marker, **config):
+    """A folder that asks transformers to import its own module."""
+    own = f"import pathlib\npathlib.Path({str(marker)!r}).touch()\n"
+    for name in ("modeling_own.py", "configuration_own.py", "tokenization_own.py"):
+        (folder / name).write_text(own)
+    path = folder / "config.json"
+    stored = json.loads(path.read_text())
+    stored["auto_map"] = {
+        "AutoConfig": "configuration_own.OwnConfig",
+        "AutoModel": "modeling_own.OwnModel",
+    }
+    path.write_text(json.dumps(stored | config))
+    path = folder / "tokenizer_config.json"
+    stored = json.loads(path.read_text())
+    stored["auto_map"] = {"AutoTokenizer": ["tokenization_own.Own", "tokenization_own.OwnFast"]}
+    path.write_text(json.dumps(stored))
+    return folder
+
+
+def test_code_in_a_model_s_folder_is_never_run(tmp_path, never_asked):
+    marker = tmp_path / "marker"
+    known = with_code(family("bert", tmp_path / "known"), marker)
+    assert fresh(known).width == 16, "a type that transformers knows needs no code of the folder"
+    unknown = with_code(family("bert", tmp_path / "unknown"), marker, model_type="own")
+    kernel = family("bert", tmp_path / "kernel")
+    path = kernel / "config.json"
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"attn_implementation": "own/kernel"})
+    )
+    for folder in (unknown, kernel):
+        with pytest.raises(UserError, match=r"asks to run code of its own \(.*own.*\), which"):
+            fresh(folder)
+        with pytest.raises(UserError, match="asks to run code of its own"):
+            token_pieces(folder, "a dog", 8)
+        with pytest.raises(UserError, match="asks to run code of its own"):
+            Clip.load(folder)
+        with pytest.raises(UserError, match="asks to run code of its own"):
+            OfVision(str(folder), torch.device("cpu"))
+    assert not marker.exists()
+
+
+def test_pickled_weights_are_refused(tmp_path, never_asked):
+    folder = family("bert", tmp_path)
+    weights = folder / "model.safetensors"
+    torch.save({}, folder / "pytorch_model.bin")
+    assert fresh(folder).width == 16
+    weights.unlink()
+    with pytest.raises(UserError, match=r"as a pickle \(pytorch_model.bin\).*to safetensors"):
+        fresh(folder)
+    weights.write_bytes(b"no weights")
+    with pytest.raises(UserError, match=r"holds no text model .*header too large"):
+        fresh(folder)

@@ -192,8 +192,10 @@ def _named(prompt: Any) -> str:
 
 
 def _lines(path: Path) -> list[str]:
+    from inkling.data.sources.labels import lines
+
     try:
-        return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+        return [line.strip() for line in lines(path.read_text("utf-8-sig")) if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read prompts from {path}: {error}") from None
 

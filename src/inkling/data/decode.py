@@ -8,11 +8,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inkling.data.settings import Resize
 from inkling.data.source import Content
+from inkling.system.reading import require_regular
 
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "DIB",
+    "TIFF",
+    "PPM",
+    "TGA",
+    "ICO",
+    "AVIF",
+    "MPO",
+    "JPEG2000",
+)
+"""The formats that are read, by Pillow's names. Others are refused: some of Pillow's decoders start
+another program (EPS: Ghostscript), and few are tested on hostile files."""
 _GREY = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "I;16N"})
 _UNKNOWN_RANGE = frozenset({"I", "F"})
 _ORIENTATION = 0x0112
@@ -26,6 +44,19 @@ class Look(NamedTuple):
     size: tuple[int, int]
     """(W, H) as displayed."""
     grey: bool
+
+
+def open_picture(content: Path | bytes) -> Image.Image:
+    """A PIL image in one of `FORMATS`, which may not be decoded yet.
+
+    Raises:
+        PIL.UnidentifiedImageError: it is in another format.
+        OSError, ValueError and any other error that a decoder raises on invalid bytes.
+    """
+    Image.init()
+    present = [name for name in FORMATS if name in Image.OPEN]
+    file = require_regular(content) if isinstance(content, Path) else BytesIO(content)
+    return Image.open(file, formats=present)
 
 
 def look(content: Content) -> Look:
@@ -70,6 +101,15 @@ def decode(
     return (pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)), original
 
 
+def reason(error: Exception) -> str:
+    """The reason why an image cannot be read, in one line."""
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return "so many pixels that it may be a decompression bomb"
+    if isinstance(error, UnidentifiedImageError):
+        return f"not a picture in a format that inkling reads: {', '.join(FORMATS)}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def squared(
     image: Image.Image, size: tuple[int, int], resize: Resize, background: int
 ) -> Image.Image:
@@ -105,7 +145,7 @@ def _opened(content: Content) -> Image.Image:
         content = content()
     if isinstance(content, np.ndarray):
         return Image.fromarray(content)
-    return Image.open(content if isinstance(content, Path) else BytesIO(content))
+    return open_picture(content)
 
 
 def _viewed_size(image: Image.Image) -> tuple[int, int]:

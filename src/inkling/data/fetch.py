@@ -1,6 +1,7 @@
 """Downloads: resumed after an interruption, and verified if there is a checksum.
 
-A download is written to a `.part` file and renamed at the end, so a file without it is complete.
+A download is written to a `.part` file and renamed at the end, so a file without it is complete. Of
+several processes one downloads and the others wait.
 """
 
 import hashlib
@@ -8,6 +9,7 @@ import os
 from pathlib import Path
 
 from inkling.errors import UserError
+from inkling.system.once import locked
 from inkling.system.progress import bar
 
 _CHUNK = 1 << 14
@@ -35,15 +37,22 @@ def fetch(
         return path
     import requests
 
-    part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _continue(url, part, first)
+        with locked(path, f"another process downloads {path}"):
+            if not path.is_file():
+                _download(url, path, md5, first)
     except (requests.RequestException, OSError) as error:
         raise UserError(
             f"could not download {url} ({type(error).__name__}); run again to go on where it "
             f"stopped, or put the file at {path}{', ' if instead else ''}{instead}"
         ) from None
+    return path
+
+
+def _download(url: str, path: Path, md5: str, first: int | None) -> None:
+    part = path.with_name(path.name + ".part")
+    _continue(url, part, first)
     if md5:
         with part.open("rb") as file:
             found = hashlib.file_digest(file, "md5").hexdigest()
@@ -54,7 +63,6 @@ def fetch(
                 "download was deleted, run again"
             )
     os.replace(part, path)
-    return path
 
 
 def _continue(url: str, part: Path, first: int | None) -> None:

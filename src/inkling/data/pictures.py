@@ -76,6 +76,8 @@ class Pictures:
     """How many images came in each original size, such as "640x480"."""
     problems: tuple[str, ...] = ()
     """Messages about files that could not be read, or not with certainty."""
+    layout: str = ""
+    """How the files were read and which were left aside, in words; empty: a named set."""
     fingerprint: str = ""
     """A digest of the pixels, captions and labels of the whole set, wherever its files are; empty:
     unknown. Everything that is cached or resumed is held to it."""
@@ -116,7 +118,8 @@ class Pictures:
             about = "no captions"
         colour = "colour" if channels == 3 else "grey"
         mirrored = ", mirrored at random" if self.mirror else ""
-        return f"{len(self):,} pictures, {width}x{height}, {colour}, {about}{mirrored}"
+        layout = f" (read as {self.layout})" if self.layout else ""
+        return f"{len(self):,} pictures, {width}x{height}, {colour}, {about}{mirrored}{layout}"
 
     def at(self, index: Tensor) -> Tensor:
         """The pixels of the images at `index` [M] int64 of the set: uint8 [M, C, H, W]."""

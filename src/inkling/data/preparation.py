@@ -1,17 +1,15 @@
 """Turns a source into `Pictures`: decoded in parallel, resized, cached, memory-mapped.
 
 The name of the cache folder has a fingerprint of the files and settings. The folder is written
-under a temporary name and renamed, so it is complete or absent; preparing again costs nothing.
+once, by one process (`system/once.py`); preparing again costs nothing.
 """
 
 import hashlib
+import math
 import os
-import shutil
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,18 +17,19 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from inkling.data.decode import Look, decode, look
-from inkling.data.parallel import in_parallel, workers
+from inkling.data.decode import Look, decode, look, reason
+from inkling.data.parallel import Workers, in_parallel, workers
 from inkling.data.pictures import Dataset, Pictures, fingerprint_of
 from inkling.data.settings import Options
 from inkling.data.source import Item, Source
 from inkling.errors import UserError
 from inkling.system.cache import cache_folder
+from inkling.system.once import written_once
 from inkling.system.progress import bar
 
-_FORMAT = "3"
+_FORMAT = "4"
 """Cache version: increase it when the same files and settings give other bytes or captions."""
 _PREPARED = (
     "size",
@@ -78,16 +77,36 @@ def prepare_pictures(name: str, dataset: Dataset, source: Source, options: Optio
         UserError: there are no images, too many are unreadable, or the disk is full.
     """
     options = _resolved(options, dataset)
+    source = replace(source, items=_reading(source.items))
     folder = cache_folder() / "prepared" / f"{name}-{fingerprint(source, options)}"
-    if not folder.is_dir():
+    try:
+        found = written_once(
+            folder,
+            "prepared pictures",
+            load=lambda: _load(folder),
+            write=lambda empty: _write(empty, source, options),
+        )
+    except OSError as error:
+        raise UserError(
+            f"cannot write the prepared pictures to {folder.parent} ({error.strerror or error}); "
+            "make room there, or set INKLING_CACHE to another folder"
+        ) from None
+    return replace(found, mirror=dataset.mirror)
+
+
+def _reading(items: Callable[[], Iterator[Item]]) -> Callable[[], Iterator[Item]]:
+    """The items; an `OSError` while they are read is one of the source, not of the cache."""
+
+    def read() -> Iterator[Item]:
         try:
-            _build(folder, source, options)
+            yield from items()
         except OSError as error:
             raise UserError(
-                f"cannot write the prepared pictures to {folder.parent} ({error.strerror}); make "
-                "room there, or set INKLING_CACHE to another folder"
+                f"cannot read {error.filename or 'the data'} ({error.strerror or error}); mend, "
+                "replace or remove it"
             ) from None
-    return replace(_load(folder), mirror=dataset.mirror)
+
+    return read
 
 
 def fingerprint(source: Source, options: Options) -> str:
@@ -96,8 +115,12 @@ def fingerprint(source: Source, options: Options) -> str:
     values = [getattr(options, name) for name in _PREPARED]
     digest.update(repr((values, source.stamp, source.classes, source.groups)).encode())
     for file in source.files:
-        stat = file.stat()
-        digest.update(f"{os.path.abspath(file)}|{stat.st_size}|{stat.st_mtime_ns}\n".encode())
+        try:
+            stat = file.stat()
+            state = f"{stat.st_size}|{stat.st_mtime_ns}"
+        except OSError as error:  # reported when it is read
+            state = f"{error.strerror}"
+        digest.update(os.fsencode(f"{os.path.abspath(file)}|{state}\n"))
     return digest.hexdigest()[:20]
 
 
@@ -111,10 +134,26 @@ def _resolved(options: Options, dataset: Dataset) -> Options:
     )
 
 
-def _load(folder: Path) -> Pictures:
-    return _pictures(
-        folder, msgspec.json.decode((folder / "about.json").read_bytes(), type=Metadata)
-    )
+def _load(folder: Path) -> Pictures | None:
+    """The prepared pictures in a folder; None if there are none, or if they are damaged.
+
+    Raises:
+        UserError: they may not be read.
+    """
+    if not folder.is_dir():
+        return None
+    try:
+        known = msgspec.json.decode((folder / "about.json").read_bytes(), type=Metadata)
+        size, expected = (folder / "images.u8").stat().st_size, math.prod(known.shape)
+        sound = size == expected > 0 and len(known.group) == len(known.labels) == known.shape[0]
+        return _pictures(folder, known) if sound else None
+    except PermissionError as error:
+        raise UserError(
+            f"cannot read the prepared pictures in {folder} ({error.strerror}); ask their owner "
+            "for permission, or set INKLING_CACHE to another folder"
+        ) from None
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
+        return None
 
 
 def _pictures(folder: Path, known: Metadata) -> Pictures:
@@ -133,60 +172,33 @@ def _pictures(folder: Path, known: Metadata) -> Pictures:
     )
 
 
-def _build(folder: Path, source: Source, options: Options) -> None:
-    """Decode everything into a temporary folder, then rename it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _clear_leftovers(folder.parent)
-    partial = Path(tempfile.mkdtemp(prefix=f".partial-{os.getpid()}-", dir=folder.parent))
-    try:
-        with (
-            warnings.catch_warnings(),
-            workers(source) as pool,
-            (partial / "images.u8").open("wb") as pixel_file,
-        ):
-            # Pillow only warns of a decompression bomb; here it is an error.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            known = _decode_all(pool, source, options, pixel_file.write)
-            pixel_file.flush()
-            os.fsync(pixel_file.fileno())
-        known = msgspec.structs.replace(
-            known, fingerprint=fingerprint_of(_pictures(partial, known))
-        )
-        with (partial / "about.json").open("wb") as file:
-            file.write(msgspec.json.encode(known))
-            file.flush()
-            os.fsync(file.fileno())
-        if not folder.is_dir():  # another process may have been faster
-            os.replace(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _clear_leftovers(parent: Path) -> None:
-    """Remove the temporary folders of killed preparations."""
-    for leftover in parent.glob(".partial-*"):
-        process = int(leftover.name.split("-")[1])
-        if process != os.getpid() and not _alive(process):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # a process of another user: alive
-        return True
-    return True
+def _write(folder: Path, source: Source, options: Options) -> None:
+    """Decode all images of a source into an empty folder."""
+    with (
+        warnings.catch_warnings(),
+        workers(source) as pool,
+        (folder / "images.u8").open("wb") as pixel_file,
+    ):
+        # Pillow only warns of a decompression bomb; here it is an error.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        known = _decode_all(pool, source, options, pixel_file.write)
+        pixel_file.flush()
+        os.fsync(pixel_file.fileno())
+    known = msgspec.structs.replace(known, fingerprint=fingerprint_of(_pictures(folder, known)))
+    with (folder / "about.json").open("wb") as file:
+        file.write(msgspec.json.encode(known))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _decode_all(
-    pool: ThreadPoolExecutor | None, source: Source, options: Options, write: Callable[[bytes], Any]
+    pool: Workers | None, source: Source, options: Options, write: Callable[[bytes], Any]
 ) -> Metadata:
     """Write the pixels of all images in order; returns everything else about them."""
     size, channels = _format(pool, source, options)
     fixed = source.groups if options.captions else ()
-    groups: dict[tuple[str, ...], int] = {each: index for index, each in enumerate(fixed)}
+    groups = list(fixed)  # a class's captions are at its index, even if two have the same
+    index: dict[tuple[str, ...], int] = {}
     group: list[int] = []
     labels: list[int] = []
     sizes: Counter[str] = Counter()
@@ -199,7 +211,7 @@ def _decode_all(
                 item.content, size, options.resize, channels, options.background or 0
             )
         except Exception as error:  # a decoder may raise anything on invalid bytes
-            return _reason(error)
+            return reason(error)
         return pixels.tobytes(), original
 
     with bar("preparing pictures", source.count) as advance:
@@ -216,7 +228,10 @@ def _decode_all(
             if fixed:
                 captions = fixed[item.label] if known else ()
             without_caption += options.captions and not captions
-            group.append(groups.setdefault(captions or ("",), len(groups)))
+            row = item.label if known else index.setdefault(captions or ("",), len(groups))
+            if row == len(groups):
+                groups.append(captions or ("",))
+            group.append(row)
             labels.append(item.label if known else -1)
     _check_readable(unreadable, len(group), options.unreadable)
     any_caption = any(sentence for sentences in groups for sentence in sentences)
@@ -250,16 +265,7 @@ def _check_readable(unreadable: list[str], read: int, allowed: float) -> None:
         )
 
 
-def _reason(error: Exception) -> str:
-    """The reason why an image cannot be read, in one line."""
-    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return "so many pixels that it may be a decompression bomb"
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture in any format that Pillow knows"
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _format(pool: ThreadPoolExecutor | None, source: Source, options: Options) -> ImageFormat:
+def _format(pool: Workers | None, source: Source, options: Options) -> ImageFormat:
     """The format in the options; what is null is chosen from the headers of all images."""
     if options.size and options.channels:
         return ImageFormat((options.size, options.size), options.channels)

@@ -1,5 +1,6 @@
 """The named data sets, and reading one of them by name."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from inkling.data.sets.quickdraw import QUICKDRAW
 from inkling.data.sets.shapes import SHAPES
 from inkling.data.settings import Data, Options
 from inkling.data.source import only
+from inkling.data.sources.labels import printable, storable
 from inkling.errors import UserError, unknown_name
 
 DATASETS: dict[str, Dataset] = {
@@ -61,8 +63,12 @@ def read(name: str, path: str = "", split: str = "train", options: Options = Opt
             f"data.hold_out={options.hold_out:g} means nothing for {name!r}, which has no "
             "combinations to hold out; leave it out, or train shapes"
         )
-    folder = Path(path).expanduser() if path else None
-    if folder is not None and name != "hub" and not folder.exists():
+    if storable(path) != path:
+        raise UserError(
+            f"the path {printable(path)!r} is not UTF-8, so no recipe can hold it; rename it"
+        )
+    folder = Path(os.path.expanduser(path)) if path else None
+    if folder is not None and name != "hub" and not os.path.exists(folder):
         raise UserError(
             f"there is no folder {folder}; name one with the files of {name!r}, or leave it out"
         )
@@ -72,7 +78,11 @@ def read(name: str, path: str = "", split: str = "train", options: Options = Opt
             found = only(found, options.classes)
         if found.classes and not found.groups:
             found = replace(found, **class_groups(found.classes))
-        found = prepare_pictures(name, dataset, found, options)
+        source = found
+        found = prepare_pictures(name, dataset, source, options)
+        # Not from the cache: what is left aside may change while the pictures do not.
+        problems = (*source.unread, *found.problems)
+        found = replace(found, layout=source.layout, problems=problems)
     if not found.fingerprint:
         found = replace(found, fingerprint=fingerprint_of(found))
     if options.caption:

@@ -50,6 +50,10 @@ class Source:
     """For each class, captions that training never sees."""
     problems: list[str] = field(default_factory=list)
     """Messages about data that could not be read; complete once all items were read."""
+    layout: str = ""
+    """How the files were read and which were left aside, in words."""
+    unread: tuple[str, ...] = ()
+    """Messages about parts of a folder that could not be read, known before any item is."""
 
 
 def of_arrays(
@@ -79,10 +83,15 @@ def only(source: Source, classes: Sequence[str]) -> Source:
     Raises:
         UserError: no such class.
     """
+    classes = tuple(dict.fromkeys(classes))
     for name in classes:
         if name not in source.classes:
             raise UserError(unknown_name(name, source.classes or ("(none)",), "class"))
-    number = {source.classes.index(name): row for row, name in enumerate(classes)}
+    # Several classes may have one name: all of them are meant.
+    number = {
+        old: classes.index(name) for old, name in enumerate(source.classes) if name in classes
+    }
+    first = [source.classes.index(name) for name in classes]
 
     def items() -> Iterator[Item]:
         for item in source.items():
@@ -90,13 +99,13 @@ def only(source: Source, classes: Sequence[str]) -> Source:
                 yield item._replace(label=number[item.label])
 
     def of(rows: Sequence[Any]) -> tuple[Any, ...]:
-        return tuple(rows[old] for old in number) if rows else ()
+        return tuple(rows[old] for old in first) if rows else ()
 
     return replace(
         source,
         items=items,
         count=None,
-        classes=tuple(classes),
+        classes=classes,
         groups=of(source.groups),
         held_out=of(source.held_out),
     )

@@ -16,7 +16,7 @@ from inkling.errors import UserError, unknown_name
 from inkling.evaluate.judge import Judge, judge_for, mark
 from inkling.models.clip import Clip
 from inkling.pixels import from_bytes
-from inkling.text.pretrained import library, model_folder
+from inkling.text.pretrained import library, model_folder, read_model, reading
 
 _BATCH = 250
 
@@ -80,17 +80,12 @@ class OfVision:
     """Features of a vision transformer such as DINOv2 (Oquab et al. 2023), by hub id or folder."""
 
     def __init__(self, where: str, device: torch.device):
-        models = library()
+        library()
         folder = model_folder(where)
-        try:
-            model = models.AutoModel.from_pretrained(folder, dtype=torch.float32)
+        with reading(folder, "vision transformer"):
+            model = read_model("AutoModel", folder)
             model = getattr(model, "vision_model", model)
             side = model.config.image_size
-        except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
-            raise UserError(
-                f"{where} holds no vision transformer that transformers can read "
-                f"({' '.join(str(error).split())[:160]})"
-            ) from None
         self.model: Any = model.to(device).eval()
         self.device = device
         self.classes: tuple[str, ...] = ()

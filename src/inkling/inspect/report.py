@@ -1,7 +1,6 @@
 """One self-contained HTML page about a run: model, data, samples, curves, scores."""
 
 import base64
-import io
 from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.resources import files
@@ -9,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment
-from PIL import Image
 
 from inkling import __version__
 from inkling.config.overrides import to_json
+from inkling.data.decode import open_picture
 from inkling.errors import UserError
 from inkling.evaluate.evaluation import Evaluation
 from inkling.evaluate.features import features
@@ -77,7 +76,7 @@ class Figure(NamedTuple):
 def figure(name: str, path: Path) -> Figure:
     """An image file with its heading and its text."""
     raw = path.read_bytes()
-    with Image.open(io.BytesIO(raw)) as opened:
+    with open_picture(raw) as opened:
         width, height = opened.size
     kind = "gif" if path.suffix == ".gif" else "png"
     data = f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"

@@ -23,6 +23,8 @@ def lines(pictures: Pictures) -> Iterator[str]:
     """The summary, line by line."""
     channels, height, width = pictures.shape
     yield f"pictures    {len(pictures):,}"
+    if pictures.layout:
+        yield f"layout      {pictures.layout}"
     colour = "colour" if channels == 3 else "grey"
     yield f"size        {width}x{height}, {colour}{_original_sizes(pictures)}"
     yield f"sigma_data  {pictures.sigma_data():.4f}, the standard deviation of pixels in [-1, 1]"

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from inkling.core.guidance import LogLikelihood
 from inkling.errors import UserError
 from inkling.pixels import from_bytes
-from inkling.text.pretrained import library, model_folder
+from inkling.text.pretrained import library, model_folder, read_model, read_tokenizer, reading
 from inkling.text.transformer import words_of
 
 NOTES = "inkling.json"
@@ -78,22 +78,16 @@ class Clip(nn.Module):
         Raises:
             UserError: nothing there, or no CLIP.
         """
-        models = library()
+        library()
         folder = model_folder(str(where))
-        try:
-            model = models.CLIPModel.from_pretrained(
-                folder, attn_implementation="eager", dtype=torch.float32
-            )
-            tokenizer = models.AutoTokenizer.from_pretrained(folder)
+        instead = "train one with `inkling train clip-mnist`, or name one of the hub"
+        with reading(folder, "CLIP", instead):
+            model = read_model("CLIPModel", folder, attn_implementation="eager")
+            tokenizer = read_tokenizer(folder)
             pixels = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
             notes = folder / NOTES
             stored = json.loads(notes.read_text("utf-8"))["known"] if notes.is_file() else {}
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise UserError(
-                f"{where} holds no CLIP ({' '.join(str(error).split())[:160]}); train one with "
-                "`inkling train clip-mnist`, or name one of the hub"
-            ) from None
-        known = Known.from_json(stored)
+            known = Known.from_json(stored)
         model.requires_grad_(False)
         return cls(model.to(device), tokenizer, pixels, known).eval()
 

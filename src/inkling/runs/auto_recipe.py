@@ -3,6 +3,7 @@
 Everything chosen here is an ordinary setting: it is printed, recorded and can be overridden.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
@@ -16,6 +17,7 @@ from inkling.config.overrides import override
 from inkling.config.recipe import Diffusion, Recipe, RunRecipe, Sample, ScheduleConfig, Text
 from inkling.config.recipes import MNIST, RECIPES, small
 from inkling.data import DATASETS, Data, Pictures, read_pictures
+from inkling.data.sources.labels import printable
 from inkling.errors import UserError, unknown_name
 from inkling.nets.configs import UNetConfig
 
@@ -113,7 +115,7 @@ _OTHERS: dict[str, Callable[[str, Data], RunRecipe]] = {
 def kind_of(target: str) -> tuple[str, str]:
     """(kind, the rest) of a target such as `clip-mnist`; no kind is a denoiser's."""
     kind, sign, rest = target.partition("-")
-    taken = Path(target).expanduser().exists() and rest not in (*RECIPES, *DATASETS)
+    taken = os.path.exists(os.path.expanduser(target)) and rest not in (*RECIPES, *DATASETS)
     other = sign and kind in _OTHERS and target not in (*RECIPES, *DATASETS) and not taken
     return (kind, rest) if other else ("", target)
 
@@ -197,10 +199,13 @@ def find_target(target: str) -> tuple[str, Data]:
         return target, RECIPES[target].data
     kind, sign, rest = target.partition(":")
     if sign and kind == "hub":
+        if not rest.strip("/: "):
+            raise UserError("hub: needs the id of a data set, such as hub:ylecun/mnist")
         return rest.replace("/", "-").replace(":", "-"), Data(name="hub", path=rest)
-    path = Path(target).expanduser()
-    if path.exists():
-        return path.resolve().name.split(".")[0], Data(name="folder", path=str(path))
+    path = os.path.expanduser(target)
+    if target and os.path.exists(path):
+        name = printable(Path(path).resolve().name.strip(".").split(".")[0])
+        return name or "pictures", Data(name="folder", path=str(Path(path)))
     known = [name for name in dict.fromkeys([*RECIPES, *DATASETS]) if name not in _NEED_A_PATH]
     raise UserError(
         unknown_name(target, known, "recipe, data set or folder") + ", or name a folder of pictures"

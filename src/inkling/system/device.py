@@ -1,6 +1,8 @@
 """The choice of device and precision."""
 
+import os
 import platform
+from pathlib import Path
 
 import torch
 
@@ -54,6 +56,30 @@ def precision(wanted: str, device: torch.device) -> str:
             "float32 or bfloat16"
         )
     return {"bfloat16": "bf16", "float16": "fp16", "float32": "no"}[wanted]
+
+
+def usable_cores() -> int:
+    """The number of CPU cores that this process may use: by its affinity and its container."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(allowed, _container_cores() or allowed))
+
+
+def _container_cores(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """The CPU limit of a control group of version 2 or 1, rounded up; None without a limit."""
+    try:
+        quota, period = (groups / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (groups / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (groups / "cpu" / "cpu.cfs_period_us").read_text()
+        except OSError:
+            return None
+    try:
+        cores = -(-int(quota) // int(period))
+    except (ValueError, ZeroDivisionError):  # "max": no limit
+        return None
+    return cores if cores > 0 else None
 
 
 def room(device: torch.device) -> float:

@@ -1,10 +1,13 @@
 """Pretrained text models of `transformers`, loaded to encode captions and freed afterwards.
 
-They are never trained. CLIP, T5 and BERT families, by hub id or from a folder.
+They are never trained. CLIP, T5 and BERT families, by hub id or from a folder. Nothing in a folder
+is run: models of types that `transformers` knows are read, with weights in safetensors only.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,11 @@ _CLASSES = {
     "mt5": "MT5EncoderModel",
 }
 """The text model's class in `transformers`, by model type; all other types use `AutoModel`."""
-_NOT_TORCH = ["*.h5", "*.msgpack", "*.onnx", "*.ot", "onnx/*", "openvino/*", "flax*", "tf*"]
-"""Files of a hub model for other frameworks, which are not downloaded."""
+_NEVER_READ = ["*.h5", "*.msgpack", "*.onnx", "*.ot", "onnx/*", "openvino/*", "flax*", "tf*"]
+_NEVER_READ += ["*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.py"]
+"""Files of a hub model for other frameworks, pickles and code, which are not downloaded."""
+_READ = {"trust_remote_code": False, "local_files_only": True}
+"""For everything that transformers reads from a folder."""
 
 
 def library() -> Any:
@@ -59,7 +65,7 @@ def model_folder(model: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        return Path(snapshot_download(model, ignore_patterns=_NOT_TORCH))
+        return Path(snapshot_download(model, ignore_patterns=_NEVER_READ))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         raise UserError(
             f"there is no folder {model!r}, and the hub gave no model of that name "
@@ -72,28 +78,86 @@ def model_digest(folder: Path, *settings: object) -> str:
     """A digest of a model's files and of the settings on which its encoding of captions depends."""
     digest = hashlib.sha256(repr(settings).encode())
     for file in sorted(folder.iterdir()):
-        if file.suffix in (".safetensors", ".bin", ".json", ".txt", ".model"):
+        if file.suffix in (".safetensors", ".json", ".txt", ".model"):
             digest.update(file.name.encode())
             with file.open("rb") as opened:
                 digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()[:20]
 
 
+@contextmanager
+def reading(folder: Path, what: str, instead: str = "") -> Iterator[None]:
+    """Reading a folder in the format of `transformers`: its errors become a `UserError`.
+
+    Args:
+        folder: the folder, which is checked first.
+        what: what it should hold, for the message.
+        instead: what to do if it holds none, as the end of the message.
+
+    Raises:
+        UserError: it holds none, it asks to run code of its own, or its weights are pickled.
+    """
+    try:
+        _refuse_code(folder)
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # those of safetensors and tokenizers have no other base
+        raise UserError(
+            f"{folder} holds no {what} that transformers can read "
+            f"({' '.join(str(error).split())[:200]}){instead and '; '}{instead}"
+        ) from None
+
+
+def _refuse_code(folder: Path) -> None:
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        kind = config.get("model_type", "")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return  # transformers says what is wrong
+    asked = next(_kernels(config), "")
+    if (kind and kind not in library().CONFIG_MAPPING) or asked:
+        raise UserError(
+            f"{folder} asks to run code of its own ({asked or f'model type {kind!r}'}), which "
+            "inkling never does; name a model of a type that transformers knows, such as CLIP, T5 "
+            "or BERT"
+        )
+    pickled = [file.name for end in ("bin", "pt", "pth") for file in folder.glob(f"*.{end}")]
+    if pickled and not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"{folder} has its weights as a pickle ({min(pickled)}), which could run code; "
+            "convert them to safetensors, with save_pretrained of transformers"
+        )
+
+
+def _kernels(config: object) -> Iterator[str]:
+    """Attention implementations that a config would fetch from the hub, as owner/name."""
+    for name, value in config.items() if isinstance(config, dict) else ():
+        if name.endswith("attn_implementation") and "/" in str(value):
+            yield f"{name} {value!r}"
+        yield from _kernels(value)
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder; errors are those of `transformers`."""
+    return library().AutoTokenizer.from_pretrained(folder, **_READ)
+
+
+def read_model(kind: str, folder: Path, **settings: Any) -> Any:
+    """The model in a folder, float32, by its class in `transformers`; errors are those of it."""
+    return getattr(library(), kind).from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, **_READ, **settings
+    )
+
+
 class Pretrained:
     """A text model in memory."""
 
     def __init__(self, folder: Path, max_tokens: int):
-        from_hub = library()
-        try:
-            config = from_hub.AutoConfig.from_pretrained(folder)
-            kind = getattr(from_hub, _CLASSES.get(config.model_type, "AutoModel"))
-            self.tokenizer = from_hub.AutoTokenizer.from_pretrained(folder)
-            self.model = kind.from_pretrained(folder, dtype=torch.float32).eval()
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            raise UserError(
-                f"{folder} holds no text model that transformers can read "
-                f"({' '.join(str(error).split())[:200]})"
-            ) from None
+        with reading(folder, "text model"):
+            config = library().AutoConfig.from_pretrained(folder, **_READ)
+            self.tokenizer = read_tokenizer(folder)
+            self.model = read_model(_CLASSES.get(config.model_type, "AutoModel"), folder).eval()
         inner = getattr(config, "text_config", config)
         most = getattr(inner, "max_position_embeddings", None) or max_tokens
         self.max_tokens = min(max_tokens, most)
@@ -137,8 +201,13 @@ class Pretrained:
 
 
 def token_pieces(folder: Path, caption: str, most: int) -> list[str]:
-    """The text of each token of a caption; blank for special tokens."""
-    tokenizer = library().AutoTokenizer.from_pretrained(folder)
+    """The text of each token of a caption; blank for special tokens.
+
+    Raises:
+        UserError: the folder holds no tokenizer.
+    """
+    with reading(folder, "text model"):
+        tokenizer = read_tokenizer(folder)
     found = tokenizer(caption, truncation=True, max_length=most, return_offsets_mapping=True)
     pieces = []
     for begin, end in found["offset_mapping"]:

@@ -1,10 +1,12 @@
 """Encoded captions on disk: each distinct caption is encoded only once.
 
-One SQLite file for each encoder: safe against kills and against several processes at once.
+One SQLite file for each encoder: safe against kills and against several processes at once. If it is
+damaged, it is deleted and written again.
 """
 
 import hashlib
 import sqlite3
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
@@ -12,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inkling.errors import UserError
+from inkling.errors import UserError, UserNote
 from inkling.system.cache import cache_folder
+from inkling.system.once import locked
 
 _BATCH = 500
 """Keys in one query, and rows between two commits."""
@@ -24,6 +27,12 @@ def _key(caption: str) -> str:
     return hashlib.sha256(caption.encode()).hexdigest()
 
 
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether the file itself is damaged, rather than locked or out of reach."""
+    name: str = getattr(error, "sqlite_errorname", "")
+    return name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
 class Store:
     """Encoded captions of one encoder: pooled vector and tokens, stacked [1 + L, D] float16."""
 
@@ -31,36 +40,63 @@ class Store:
         self.path = cache_folder() / "text" / f"{fingerprint}.sqlite"
 
     @contextmanager
-    def _opened(self, doing: str, fix: str) -> Iterator[sqlite3.Connection]:
-        """The open file; errors in the block become a `UserError`."""
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.path, timeout=60)) as connection:
+            connection.execute(
+                "create table if not exists captions (key text primary key, width int, data blob)"
+            )
+            yield connection
+
+    @contextmanager
+    def _errors(self, doing: str, fix: str) -> Iterator[None]:
+        """Errors in the block become a `UserError`."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=60)) as connection:
-                connection.execute(
-                    "create table if not exists captions "
-                    "(key text primary key, width int, data blob)"
-                )
-                yield connection
+            yield
         except (OSError, sqlite3.Error, TypeError, ValueError) as error:
             raise UserError(
                 f"cannot {doing} encoded captions in {self.path} ({error}); {fix}"
             ) from None
 
     def missing(self, captions: Sequence[str]) -> list[str]:
-        """The captions that are not in the file.
+        """The captions that are not in the file, or damaged there: all, if the file is damaged.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: the file cannot be read.
         """
+        with self._errors("read", _DELETE):
+            try:
+                return self._not_stored(captions)
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+            with locked(self.path, f"another process deletes {self.path}, which is damaged"):
+                try:  # another process may have been faster
+                    return self._not_stored(captions)
+                except sqlite3.DatabaseError as error:
+                    if not _is_damage(error):
+                        raise
+                self.path.unlink()
+        warnings.warn(
+            f"the encoded captions in {self.path} were damaged; they are encoded again",
+            UserNote,
+            stacklevel=3,
+        )
+        return list(captions)
+
+    def _not_stored(self, captions: Sequence[str]) -> list[str]:
         if not self.path.is_file():
             return list(captions)
         by_key = {_key(caption): caption for caption in captions}
         keys = list(by_key)
-        with self._opened("read", _DELETE) as connection:
+        with self._opened() as connection:
             for first in range(0, len(keys), _BATCH):
                 part = keys[first : first + _BATCH]
                 marks = ",".join("?" * len(part))
-                query = f"select key from captions where key in ({marks})"
+                query = (
+                    f"select key from captions where key in ({marks}) and width > 0 "
+                    "and length(data) > 0 and length(data) % (2 * width) = 0"
+                )
                 for (key,) in connection.execute(query, part):
                     del by_key[key]
         return list(by_key.values())
@@ -72,11 +108,11 @@ class Store:
             UserError: the disk is full, or the folder cannot be written.
         """
         fix = "make room there, or set INKLING_CACHE to another folder"
-        with self._opened("write", fix) as connection:
+        with self._errors("write", fix), self._opened() as connection:
             for number, (caption, tensor) in enumerate(encoded, start=1):
                 data = tensor.to(torch.float16).contiguous().numpy().tobytes()
                 row = (_key(caption), tensor.shape[1], data)
-                connection.execute("insert or ignore into captions values (?, ?, ?)", row)
+                connection.execute("insert or replace into captions values (?, ?, ?)", row)
                 if number % _BATCH == 0:
                     connection.commit()
             connection.commit()
@@ -88,7 +124,7 @@ class Store:
             UserError: the file is damaged.
         """
         query = "select width, data from captions where key = ?"
-        with self._opened("read", _DELETE) as connection:
+        with self._errors("read", _DELETE), self._opened() as connection:
             rows = [connection.execute(query, (_key(each),)).fetchone() for each in captions]
             return [
                 torch.from_numpy(np.frombuffer(data, np.float16).reshape(-1, width).copy())

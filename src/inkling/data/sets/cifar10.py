@@ -16,12 +16,13 @@ from inkling.system.cache import cache_folder
 _ARCHIVE = "cifar-10-python.tar.gz"
 _URL = f"https://www.cs.toronto.edu/~kriz/{_ARCHIVE}"
 _MD5 = "c58f30108f718f92721af3b95e74349a"
-_FORMS = (
+FORMS = (
     "cifar-10-batches-py",
     "cifar-10-batches-bin",
     _ARCHIVE,
     "cifar-10-binary.tar.gz",
 )
+"""Names under which it is published."""
 CLASSES = (
     "airplane",
     "automobile",
@@ -38,7 +39,7 @@ CLASSES = (
 
 def _archive(folder: Path) -> Path | None:
     """An archive of CIFAR-10 in a folder, or the folder itself if it is an unpacked archive."""
-    candidates = (folder / form for form in _FORMS)
+    candidates = (folder / form for form in FORMS)
     unpacked = any((folder / name).is_file() for name in ("data_batch_1", "data_batch_1.bin"))
     return folder if unpacked else next((path for path in candidates if path.exists()), None)
 
@@ -57,7 +58,7 @@ def find(folder: Path | None, split: str, options: Options) -> Source:
         archive = _archive(folder)
         tables = sorted(folder.rglob(f"{split}*.parquet"))
         if archive is None and tables:
-            return replace(parquet(tables), classes=CLASSES, **class_groups(CLASSES))
+            return replace(parquet(tables, classes=CLASSES), **class_groups(CLASSES))
     if archive is None:
         raise UserError(
             f"{folder} holds no CIFAR-10; put {_ARCHIVE}, cifar-10-binary.tar.gz or "

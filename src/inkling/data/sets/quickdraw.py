@@ -75,6 +75,12 @@ windmill, wine bottle, wine glass, wristwatch, yoga, zebra, zigzag
 """The 345 classes, by the publisher's names."""
 
 
+def is_named(file: str) -> bool:
+    """Whether a file has one of the publisher's names."""
+    stem = Path(file).stem.removeprefix("full_simplified_").removeprefix("full_numpy_bitmap_")
+    return stem.replace("_", " ") in CLASSES
+
+
 def _file(folder: Path, name: str) -> Path | None:
     """The file of a class in a folder, under one of the publisher's file names."""
     stems = (name, name.replace(" ", "_"), f"full_simplified_{name}", f"full_numpy_bitmap_{name}")

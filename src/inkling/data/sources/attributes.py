@@ -5,6 +5,7 @@ from pathlib import Path
 
 from inkling.data.source import Item, Source
 from inkling.errors import UserError
+from inkling.system.reading import require_regular
 
 _PARTITION = {"train": ("0",), "test": ("2",)}
 
@@ -29,7 +30,7 @@ def attributes(
         UserError: the table is truncated, or is not an attribute table.
     """
     try:
-        lines = table.read_text("ascii").splitlines()
+        lines = require_regular(table).read_text("ascii").splitlines()
         count, names = int(lines[0]), lines[1].split()
         rows = [line.split() for line in lines[2 : 2 + count]]
     except (OSError, ValueError, IndexError, UnicodeDecodeError):
@@ -37,8 +38,11 @@ def attributes(
             f"{table} is no attribute table; the first line should be a count, the second names"
         ) from None
     damaged = next((row for row in rows if len(row) != 1 + len(names)), None)
-    if len(rows) < count or damaged is not None:
+    if len(rows) != count or damaged is not None:
         raise UserError(f"{table} is cut short: {len(rows):,} of {count:,} rows; fetch it again")
+    for name, *_ in rows:
+        if Path(name).name != name:
+            raise UserError(f"{table} names the picture {name!r}, which is no file name")
     partition = _read_partition(table.with_name("list_eval_partition.txt"))
     if partition:
         rows = [row for row in rows if partition.get(row[0]) in _PARTITION[split]]
@@ -57,5 +61,8 @@ def attributes(
 def _read_partition(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    pairs = [line.split() for line in path.read_text("ascii").splitlines() if line.strip()]
+    try:
+        pairs = [line.split() for line in path.read_text("ascii").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no table of partitions ({error}); fetch it again") from None
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}

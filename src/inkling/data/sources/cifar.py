@@ -8,19 +8,24 @@ import io
 import pickle
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from pickletools import genops
 from typing import Any
 
 import numpy as np
 
-from inkling.errors import UserError
+from inkling.data.sources.archives import members
+from inkling.errors import UserError, one_line
+from inkling.system.reading import require_regular
 
 _SHAPE = (-1, 3, 32, 32)
 _PARTS = {
     "train": [f"data_batch_{number}" for number in range(1, 6)],
     "test": ["test_batch"],
 }
-_ERRORS = (tarfile.TarError, EOFError, OSError, pickle.UnpicklingError, ValueError, KeyError)
+_LARGEST = 1 << 26
+"""Bytes of a batch at most, twice those of a real one."""
+_CLASSES = 10
 
 
 def _latin(text: str, coding: str) -> bytes:
@@ -30,17 +35,22 @@ def _latin(text: str, coding: str) -> bytes:
     return text.encode(coding)
 
 
+def _empty_array(*_: Any) -> np.ndarray:
+    """NumPy's `_reconstruct`: an array whose shape and content follow."""
+    return np.zeros(0, np.uint8)
+
+
 class _Unpickler(pickle.Unpickler):
     """Admits NumPy arrays, numbers, strings and containers."""
 
     def find_class(self, module: str, name: str) -> Any:
         module = module.replace("numpy._core", "numpy.core")
         if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
-            # `_reconstruct`, taken from an array rather than imported by name.
-            return np.zeros(0, np.uint8).__reduce__()[0]
-        admitted = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
-        if (module, name) in admitted:
-            return admitted[module, name]
+            return _empty_array
+        if (module, name) == ("numpy", "ndarray"):
+            return None  # the argument of `_reconstruct`; called, it would take any memory
+        if (module, name) == ("numpy", "dtype"):
+            return np.dtype
         if (module, name) == ("_codecs", "encode"):
             return _latin
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no picture needs")
@@ -52,19 +62,53 @@ def unpickle(raw: bytes) -> Any:
     Raises:
         pickle.UnpicklingError: it refers to anything else, or is damaged.
     """
-    return _Unpickler(io.BytesIO(raw), encoding="bytes").load()
+    try:
+        for operation, argument, _ in genops(raw):
+            # The memo is an array: a large number alone would take gigabytes.
+            if "PUT" in operation.name and int(argument or 0) > len(raw):
+                raise pickle.UnpicklingError(f"it numbers an object {argument}")
+        return _Unpickler(io.BytesIO(raw), encoding="bytes").load()
+    except pickle.UnpicklingError:
+        raise
+    except Exception as error:  # invalid bytes may raise anything
+        raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from None
 
 
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(file name, content) of everything in a folder or an archive; nothing is written to disk."""
-    if path.is_dir():
-        yield from ((file.name, file.read_bytes()) for file in sorted(path.iterdir()))
+def _batches(path: Path, wanted: frozenset[str]) -> Iterator[tuple[str, bytes]]:
+    """(file name, content) of the batches in a folder or an archive."""
+    if not path.is_dir():
+
+        def largest(name: PurePosixPath) -> int:
+            return _LARGEST if name.name.removesuffix(".bin") in wanted else 0
+
+        problems: list[str] = []
+        yield from ((name.name, raw) for name, raw in members(path, largest, problems))
+        if problems:
+            raise ValueError(problems[0])
         return
-    with tarfile.open(path) as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.isfile() else None
-            if content is not None:
-                yield Path(member.name).name, content.read()
+    for file in sorted(path.iterdir()):
+        if file.name.removesuffix(".bin") in wanted:
+            if require_regular(file).stat().st_size > _LARGEST:
+                raise ValueError(f"it has more than {_LARGEST:,} bytes")
+            yield file.name, file.read_bytes()
+
+
+def _arrays(name: str, raw: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """(images [N, 3, 32, 32] uint8, labels [N]) of a batch, pickled or binary."""
+    if name.endswith(".bin"):
+        rows = np.frombuffer(raw, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+        pixels, labels = rows[:, 1:], rows[:, 0].astype(np.int64)
+    else:
+        batch = unpickle(raw)
+        if not isinstance(batch, dict) or not {b"data", b"labels"} <= set(batch):
+            raise ValueError("it holds no data and labels")
+        pixels, labels = np.asarray(batch[b"data"]), np.asarray(batch[b"labels"])
+        if pixels.dtype != np.uint8 or (labels.size and labels.dtype.kind not in "iu"):
+            raise ValueError(f"it holds {pixels.dtype} data and {labels.dtype} labels")
+    images = pixels.reshape(_SHAPE)
+    if labels.shape != (len(images),) or not all(0 <= label < _CLASSES for label in labels):
+        raise ValueError(f"its {len(images):,} pictures need as many labels from 0 to 9")
+    return images, labels.astype(np.int64)
 
 
 def read_cifar(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -76,22 +120,19 @@ def read_cifar(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     images, labels, missing = [], [], set(_PARTS[split])
     name = path.name
     try:
-        for name, raw in _members(path):
+        for name, raw in _batches(path, frozenset(missing)):
             stem = name.removesuffix(".bin")
             if stem not in missing:
                 continue
             missing.discard(stem)
-            if name.endswith(".bin"):
-                rows = np.frombuffer(raw, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
-                labels.append(rows[:, 0].astype(np.int64))
-                images.append(rows[:, 1:].reshape(_SHAPE))
-            else:
-                batch = unpickle(raw)
-                labels.append(np.array(batch[b"labels"], np.int64))
-                images.append(np.asarray(batch[b"data"], np.uint8).reshape(_SHAPE))
-    except _ERRORS as error:
+            pixels, numbers = _arrays(name, raw)
+            images.append(pixels)
+            labels.append(numbers)
+    except UserError:
+        raise
+    except (tarfile.TarError, pickle.UnpicklingError, OSError, ValueError) as error:
         raise UserError(
-            f"{path} is not a sound CIFAR-10 archive: {name}: {error}; fetch it again"
+            f"{path} is not a sound CIFAR-10 archive: {name}: {one_line(error)}; fetch it again"
         ) from None
     if missing:
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; fetch CIFAR-10 again")

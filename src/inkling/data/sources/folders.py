@@ -1,25 +1,31 @@
-"""Folders of images: by class, with caption files, with `metadata.jsonl`, or images alone."""
+"""Folders of images: with metadata, with caption files, by class, or images alone.
 
-import json
+How a folder is read is decided here, once, from its training split.
+"""
+
 import os
-from collections.abc import Container, Iterator
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
-from inkling.data.source import Item, Source
-from inkling.data.sources.parquet import CAPTION_COLUMNS, column, sentences
+from inkling.data.decode import FORMATS
+from inkling.data.source import Source
+from inkling.data.sources.labels import distinct, printable, same_class, spoken
+from inkling.data.sources.layouts import READERS, Part, Reading, metadata_names, texts_of
+from inkling.data.sources.metadata import Notes, read_metadata
+from inkling.data.sources.splits import Named, outweighs, splits_of
+from inkling.data.sources.tree import PICTURES, Tree
 from inkling.errors import UserError
 
-_SPLITS = {
-    "train": ("train", "training"),
-    "test": ("test", "validation", "valid", "val", "eval"),
-}
 
-
+@cache
 def endings() -> frozenset[str]:
-    """The file name extensions of images that Pillow reads."""
-    return frozenset(ending for ending in Image.registered_extensions() if ending != ".pdf")
+    """The file name extensions of images, of formats that are read here."""
+    known = Image.registered_extensions().items()
+    return PICTURES & frozenset(ending for ending, name in known if name in FORMATS)
 
 
 def files_with(folder: Path, known: Container[str]) -> list[Path]:
@@ -38,103 +44,96 @@ def picture_files(folder: Path) -> list[Path]:
     return files_with(folder, endings())
 
 
-def read_text(path: Path, problems: list[str]) -> str:
-    """The text of a file: UTF-8 with or without a byte-order mark, else Latin-1 and a problem."""
-    raw = path.read_bytes()
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        problems.append(f"{path.name} is not UTF-8 and was read as Latin-1")
-        return raw.decode("latin-1")
+def pictures_in(tree: Tree, split: str, labelled: bool) -> Source:
+    """The images of a folder, with captions or classes from its files or its folders.
 
+    `metadata.jsonl` or `metadata.csv` with `file_name` and a column of captions or labels (the
+    hub's imagefolder convention); or `.txt` files beside the images, one caption a line; or a
+    folder for each class; or images alone. The classes are those of the training split.
 
-def split_folder(folder: Path, split: str) -> Path | None:
-    """The subfolder of a split, or the folder itself if it is not divided into splits.
-
-    None: there is no such split.
-    """
-    subfolders = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
-    for name in _SPLITS[split]:
-        if name in subfolders:
-            return subfolders[name]
-    has_splits = any(name in subfolders for name in _SPLITS["train"])
-    return None if has_splits or split == "test" else folder
-
-
-def pictures_in(folder: Path) -> Source:
-    """A folder of images in one of four layouts.
-
-    `metadata.jsonl` with `file_name` and a caption column (the hub's imagefolder convention); or
-    `.txt` files beside the images, one caption a line; or a folder for each class; or images alone.
+    Args:
+        tree: the files.
+        split: "train" or "test".
+        labelled: False: no captions and classes are wanted.
 
     Raises:
-        UserError: there is no image in it, or its metadata cannot be read.
+        UserError: there is no such split, or the files can be read in two ways.
     """
-    folder = Path(os.path.abspath(folder))
-    files = picture_files(folder)
-    notes = sorted(folder.rglob("metadata.jsonl"))
-    if not files:
-        raise UserError(f"{folder} holds no pictures in a format that Pillow reads")
-    if notes:
-        return _with_metadata(folder, notes, files)
-    texts = {str(text)[: -len(".txt")]: text for text in files_with(folder, {".txt"})}
-    if any(os.path.splitext(file)[0] in texts for file in files):
-        return _with_texts(folder, files, texts)
-    inside = [str(file)[len(str(folder)) + 1 :] for file in files]
-    first = [name.split(os.sep)[0] if os.sep in name else "" for name in inside]
-    names = sorted(set(first))
-    label = {name: row for row, name in enumerate(names)}
-    classed = "" not in label and len(names) > 1
-
-    def items() -> Iterator[Item]:
-        for file, name, class_folder in zip(files, inside, first, strict=True):
-            yield Item(name, file, (), label[class_folder] if classed else -1)
-
-    classes = tuple(name.replace("_", " ") for name in names) if classed else ()
-    return Source(items, len(files), files, classes=classes)
+    root = printable(tree.root)
+    if not tree.pictures:
+        problem = f"; {tree.problems[0]}" if tree.problems else ""
+        raise UserError(f"{root} holds no pictures in a format that Pillow reads{problem}")
+    structured = [os.path.dirname(name).split(os.sep)[0] for name in tree.metadata]
+    splits = splits_of(root, tree.pictures, structured)
+    named = splits.train if split == "train" else splits.test
+    if not named:
+        raise UserError(f"{root} has no folder of {split} pictures")
+    notes = read_metadata(tree.root, tree.metadata)
+    reading = _reading(tree, splits.train or named, notes, labelled)
+    return READERS[reading.kind](Part(tree, splits, named, notes, reading))
 
 
-def _with_texts(folder: Path, files: list[Path], texts: dict[str, Path]) -> Source:
-    """Images with caption files beside them; `texts` by path without extension."""
-    problems: list[str] = []
+def _reading(tree: Tree, named: Sequence[Named], notes: Notes, labelled: bool) -> Reading:
+    """How images are read.
 
-    def items() -> Iterator[Item]:
-        problems.clear()
-        for file in files:
-            text = texts.get(os.path.splitext(file)[0])
-            lines = read_text(text, problems).splitlines() if text else []
-            captions = tuple(line.strip() for line in lines if line.strip())
-            yield Item(file.relative_to(folder).as_posix(), file, captions)
+    Raises:
+        UserError: two ways are equally possible.
+    """
+    total, names = len(named), metadata_names(tree)
+    depth, folders = _class_folders(named)
+    classed, texts = sum(folders.values()), texts_of(tree)
+    with_text = sum(os.path.splitext(each.path)[0] in texts for each in named)
+    noted = [notes.by_name[each.path] for each in named if each.path in notes.by_name]
+    by_class = f"{classed:,} pictures in {len(folders)} class folders"
+    if notes.useful and not notes.by_name.keys() & set(tree.pictures):
+        raise UserError(
+            f"{names} in {printable(tree.root)} names none of its {len(tree.pictures):,} "
+            "pictures; file_name should be a path relative to the folder of that file"
+        )
+    if notes.useful and noted:
+        if labelled and (folders or with_text) and outweighs(total - len(noted), len(noted)):
+            other = by_class if folders else f"{with_text:,} pictures with a .txt file"
+            fix = f"remove {names}, or list all pictures in it"
+            raise _two_ways(tree, f"the {len(noted):,} pictures in {names}", other, fix, False)
+        labels = () if notes.captioned else distinct(note.label for note in noted)
+        return Reading("metadata", labels)
+    if not labelled:
+        return Reading("bare")
+    if with_text and (not folders or outweighs(with_text, total - with_text)):
+        return Reading("texts")
+    if with_text and not outweighs(total - with_text, with_text):
+        one = f"{with_text:,} pictures with a .txt file of captions"
+        raise _two_ways(tree, one, by_class, "give each picture its .txt or remove these files")
+    if folders and not outweighs(classed, total - classed):
+        one = f"{by_class}, without {total - classed:,} beside them"
+        other = f"{total:,} pictures without captions"
+        raise _two_ways(tree, one, other, "move those beside the folders into one")
+    if not folders:
+        return Reading("bare")
+    return Reading("folders", tuple(map(spoken, _merged(folders))), depth)
 
-    return Source(items, len(files), [*files, *texts.values()], problems=problems)
+
+def _two_ways(tree: Tree, one: str, other: str, fix: str, bare: bool = True) -> UserError:
+    more = ", or take all without captions with data.captions=false" if bare else ""
+    return UserError(
+        f"{printable(tree.root)} can be read in two ways, as {one} or as {other}; {fix}{more}"
+    )
 
 
-def _with_metadata(folder: Path, notes: list[Path], files: list[Path]) -> Source:
-    problems: list[str] = []
-    rows: list[tuple[str, Path, tuple[str, ...]]] = []
-    for note in notes:
-        for number, line in enumerate(read_text(note, problems).splitlines(), start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                file = note.parent / row["file_name"]
-            except (ValueError, KeyError, TypeError):
-                problems.append(f"{note.name} line {number} names no picture and was left out")
-                continue
-            if not file.resolve().is_relative_to(folder.resolve()):
-                raise UserError(
-                    f"{note} line {number} names {row['file_name']!r}, which lies outside "
-                    f"{folder}; such a file is never read"
-                )
-            name = column(list(row), CAPTION_COLUMNS)
-            rows.append((row["file_name"], file, sentences(row[name]) if name else ()))
-    listed = {file.resolve() for _, file, _ in rows}
-    unlisted = sum(file.resolve() not in listed for file in files)
-    if unlisted:
-        problems.append(f"{unlisted:,} pictures are not in metadata.jsonl and were left out")
+def _class_folders(named: Sequence[Named]) -> tuple[int, dict[str, int]]:
+    """(folders around those of the classes, images of each class folder); empty: no classes."""
+    depth = 0
+    while True:
+        inside = [each.parts[depth] for each in named if len(each.parts) > depth + 1]
+        found = dict(Counter(inside))
+        if len(_merged(found)) != 1 or len(inside) < len(named):
+            return (depth, found) if len(_merged(found)) > 1 else (0, {})
+        depth += 1
 
-    def items() -> Iterator[Item]:
-        yield from (Item(name, file, captions) for name, file, captions in rows)
 
-    return Source(items, len(rows), [*files, *notes], problems=problems)
+def _merged(folders: Iterable[str]) -> list[str]:
+    """The first of the folders of each class, in order."""
+    first: dict[str, str] = {}
+    for name in sorted(folders):
+        first.setdefault(same_class(name), name)
+    return list(first.values())

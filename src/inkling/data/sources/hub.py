@@ -1,12 +1,13 @@
 """Data sets of the Hugging Face hub by id, through the `datasets` library."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from inkling.data.source import Item, Source
+from inkling.data.sources.labels import unknown_class
 from inkling.data.sources.parquet import CAPTION_COLUMNS, column, sentences
-from inkling.errors import UserError
+from inkling.errors import UserError, one_line
 
 
 def hub(name: str, split: str) -> Source:
@@ -19,22 +20,22 @@ def hub(name: str, split: str) -> Source:
     Raises:
         UserError: `datasets` is missing, the set cannot be loaded, or it has no images.
     """
+    repository, _, configuration = name.partition(":")
+    if not repository.strip():
+        raise UserError("a data set of the hub needs its id, such as hub:ylecun/mnist")
     try:
         import datasets
     except ImportError:
         raise UserError(
             f"reading {name} from the hub takes the datasets library: pip install 'inkling[hub]'"
         ) from None
-    repository, _, configuration = name.partition(":")
     try:
-        loaded = datasets.load_dataset(repository, configuration or None)
+        loaded = datasets.load_dataset(repository, configuration or None, trust_remote_code=False)
         known = list(loaded)
         wanted = ("train",) if split == "train" else ("test", "validation", "valid")
         chosen = next((part for part in wanted if part in known), None)
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"cannot load {name!r} from the hub: {' '.join(str(error).split())[:200]}"
-        ) from None
+        raise UserError(f"cannot load {name!r} from the hub: {one_line(error)[:200]}") from None
     if chosen is None:
         raise UserError(f"{name} has no {split} split; it has {', '.join(map(str, known))}")
     table = loaded[chosen]
@@ -49,11 +50,30 @@ def hub(name: str, split: str) -> Source:
 
     def items() -> Iterator[Item]:
         for row, cells in enumerate(rows):
-            yield _item(row, cells, pictures[0], labels[0] if labels else "", caption)
+            item = _item(row, cells, pictures[0], labels[0] if labels else "", caption)
+            yield item if own == classes else item._replace(label=_moved(item, own, classes))
 
     files = [Path(file["filename"]) for file in table.cache_files]
-    classes = tuple(table.features[labels[0]].names) if labels else ()
+    own = _class_names(table, labels)
+    classes = _class_names(loaded["train"] if "train" in known else table, labels)
     return Source(items, len(rows), files, stamp=f"{name}/{chosen}", classes=classes)
+
+
+def _class_names(table: Any, labels: list[str]) -> tuple[str, ...]:
+    """The classes of the first of these columns."""
+    feature = table.features.get(labels[0]) if labels else None
+    names = getattr(feature, "names", ())
+    return tuple(str(name) or str(row) for row, name in enumerate(names))
+
+
+def _moved(item: Item, own: Sequence[str], classes: Sequence[str]) -> int:
+    """The label of an image in the classes of the training split."""
+    if not classes or not 0 <= item.label < len(own):
+        return -1
+    name = own[item.label]
+    if name not in classes:
+        raise unknown_class(item.name, name, classes)
+    return classes.index(name)
 
 
 def _item(row: int, cells: dict[str, Any], image: str, label: str, caption: str | None) -> Item:

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from inkling.errors import UserError
+from inkling.system.reading import require_regular
 
 _UNSIGNED_BYTE = 0x08
+_LARGEST = 1 << 31
+"""Bytes at most that a gzipped file may unpack to; a small file may unpack to any size."""
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -18,12 +21,7 @@ def read_idx(path: Path) -> np.ndarray:
     Raises:
         UserError: it is not an IDX file of bytes, or its size disagrees with its header.
     """
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            raise UserError(f"{path} is cut short or damaged (gzip); fetch it again") from None
+    raw = _unpacked(path)
     if len(raw) < 4 or raw[:3] != bytes((0, 0, _UNSIGNED_BYTE)) or not 1 <= raw[3] <= 4:
         raise UserError(f"{path} is not an IDX file of bytes; expected MNIST's original format")
     start = 4 + 4 * raw[3]
@@ -35,3 +33,19 @@ def read_idx(path: Path) -> np.ndarray:
             f"{expected:,}; it is cut short or damaged, fetch it again"
         )
     return np.frombuffer(raw, np.uint8, offset=start).reshape([int(n) for n in shape])
+
+
+def _unpacked(path: Path) -> bytes:
+    with require_regular(path).open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not packed:
+            return file.read()
+        try:
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                raw = unpacked.read(_LARGEST + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise UserError(f"{path} is cut short or damaged (gzip); fetch it again") from None
+    if len(raw) > _LARGEST:
+        raise UserError(f"{path} unpacks to more than {_LARGEST:,} bytes; unpack it with gunzip")
+    return raw

@@ -2,11 +2,21 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from inkling.data.source import Item, Source
-from inkling.errors import UserError
+from inkling.data.sources.labels import (
+    distinct,
+    index_in,
+    label_text,
+    printable,
+    storable,
+    unknown_class,
+)
+from inkling.errors import UserError, one_line
+from inkling.system.reading import require_regular
 
 IMAGE_COLUMNS = ("image", "img", "picture", "jpg", "png", "webp")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "category")
@@ -23,77 +33,141 @@ def column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
 def sentences(value: Any) -> tuple[str, ...]:
     """The captions in a cell: one, several or none."""
     several = value if isinstance(value, list | tuple) else [value]
-    return tuple(text.strip() for text in several if isinstance(text, str) and text.strip())
+    texts = (storable(text).strip() for text in several if isinstance(text, str))
+    return tuple(text for text in texts if text)
 
 
-def parquet(paths: Sequence[Path]) -> Source:
+def parquet(
+    paths: Sequence[Path], training: Sequence[Path] = (), classes: Sequence[str] = ()
+) -> Source:
     """The images of Parquet files, read in batches of rows.
+
+    Args:
+        paths: the files.
+        training: the files of the training split, whose classes count; empty: these.
+        classes: the classes in the order of their numbers; empty: those that the files name.
 
     Raises:
         UserError: pyarrow is missing, or the files are damaged or hold no images.
+    """
+    names, count = [], 0
+    for path in reversed(paths):
+        with _opened(path) as file:
+            names, count = file.schema_arrow.names, count + file.metadata.num_rows
+    image = column(names, IMAGE_COLUMNS)
+    if image is None:
+        raise UserError(
+            f"{printable(paths[0])} has columns {', '.join(names)}; the pictures should be in one "
+            f"named {' or '.join(IMAGE_COLUMNS[:2])}"
+        )
+    caption = column(names, CAPTION_COLUMNS)
+    label = None if caption else column(names, LABEL_COLUMNS)
+    first = (training or paths)[0]
+    own = tuple(classes) or _class_names(paths[0], label) or _class_names(first, label)
+    known = tuple(classes) or (_classes(training or paths, label) if label else ())
+    number = index_in(known)
+
+    def index(value: Any, where: str) -> int:
+        """The label of a cell; a number counts in the classes of its own file."""
+        if own and isinstance(value, int):
+            if own == known or not 0 <= value < len(own):
+                return value if 0 <= value < len(own) else -1
+            value = own[value]
+        text = _label(value, where)
+        if text and known and text not in number:
+            raise unknown_class(where, text, known)
+        return number.get(text, -1)
+
+    def items() -> Iterator[Item]:
+        wanted = [name for name in (image, label, caption) if name]
+        for path in paths:
+            for row, cells in enumerate(_rows(path, wanted)):
+                picture = cells.get(image)
+                content = picture.get("bytes") if isinstance(picture, dict) else picture
+                where = f"{printable(path.name)} row {row}"
+                captions = sentences(cells.get(caption)) if caption else ()
+                found = index(cells.get(label), where) if label else -1
+                yield Item(where, content if isinstance(content, bytes) else b"", captions, found)
+
+    return Source(items, count, tuple(paths), classes=known)
+
+
+def count_pictures(path: Path) -> int:
+    """How many rows a file with a column of images has; 0 without one, or if it is damaged."""
+    try:
+        with _opened(path) as file:
+            has_images = column(file.schema_arrow.names, IMAGE_COLUMNS)
+            return file.metadata.num_rows if has_images else 0
+    except UserError:
+        return 0
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A `pyarrow.parquet.ParquetFile`; opened here, because pyarrow takes some paths for URLs.
+
+    Raises:
+        UserError: pyarrow is missing, or the file is damaged.
     """
     try:
         import pyarrow as arrow
         import pyarrow.parquet as pq
     except ImportError:
         raise UserError(
-            f"{paths[0]} is Parquet, and reading it takes pyarrow: pip install 'inkling[parquet]'"
+            f"{printable(path)} is Parquet, and reading it takes pyarrow: "
+            "pip install 'inkling[parquet]'"
         ) from None
     try:
-        files = [pq.ParquetFile(path) for path in paths]
-        names = files[0].schema_arrow.names
-        notes = files[0].schema_arrow.metadata or {}
-        count = sum(file.metadata.num_rows for file in files)
-    except (arrow.ArrowException, OSError) as error:
-        raise UserError(f"{paths[0]} is not sound Parquet ({error}); fetch it again") from None
-    image = column(names, IMAGE_COLUMNS)
-    if image is None:
+        with require_regular(path).open("rb") as file:
+            yield pq.ParquetFile(file)
+    except (arrow.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         raise UserError(
-            f"{paths[0]} has columns {', '.join(names)}; the pictures should be in one named "
-            f"{' or '.join(IMAGE_COLUMNS[:2])}"
-        )
-    caption = column(names, CAPTION_COLUMNS)
-    label = None if caption else column(names, LABEL_COLUMNS)
-    classes = _class_names(notes, label)
-    if label and not classes:
-        classes = _found_classes(paths, label)
-    number = {name: row for row, name in enumerate(classes)}
-
-    def items() -> Iterator[Item]:
-        for path in paths:
-            row = 0
-            wanted = [name for name in (image, label, caption) if name]
-            for batch in pq.ParquetFile(path).iter_batches(_ROWS, columns=wanted):
-                for cells in batch.to_pylist():
-                    picture = cells[image]
-                    content = picture["bytes"] if isinstance(picture, dict) else picture
-                    value = cells[label] if label else None
-                    index = value if isinstance(value, int) else number.get(str(value), -1)
-                    captions = sentences(cells[caption]) if caption else ()
-                    yield Item(f"{path.name} row {row}", content or b"", captions, index)
-                    row += 1
-
-    return Source(items, count, tuple(paths), classes=classes)
+            f"{printable(path)} is not sound Parquet ({one_line(error)}); fetch it again"
+        ) from None
 
 
-def _class_names(notes: dict[bytes, bytes], label: str | None) -> tuple[str, ...]:
+def _rows(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """The cells of each row by column."""
+    with _opened(path) as file:
+        for batch in file.iter_batches(_ROWS, columns=columns):
+            yield from batch.to_pylist()
+
+
+def _class_names(path: Path, label: str | None) -> tuple[str, ...]:
     """The class names that the hub's `datasets` library wrote into the file, if any."""
+    with _opened(path) as file:
+        notes = file.schema_arrow.metadata
     try:
         described = json.loads(notes[b"huggingface"])["info"]["features"][label]
-        return tuple(described["names"])
-    except (KeyError, TypeError, ValueError):
+        return tuple(storable(str(name)) or str(row) for row, name in enumerate(described["names"]))
+    except (KeyError, TypeError, ValueError, RecursionError):
         return ()
 
 
-def _found_classes(paths: Sequence[Path], label: str) -> tuple[str, ...]:
-    """Class names from the values of the label column; integers are class indices."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+def _classes(paths: Sequence[Path], label: str) -> tuple[str, ...]:
+    """The classes that files name, or else the distinct values of their label column.
 
-    values: set[Any] = set()
+    Raises:
+        UserError: a value names no class.
+    """
+    if named := _class_names(paths[0], label):
+        return named
+    found: set[str] = set()
     for path in paths:
-        values |= set(pc.unique(pq.read_table(path, columns=[label])[label]).to_pylist())
-    values.discard(None)
-    if all(isinstance(value, int) for value in values):
-        return tuple(map(str, range(max(values, default=-1) + 1)))
-    return tuple(sorted(map(str, values)))
+        found.update(_label(cells.get(label), path.name) for cells in _rows(path, [label]))
+    return distinct(found)
+
+
+def _label(value: Any, where: str) -> str:
+    """A cell as a label, see `label_text`.
+
+    Raises:
+        UserError: it is a list or another value that names no class.
+    """
+    try:
+        return label_text(value)
+    except TypeError as error:
+        raise UserError(
+            f"{where} has a label that names no class: {error}; put captions in a column named "
+            f"{CAPTION_COLUMNS[0]!r}, or drop the column"
+        ) from None

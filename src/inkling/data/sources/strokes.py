@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from inkling.data.source import Item
 from inkling.errors import UserError
+from inkling.system.reading import require_regular
 
 SIDE = 28
 _CANVAS, _PADDING, _PEN = 256, 16, 16
@@ -24,12 +25,12 @@ def read_bitmaps(path: Path, most: int | None) -> np.ndarray:
         UserError: it is not an array of drawings.
     """
     try:
-        with path.open("rb") as file:
+        with require_regular(path).open("rb") as file:
             version = np.lib.format.read_magic(file)
             read = getattr(np.lib.format, f"read_array_header_{version[0]}_{version[1]}")
             shape, _, kind = read(file)
             start = file.tell()
-    except (ValueError, AttributeError, OSError) as error:
+    except Exception as error:  # NumPy parses the header as Python, which may raise anything
         raise UserError(f"{path} is no NumPy file ({error}); fetch it again") from None
     if kind != np.uint8 or len(shape) != 2 or shape[1] != SIDE * SIDE:
         raise UserError(
@@ -43,14 +44,14 @@ def read_bitmaps(path: Path, most: int | None) -> np.ndarray:
 
 def read_strokes(path: Path, label: int, side: int, problems: list[str]) -> Iterator[Item]:
     """One item for each line of an `.ndjson` file, rasterised on access."""
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    with require_regular(path).open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
                 strokes = json.loads(line)["drawing"]
                 points = [list(zip(stroke[0], stroke[1], strict=True)) for stroke in strokes]
-            except (ValueError, KeyError, IndexError, TypeError):
+            except (ValueError, LookupError, TypeError, RecursionError):
                 problems.append(f"{path.name} line {number} is no drawing and was left out")
                 continue
             yield Item(f"{path.name} line {number}", partial(rasterised, points, side), (), label)

@@ -1,0 +1,172 @@
+"""Which files of one's own folder are for training and which for testing, by their names."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from inkling.errors import UserError
+
+TRAIN = ("train", "training")
+TEST = ("test", "testing", "validation", "valid", "val", "eval")
+"""Names of the splits; of several that are there, the first is taken."""
+_OUTWEIGHS = 4
+
+
+class Named(NamedTuple):
+    """An image and its place in the split."""
+
+    path: str
+    """Below the folder that is read."""
+    parts: tuple[str, ...]
+    """The folders inside the split that lead to it, and its name."""
+
+
+class Splits(NamedTuple):
+    """The images of each split."""
+
+    train: list[Named]
+    test: list[Named]
+    divided: bool
+    """Whether there are splits at all."""
+    aside: list[str]
+    """What belongs to no split, in words."""
+
+
+def outweighs(many: int, few: int) -> bool:
+    """Whether one count is so much larger that the other is taken for something left over."""
+    return many >= _OUTWEIGHS * few
+
+
+def splits_of(root: str, pictures: Sequence[str], structured: Iterable[str] = ()) -> Splits:
+    """Divide images by the folders that they are in.
+
+    Args:
+        root: the folder, for messages.
+        pictures: paths below it.
+        structured: folders that are known to be a split because they hold metadata.
+
+    Raises:
+        UserError: a folder named train may be a split or a class.
+    """
+    named = [Named(path, tuple(path.split(os.sep))) for path in pictures]
+    while (first := _only_folder(named)) is not None and _role(first) is None:
+        named = _below(named)
+    top = Counter(each.parts[0] for each in named if len(each.parts) > 1)
+    loose = len(named) - sum(top.values())
+    train, test = _first(top, TRAIN), _first(top, TEST)
+    if train is None and test is None:
+        return _inside_classes(named)
+    others = {name: count for name, count in top.items() if _role(name) is None}
+    alone = train is not None and test is None and (others or loose)
+    if train and alone and not _is_split(root, train, named, others, loose, set(structured)):
+        return Splits(named, [], False, [])
+    training = [each for each in named if train is not None and each.parts[0] == train]
+    if train is None:  # what is not for testing is for training
+        training, others, loose = [e for e in named if _role(e.parts[0]) is None], {}, 0
+    aside = [f"{name}{os.sep} ({count:,} pictures)" for name, count in sorted(others.items())]
+    spare = [name for name in top if _role(name) is not None and name not in (train, test)]
+    aside += [f"{name}{os.sep} ({top[name]:,} pictures)" for name in sorted(spare)]
+    aside += [f"{loose:,} pictures outside {train}{os.sep}"] if loose else []
+    testing = [each for each in named if test is not None and each.parts[0] == test]
+    return Splits(training if train is None else _below(training), _below(testing), True, aside)
+
+
+def split_files(files: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """(training, test, neither) of files that hold many images, by the words in their paths.
+
+    The name of the file counts before those of the folders around it. Files without such a word
+    are for training where no other is.
+    """
+    by_word: dict[str, list[str]] = {}
+    for file in files:
+        by_word.setdefault(_split_word(file), []).append(file)
+    train = [file for word in TRAIN for file in by_word.get(word, ())]
+    test = next((by_word[word] for word in TEST if word in by_word), [])
+    rest = [file for file in files if file not in {*train, *test}]
+    unnamed = by_word.get("", [])
+    if train:
+        return sorted(train), test, rest
+    return unnamed, test, [file for file in rest if file not in set(unnamed)]
+
+
+def is_shard(file: str) -> bool:
+    """Whether a file is named as a part of a data set: by a split or a number."""
+    stem = os.path.basename(file).split(".")[0]
+    return bool(_split_word(file)) or bool(re.search(r"(^|[^a-z0-9])\d+$", stem.lower()))
+
+
+def _split_word(file: str) -> str:
+    """The first split that a path names, from its end; empty: none, or several at once."""
+    for part in reversed(file.split(os.sep)):
+        words = set(re.findall("[a-z]+", part.lower()))
+        roles = {_role(word) for word in words} - {None}
+        if len(roles) == 1:
+            return next(word for word in (*TRAIN, *TEST) if word in words)
+    return ""
+
+
+def _role(name: str) -> str | None:
+    """The split that a folder of this name holds."""
+    lowered = name.lower()
+    return "train" if lowered in TRAIN else "test" if lowered in TEST else None
+
+
+def _first(folders: Iterable[str], wanted: Sequence[str]) -> str | None:
+    known = {name.lower(): name for name in folders}
+    return next((known[name] for name in wanted if name in known), None)
+
+
+def _only_folder(named: Sequence[Named]) -> str | None:
+    """The folder that all images are in, if it is one."""
+    first = {each.parts[0] if len(each.parts) > 1 else None for each in named}
+    return first.pop() if len(first) == 1 else None
+
+
+def _below(named: Iterable[Named]) -> list[Named]:
+    return [Named(each.path, each.parts[1:]) for each in named]
+
+
+def _inside_classes(named: list[Named]) -> Splits:
+    """Splits inside the folders of the classes, where all images are in such."""
+    second = {each.parts[1].lower() if len(each.parts) > 2 else "" for each in named}
+    train, test = _first(second, TRAIN), _first(second, TEST)
+    if train is None or test is None or any(_role(name) is None for name in second):
+        return Splits(named, [], False, [])
+
+    def part(name: str) -> list[Named]:
+        chosen = [each for each in named if each.parts[1].lower() == name]
+        return [Named(each.path, (each.parts[0], *each.parts[2:])) for each in chosen]
+
+    spare = len(named) - len(part(train)) - len(part(test))
+    aside = [f"{spare:,} pictures of another split"] if spare else []
+    return Splits(part(train), part(test), True, aside)
+
+
+def _is_split(
+    root: str,
+    train: str,
+    named: Sequence[Named],
+    others: dict[str, int],
+    loose: int,
+    structured: set[str],
+) -> bool:
+    """Whether a folder named train beside others is a split; else it is a class.
+
+    Raises:
+        UserError: both are possible.
+    """
+    deep = {each.parts[0] for each in named if len(each.parts) > 2}
+    inside = sum(each.parts[0] == train for each in named)
+    has_classes = train in deep or train in structured
+    if others and not has_classes and not deep:
+        return False
+    if has_classes and not (deep - {train}) and outweighs(inside, loose):
+        return True
+    if not others and outweighs(inside, loose):
+        return True
+    raise UserError(
+        f"{root} has a folder {train!r} beside other pictures, which may be the training split or "
+        f"a class; read {os.path.join(root, train)} alone, or rename it"
+    )
