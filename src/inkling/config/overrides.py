@@ -206,10 +206,10 @@ def _assign(tree: dict[str, Any], path: str, text: str) -> None:
             node = node[key]
     if isinstance(node.get(leaf), dict):
         raise UserError(_unknown(tree, path))
-    if isinstance(node.get(leaf), list | tuple) and not isinstance(value, list):
-        value = value.split(",") if isinstance(value, str) else [value]
     if path == "data.classes" and not (isinstance(value, list) and str in map(type, value)):
         value = [name.strip() for name in text.strip("[]").split(",") if name.strip()]  # not 0, 1
+    if isinstance(node.get(leaf), list | tuple) and not isinstance(value, list):
+        value = value.split(",") if isinstance(value, str) else [value]
     node[leaf] = text if isinstance(node.get(leaf), str) else value
 
 
