@@ -312,6 +312,26 @@ def test_what_cannot_be_read_is_said(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("name", ["1.txt", "metadata.csv"])
+def test_captions_that_cannot_be_read_are_one_sentence(tmp_path, monkeypatch, name):
+    put(tmp_path, "1.png")
+    (tmp_path / name).write_text("x")
+
+    def refusing(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refusing)
+    with pytest.raises(UserError, match=rf"cannot read .*/{name}: Permission denied"):
+        own(tmp_path)
+
+
+def test_a_pipe_with_the_name_of_an_archive_is_not_waited_for(tmp_path):
+    put(tmp_path, "*")
+    for name in ("cifar-10-python.tar.gz", "cat.npy", "a.parquet", "metadata.csv", "1.txt"):
+        os.mkfifo(tmp_path / name)
+    assert len(own(tmp_path)) == 10
+
+
 def test_files_of_other_programs_are_no_pictures(tmp_path):
     put(tmp_path, "*")
     for name in ("clip.mpg", "table.h5", "drawing.eps"):

@@ -150,7 +150,8 @@ def _size(path: Path) -> int:
 
 def _matching(path: Path, patterns: Sequence[str]) -> list[str]:
     """What matches one of the patterns, as paths below the folder."""
-    found = {file for pattern in patterns for file in path.glob(pattern) if file.exists()}
+    found = {file for pattern in patterns for file in path.glob(pattern)}
+    found = {file for file in found if file.is_file() or file.is_dir()}  # no pipe
     return [str(file.relative_to(path)) for file in sorted(found)]
 
 

@@ -5,7 +5,6 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -48,8 +47,7 @@ class Part(NamedTuple):
 
     def item(self, path: str, captions: tuple[str, ...] = (), label: int = -1) -> Item:
         """An image of the folder."""
-        content = Path(os.path.abspath(self.tree.root), path)
-        return Item(printable(path), content, captions, label)
+        return Item(printable(path), self.tree.root / path, captions, label)
 
     def source(
         self,
@@ -66,7 +64,7 @@ class Part(NamedTuple):
         return Source(
             items,
             count,
-            [Path(os.path.abspath(tree.root), name) for name in used],
+            [tree.root / name for name in used],
             stamp=f"{self.reading.kind} {self.reading.depth}",
             classes=self.reading.classes,
             problems=problems,

@@ -51,7 +51,7 @@ def scan(root: Path) -> Tree:
     Raises:
         UserError: the folder itself cannot be read.
     """
-    tree = Tree(root)
+    tree = Tree(Path(os.path.abspath(root)))
     seen: set[tuple[int, int]] = set()
     links = [""]
     while links:  # a folder comes before the links to it, so that it keeps its own name
