@@ -202,8 +202,18 @@ def test_a_test_folder_beside_classes_is_never_trained_on(tmp_path):
     put(tmp_path, "cat/*", "dog/*", "test/dog/*")
     assert classed(own(tmp_path)) == {"cat": 10, "dog": 10}
     assert classed(own(tmp_path, "test")) == {"cat": 0, "dog": 10}
+    assert own(tmp_path, "test").layout == "10 pictures in 1 class folders of the test split"
     with pytest.raises(UserError, match="no folder of train pictures"):
         own(put(tmp_path / "other", "test/*"))
+    put(tmp_path / "loose", "*", "test/*")
+    assert len(own(tmp_path / "loose")) == len(own(tmp_path / "loose", "test")) == 10
+
+
+@pytest.mark.parametrize("name", ["valid", "test"])
+def test_a_folder_that_may_be_a_test_split_or_a_class_is_refused(tmp_path, name):
+    put(tmp_path, "invalid/*", f"{name}/*")
+    with pytest.raises(UserError, match="may be a test split or a class: put the others into"):
+        own(tmp_path)
 
 
 def test_a_class_called_train_beside_others_is_a_class(tmp_path):

@@ -35,6 +35,7 @@ class Part(NamedTuple):
     """The images of a split, and what is known of their folder."""
 
     tree: Tree
+    split: str
     splits: Splits
     named: list[Named]
     notes: Notes
@@ -60,6 +61,7 @@ class Part(NamedTuple):
     ) -> Source:
         """A source of the files `used`, with a sentence about how they were read."""
         tree = self.tree
+        of_split = f" of the {self.split} split" if self.splits.divided else ""
         left = [*tree.aside, *tree.tables, *tree.tars, *self.splits.aside, *aside, *tree.others]
         return Source(
             items,
@@ -68,7 +70,7 @@ class Part(NamedTuple):
             stamp=f"{self.reading.kind} {self.reading.depth}",
             classes=self.reading.classes,
             problems=problems,
-            layout=layout + left_aside(left),
+            layout=layout + of_split + left_aside(left),
             unread=tuple(tree.problems),
         )
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from inkling.data.sources.labels import printable, same_class
 from inkling.errors import UserError
 
 TRAIN = ("train", "training")
@@ -59,9 +60,11 @@ def splits_of(root: str, pictures: Sequence[str], structured: Iterable[str] = ()
     if train is None and test is None:
         return _inside_classes(named)
     others = {name: count for name, count in top.items() if _role(name) is None}
-    alone = train is not None and test is None and (others or loose)
-    if train and alone and not _is_split(root, train, named, others, loose, set(structured)):
+    doubtful = train is not None and test is None and (others or loose)
+    if train and doubtful and not _is_training(root, train, named, others, loose, set(structured)):
         return Splits(named, [], False, [])
+    if train is None and test is not None and others and test not in structured:
+        _check_test(root, test, named, others)
     training = [each for each in named if train is not None and each.parts[0] == train]
     if train is None:  # what is not for testing is for training
         training, others, loose = [e for e in named if _role(e.parts[0]) is None], {}, 0
@@ -144,7 +147,7 @@ def _inside_classes(named: list[Named]) -> Splits:
     return Splits(part(train), part(test), True, aside)
 
 
-def _is_split(
+def _is_training(
     root: str,
     train: str,
     named: Sequence[Named],
@@ -167,6 +170,20 @@ def _is_split(
     if not others and outweighs(inside, loose):
         return True
     raise UserError(
-        f"{root} has a folder {train!r} beside other pictures, which may be the training split or "
-        f"a class; read {os.path.join(root, train)} alone, or rename it"
+        f"{root} has a folder {printable(train)!r} beside other pictures, which may be the "
+        f"training split or a class; read {os.path.join(root, train)} alone, or rename it"
     )
+
+
+def _check_test(root: str, test: str, named: Sequence[Named], others: dict[str, int]) -> None:
+    """Refuse a folder named test, or valid, beside others unless it has the same classes.
+
+    Raises:
+        UserError: it may be a class.
+    """
+    inside = {same_class(e.parts[1]) for e in named if e.parts[0] == test and len(e.parts) > 2}
+    if not inside or not inside <= set(map(same_class, others)):
+        raise UserError(
+            f"{root} has a folder {printable(test)!r} beside others and no training split; it may "
+            "be a test split or a class: put the others into train, or rename it"
+        )

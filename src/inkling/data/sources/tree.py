@@ -16,7 +16,9 @@ PICTURES = frozenset(
 TARS = (".tar", ".tar.gz", ".tgz")
 _RUN = frozenset({"metrics.jsonl", "model.safetensors", "samples", "checkpoints", "averages"})
 """What lies beside a run's recipe.json."""
-_OUTPUTS = frozenset({"samples", "checkpoints", "averages", "evaluation", "curves.png"})
+_OUTPUTS = frozenset(
+    {"samples", "samples.png", "checkpoints", "averages", "evaluation", "plots", "curves.png"}
+)
 """What a run writes that could be taken for data, where a folder of pictures is a run folder."""
 _SHEETS = ("data-", "verify")
 """How the names of images begin that commands write into runs/."""
