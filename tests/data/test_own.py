@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import tarfile
 
 import numpy as np
@@ -192,6 +193,16 @@ def test_a_folder_around_the_splits_is_no_class(tmp_path):
     assert classed(own(tmp_path, "test")) == {"a": 0, "b": 10}
 
 
+def test_splits_are_words_of_folders_that_hold_folders(tmp_path):
+    for part in ("seg_train", "seg_test"):
+        put(tmp_path, f"{part}/{part}/a/*", f"{part}/{part}/b/*")
+    put(tmp_path, "seg_pred/*")
+    for split in ("train", "test"):
+        assert classed(own(tmp_path, split)) == {"a": 10, "b": 10}
+    put(tmp_path / "b", "train station/*", "test tube/*")
+    assert classed(own(tmp_path / "b")) == {"test tube": 10, "train station": 10}
+
+
 def test_splits_inside_the_folders_of_classes(tmp_path):
     put(tmp_path, "cat/train/*", "dog/train/*", "dog/test/*")
     assert classed(own(tmp_path)) == {"cat": 10, "dog": 10}
@@ -219,6 +230,10 @@ def test_a_folder_that_may_be_a_test_split_or_a_class_is_refused(tmp_path, name)
 def test_a_class_called_train_beside_others_is_a_class(tmp_path):
     put(tmp_path, "car/*", "plane/*", "train/*")
     assert classed(own(tmp_path)) == {"car": 10, "plane": 10, "train": 10}
+    put(tmp_path, "test/*")
+    with pytest.raises(UserError, match="they may be splits or classes"):
+        own(tmp_path)
+    shutil.rmtree(tmp_path / "test")
     put(tmp_path, "plane/jets/1.png")
     with pytest.raises(UserError, match="may be the training split or a class; read "):
         own(tmp_path)
