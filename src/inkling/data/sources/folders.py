@@ -56,7 +56,7 @@ def pictures_in(tree: Tree, split: str, labelled: bool) -> Source:
     if not tree.pictures:
         problem = f"; {tree.problems[0]}" if tree.problems else ""
         raise UserError(f"{root} holds no pictures in a format that Pillow reads{problem}")
-    structured = [os.path.dirname(name).split(os.sep)[0] for name in tree.metadata]
+    structured = {part for name in tree.metadata for part in os.path.dirname(name).split(os.sep)}
     splits = splits_of(root, tree.pictures, structured)
     named = splits.train if split == "train" else splits.test
     if not named:
