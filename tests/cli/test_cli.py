@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints, what it writes, how it refuses."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -89,11 +90,11 @@ def test_no_prompt_draws_without_one(run, tmp_path):
 
 
 def test_prompts_come_from_a_file_too(run, tmp_path):
-    (tmp_path / "prompts.txt").write_text("\ufeffseven\n\n  two  \n", "utf-8")
+    (tmp_path / "prompts.txt").write_text("\ufeffseven\u2028!\n\n  two  \n", "utf-8")
     arguments = ("--prompts-file", tmp_path / "prompts.txt", "--count", 1)
     inkling("sample", run, *arguments, "--out", tmp_path / "p.npz")
     with np.load(tmp_path / "p.npz", allow_pickle=False) as stored:
-        assert stored["prompts"].tolist() == ["seven", "two"]
+        assert stored["prompts"].tolist() == ["seven\u2028!", "two"]
 
 
 def test_an_unknown_word_is_a_warning(run, tmp_path):
@@ -120,6 +121,17 @@ def test_data_says_what_it_sees_and_shows_it(tmp_path):
         assert sheet.width > 400
     _, error = inkling("data", "digits", "--out", "/proc/x.png", code=2)
     assert error.startswith("error: cannot write /proc/x.png")
+
+
+def test_what_is_written_into_the_pictures_is_never_read_as_one(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for row in range(6):
+            Image.effect_noise((8, 8), 60).save(tmp_path / name / f"{row}.png")
+    inkling("data", ".", cwd=tmp_path)
+    inkling("train", ".", "--set", "train.batch=2", "--steps", 1, cwd=tmp_path)
+    out, _ = inkling("data", ".", cwd=tmp_path)
+    assert "layout      12 pictures in 2 class folders; left aside: runs/\n" in out
 
 
 def test_own_pictures_train_with_no_further_option(tmp_path):
@@ -176,6 +188,10 @@ def test_help_needs_no_torch():
         (["tarin", "digits"], "No such command 'tarin'"),
         (["recipes", "digit"], "did you mean 'digits'?"),
         (["sample", "nowhere", "seven"], "there is no checkpoint at nowhere"),
+        (["data", "hub:"], "hub: needs the id of a data set"),
+        (["data", "hub::x"], "needs"),
+        (["data", "x" * 5000], "there is no recipe, data set or folder"),
+        (["data", os.fsdecode(b"\xff")], "there is no recipe, data set or folder"),
         (["train", "judge-mnits", "--steps", "2"], "did you mean 'mnist'?"),
     ],
 )

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import tarfile
 
 import numpy as np
@@ -192,6 +193,16 @@ def test_a_folder_around_the_splits_is_no_class(tmp_path):
     assert classed(own(tmp_path, "test")) == {"a": 0, "b": 10}
 
 
+def test_splits_are_words_of_folders_that_hold_folders(tmp_path):
+    for part in ("seg_train", "seg_test"):
+        put(tmp_path, f"{part}/{part}/a/*", f"{part}/{part}/b/*")
+    put(tmp_path, "seg_pred/*")
+    for split in ("train", "test"):
+        assert classed(own(tmp_path, split)) == {"a": 10, "b": 10}
+    put(tmp_path / "b", "train station/*", "test tube/*")
+    assert classed(own(tmp_path / "b")) == {"test tube": 10, "train station": 10}
+
+
 def test_splits_inside_the_folders_of_classes(tmp_path):
     put(tmp_path, "cat/train/*", "dog/train/*", "dog/test/*")
     assert classed(own(tmp_path)) == {"cat": 10, "dog": 10}
@@ -202,13 +213,27 @@ def test_a_test_folder_beside_classes_is_never_trained_on(tmp_path):
     put(tmp_path, "cat/*", "dog/*", "test/dog/*")
     assert classed(own(tmp_path)) == {"cat": 10, "dog": 10}
     assert classed(own(tmp_path, "test")) == {"cat": 0, "dog": 10}
+    assert own(tmp_path, "test").layout == "10 pictures in 1 class folders of the test split"
     with pytest.raises(UserError, match="no folder of train pictures"):
         own(put(tmp_path / "other", "test/*"))
+    put(tmp_path / "loose", "*", "test/*")
+    assert len(own(tmp_path / "loose")) == len(own(tmp_path / "loose", "test")) == 10
+
+
+@pytest.mark.parametrize("name", ["valid", "test"])
+def test_a_folder_that_may_be_a_test_split_or_a_class_is_refused(tmp_path, name):
+    put(tmp_path, "invalid/*", f"{name}/*")
+    with pytest.raises(UserError, match="may be a test split or a class: put the others into"):
+        own(tmp_path)
 
 
 def test_a_class_called_train_beside_others_is_a_class(tmp_path):
     put(tmp_path, "car/*", "plane/*", "train/*")
     assert classed(own(tmp_path)) == {"car": 10, "plane": 10, "train": 10}
+    put(tmp_path, "test/*")
+    with pytest.raises(UserError, match="they may be splits or classes"):
+        own(tmp_path)
+    shutil.rmtree(tmp_path / "test")
     put(tmp_path, "plane/jets/1.png")
     with pytest.raises(UserError, match="may be the training split or a class; read "):
         own(tmp_path)
@@ -310,6 +335,26 @@ def test_what_cannot_be_read_is_said(tmp_path, monkeypatch):
         "cat/pipe.png is no regular file",
         "eel cannot be read (Permission denied)",
     ]
+
+
+@pytest.mark.parametrize("name", ["1.txt", "metadata.csv"])
+def test_captions_that_cannot_be_read_are_one_sentence(tmp_path, monkeypatch, name):
+    put(tmp_path, "1.png")
+    (tmp_path / name).write_text("x")
+
+    def refusing(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refusing)
+    with pytest.raises(UserError, match=rf"cannot read .*/{name}: Permission denied"):
+        own(tmp_path)
+
+
+def test_a_pipe_with_the_name_of_an_archive_is_not_waited_for(tmp_path):
+    put(tmp_path, "*")
+    for name in ("cifar-10-python.tar.gz", "cat.npy", "a.parquet", "metadata.csv", "1.txt"):
+        os.mkfifo(tmp_path / name)
+    assert len(own(tmp_path)) == 10
 
 
 def test_files_of_other_programs_are_no_pictures(tmp_path):

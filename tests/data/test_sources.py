@@ -219,6 +219,14 @@ def test_parquet_in_the_layout_of_the_hub_round_trips(tmp_path, column):
     assert len(own(tmp_path / "train.parquet")) == 12
 
 
+def test_numbers_in_cifar_parquet_are_places_among_its_ten_classes(tmp_path):
+    for split, labels in (("train", [3, 9]), ("test", [9, 9, 5])):
+        (tmp_path / split).mkdir()
+        cells = [png(image) for image in noise(len(labels), 32, 32, 3)]
+        write_parquet(tmp_path / split / "0000.parquet", {"img": cells, "label": labels})
+        assert read("cifar10", str(tmp_path), split).labels.tolist() == labels
+
+
 def test_parquet_with_captions_or_named_classes(tmp_path):
     cells = [png(image) for image in noise(3, 8, 8)]
     said = [["one", "two"], ["three"], []]
@@ -436,6 +444,8 @@ def test_any_hub_data_set_through_its_library(tmp_path):
     order = [0, 2, 1, 3]
     assert np.array_equal(pictures.pixels().numpy(), chw(pixels[order]))
     assert pictures.classes == ("cat", "dog")
+    with pytest.raises(UserError, match="needs its id"):
+        read("hub", ":some")
     with pytest.raises(UserError, match="cannot load 'no/such-set' from the hub"):
         read("hub", "no/such-set")
 

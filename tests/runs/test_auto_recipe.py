@@ -80,6 +80,7 @@ def test_the_survey_says_what_the_program_sees(tmp_path):
     _, _, pictures = auto_recipe.read_target(str(folder), [])
     said = "\n".join(survey.lines(pictures))
     assert "pictures    10" in said
+    assert "layout      10 pictures in 3 class folders" in said
     assert "20x20, colour, made from 2 sizes with sides of 20 to 40; the commonest is 30x20" in said
     assert "12 distinct, 4 to 4 a picture" in said
     assert "class 0        4  ####" in said

@@ -10,6 +10,7 @@ from inkling.data.settings import Options
 from inkling.data.source import Source, of_arrays
 from inkling.data.sources.cifar import read_cifar
 from inkling.data.sources.parquet import parquet
+from inkling.data.sources.splits import split_files
 from inkling.errors import UserError
 from inkling.system.cache import cache_folder
 
@@ -56,9 +57,11 @@ def find(folder: Path | None, split: str, options: Options) -> Source:
         archive: Path | None = fetch(_URL, cached, md5=_MD5, instead=instead)
     else:
         archive = _archive(folder)
-        tables = sorted(folder.rglob(f"{split}*.parquet"))
-        if archive is None and tables:
-            return replace(parquet(tables, classes=CLASSES), **class_groups(CLASSES))
+        tables = sorted(str(file.relative_to(folder)) for file in folder.rglob("*.parquet"))
+        train, test, _ = split_files(tables)
+        if archive is None and (used := train if split == "train" else test):
+            source = parquet([folder / name for name in used], classes=CLASSES)
+            return replace(source, **class_groups(CLASSES))
     if archive is None:
         raise UserError(
             f"{folder} holds no CIFAR-10; put {_ARCHIVE}, cifar-10-binary.tar.gz or "

@@ -34,7 +34,7 @@ _BYTES = 1000
 """Bytes of one image, for an estimate of how many an archive of arrays holds."""
 
 
-class Reading(NamedTuple):
+class Candidate(NamedTuple):
     """One way to read a folder."""
 
     words: str
@@ -64,21 +64,21 @@ def find(path: Path | None, split: str, options: Options) -> Source:
         if _matching(path, patterns):
             return _published(title, dataset, path, split, options)
     tree = scan(path)
-    readings = [*_archives(tree, split), *_arrays(tree, split, options)]
+    candidates = [*_archives(tree, split), *_arrays(tree, split, options)]
     labelled = options.captions or bool(options.classes)
-    if tree.pictures or not readings:
+    if tree.pictures or not candidates:
         count = len(tree.pictures)
         read = partial(pictures_in, tree, split, labelled)
-        images = Reading(f"{count:,} picture files", count, read, True)
-        return _chosen(tree, images, readings).find()
-    return _only(tree, readings).find()
+        images = Candidate(f"{count:,} picture files", count, read, True)
+        return _chosen(tree, images, candidates).find()
+    return _only(tree, candidates).find()
 
 
-def _chosen(tree: Tree, images: Reading, others: Sequence[Reading]) -> Reading:
+def _chosen(tree: Tree, images: Candidate, others: Sequence[Candidate]) -> Candidate:
     """The reading that uses by far the most pictures; other files only count if they are many.
 
     Raises:
-        UserError: two readings are equally possible.
+        UserError: two candidates are equally possible.
     """
     rivals = [each for each in others if not outweighs(images.pictures, each.pictures)]
     rivals = [each for each in rivals if each.sure or outweighs(each.pictures, images.pictures)]
@@ -90,27 +90,27 @@ def _chosen(tree: Tree, images: Reading, others: Sequence[Reading]) -> Reading:
     raise _two_ways(tree, images, best)
 
 
-def _only(tree: Tree, readings: Sequence[Reading]) -> Reading:
+def _only(tree: Tree, candidates: Sequence[Candidate]) -> Candidate:
     """The one reading whose files are named as a data set's, or the only one.
 
     Raises:
         UserError: several are equally possible.
     """
-    sure = [each for each in readings if each.sure] or readings
+    sure = [each for each in candidates if each.sure] or candidates
     if len(sure) > 1:
         raise _two_ways(tree, sure[0], sure[1])
     return sure[0]
 
 
-def _two_ways(tree: Tree, one: Reading, other: Reading) -> UserError:
+def _two_ways(tree: Tree, one: Candidate, other: Candidate) -> UserError:
     return UserError(
         f"{printable(tree.root)} can be read in two ways, as {one.words} or as {other.words}; name "
         "the subfolder or the file that you mean, or move one of the two elsewhere"
     )
 
 
-def _archives(tree: Tree, split: str) -> list[Reading]:
-    """Readings of the files that hold many images."""
+def _archives(tree: Tree, split: str) -> list[Candidate]:
+    """Candidates of the files that hold many images."""
     own = {name for _, _, patterns in _ARRAYS for name in _matching(tree.root, patterns)}
     shards = [name for name in tree.tars if name not in own]
     found = []
@@ -118,18 +118,18 @@ def _archives(tree: Tree, split: str) -> list[Reading]:
         rows = sum(parquet.count_pictures(tree.root / name) for name in tree.tables)
         words = f"{rows:,} rows of {_files(tree.tables, 'Parquet file')}"
         read = partial(_many, tree, parquet.parquet, "Parquet file", tree.tables, split)
-        found.append(Reading(words, rows, read, True))
+        found.append(Candidate(words, rows, read, True))
     if shards:
         most = 4 * len(tree.pictures) + 1
         held = sum(tars.count_pictures(tree.root / name, most) for name in shards)
         words = _files(shards, "tar file")
         read = partial(_many, tree, tars.shards, "tar file", shards, split)
-        found.append(Reading(words, held, read, all(map(is_shard, shards))))
+        found.append(Candidate(words, held, read, all(map(is_shard, shards))))
     return found
 
 
-def _arrays(tree: Tree, split: str, options: Options) -> list[Reading]:
-    """Readings of published sets whose images are inside other files."""
+def _arrays(tree: Tree, split: str, options: Options) -> list[Candidate]:
+    """Candidates of published sets whose images are inside other files."""
     found = []
     for title, dataset, patterns in _ARRAYS:
         files = _matching(tree.root, patterns)
@@ -139,7 +139,7 @@ def _arrays(tree: Tree, split: str, options: Options) -> list[Reading]:
             sizes = (_size(tree.root / name) for name in files)
             words = f"the files of {title} ({', '.join(files[:3])})"
             read = partial(_published, title, dataset, tree.root, split, options, tree)
-            found.append(Reading(words, sum(sizes) // _BYTES + 1, read, True))
+            found.append(Candidate(words, sum(sizes) // _BYTES + 1, read, True))
     return found
 
 
@@ -150,7 +150,8 @@ def _size(path: Path) -> int:
 
 def _matching(path: Path, patterns: Sequence[str]) -> list[str]:
     """What matches one of the patterns, as paths below the folder."""
-    found = {file for pattern in patterns for file in path.glob(pattern) if file.exists()}
+    found = {file for pattern in patterns for file in path.glob(pattern)}
+    found = {file for file in found if file.is_file() or file.is_dir()}  # no pipe
     return [str(file.relative_to(path)) for file in sorted(found)]
 
 

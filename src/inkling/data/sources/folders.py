@@ -5,7 +5,7 @@ How a folder is read is decided here, once, from its training split.
 
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -28,20 +28,15 @@ def endings() -> frozenset[str]:
     return PICTURES & frozenset(ending for ending, name in known if name in FORMATS)
 
 
-def files_with(folder: Path, known: Container[str]) -> list[Path]:
-    """Every file below a folder with one of these extensions, sorted, without hidden ones."""
+def picture_files(folder: Path) -> list[Path]:
+    """Every image file below a folder, sorted, without hidden ones."""
     found = []
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if os.path.splitext(name)[1].lower() in known and not name.startswith("."):
+            if os.path.splitext(name)[1].lower() in endings() and not name.startswith("."):
                 found.append(os.path.join(root, name))
     return [Path(path) for path in sorted(found)]
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """Every image file below a folder."""
-    return files_with(folder, endings())
 
 
 def pictures_in(tree: Tree, split: str, labelled: bool) -> Source:
@@ -63,14 +58,14 @@ def pictures_in(tree: Tree, split: str, labelled: bool) -> Source:
     if not tree.pictures:
         problem = f"; {tree.problems[0]}" if tree.problems else ""
         raise UserError(f"{root} holds no pictures in a format that Pillow reads{problem}")
-    structured = [os.path.dirname(name).split(os.sep)[0] for name in tree.metadata]
+    structured = {part for name in tree.metadata for part in os.path.dirname(name).split(os.sep)}
     splits = splits_of(root, tree.pictures, structured)
     named = splits.train if split == "train" else splits.test
     if not named:
         raise UserError(f"{root} has no folder of {split} pictures")
     notes = read_metadata(tree.root, tree.metadata)
     reading = _reading(tree, splits.train or named, notes, labelled)
-    return READERS[reading.kind](Part(tree, splits, named, notes, reading))
+    return READERS[reading.kind](Part(tree, split, splits, named, notes, reading))
 
 
 def _reading(tree: Tree, named: Sequence[Named], notes: Notes, labelled: bool) -> Reading:

@@ -5,7 +5,6 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +35,7 @@ class Part(NamedTuple):
     """The images of a split, and what is known of their folder."""
 
     tree: Tree
+    split: str
     splits: Splits
     named: list[Named]
     notes: Notes
@@ -48,8 +48,7 @@ class Part(NamedTuple):
 
     def item(self, path: str, captions: tuple[str, ...] = (), label: int = -1) -> Item:
         """An image of the folder."""
-        content = Path(os.path.abspath(self.tree.root), path)
-        return Item(printable(path), content, captions, label)
+        return Item(printable(path), self.tree.root / path, captions, label)
 
     def source(
         self,
@@ -62,15 +61,16 @@ class Part(NamedTuple):
     ) -> Source:
         """A source of the files `used`, with a sentence about how they were read."""
         tree = self.tree
+        of_split = f" of the {self.split} split" if self.splits.divided else ""
         left = [*tree.aside, *tree.tables, *tree.tars, *self.splits.aside, *aside, *tree.others]
         return Source(
             items,
             count,
-            [Path(os.path.abspath(tree.root), name) for name in used],
+            [tree.root / name for name in used],
             stamp=f"{self.reading.kind} {self.reading.depth}",
             classes=self.reading.classes,
             problems=problems,
-            layout=layout + left_aside(left),
+            layout=layout + of_split + left_aside(left),
             unread=tuple(tree.problems),
         )
 

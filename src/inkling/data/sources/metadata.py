@@ -44,8 +44,15 @@ class Notes(NamedTuple):
 
 
 def read_text(path: Path, problems: list[str]) -> str:
-    """The text of a file: UTF-8 with or without a byte-order mark, else Latin-1 and a problem."""
-    raw = require_regular(path).read_bytes()
+    """The text of a file: UTF-8 with or without a byte-order mark, else Latin-1 and a problem.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        raw = require_regular(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {printable(path)}: {error.strerror}") from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -70,8 +77,6 @@ def read_metadata(root: Path, names: list[str]) -> Notes:
             for number, row in rows(root / name, found.problems):
                 captioned = _enter(root, name, number, row, found)
                 found = found._replace(captioned=found.captioned or captioned)
-        except OSError as error:
-            raise UserError(f"cannot read {printable(root / name)}: {error.strerror}") from None
         except csv.Error as error:
             raise UserError(f"{printable(root / name)} is no sound CSV file: {error}") from None
     return found

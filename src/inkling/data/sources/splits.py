@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from inkling.data.sources.labels import printable, same_class
 from inkling.errors import UserError
 
 TRAIN = ("train", "training")
@@ -57,11 +58,18 @@ def splits_of(root: str, pictures: Sequence[str], structured: Iterable[str] = ()
     loose = len(named) - sum(top.values())
     train, test = _first(top, TRAIN), _first(top, TEST)
     if train is None and test is None:
+        train, test = _by_words(named, top)
+    if train is None and test is None:
         return _inside_classes(named)
-    others = {name: count for name, count in top.items() if _role(name) is None}
-    alone = train is not None and test is None and (others or loose)
-    if train and alone and not _is_split(root, train, named, others, loose, set(structured)):
+    used = {train, test}
+    others = {name: n for name, n in top.items() if name not in used and _role(name) is None}
+    doubtful = train is not None and test is None and (others or loose)
+    if train and doubtful and not _is_training(root, train, named, others, loose, set(structured)):
         return Splits(named, [], False, [])
+    if train is None and test is not None and others and test not in structured:
+        _check_test(root, test, named, others)
+    if train and test and train not in structured:
+        _check_both(root, train, test, named, others)
     training = [each for each in named if train is not None and each.parts[0] == train]
     if train is None:  # what is not for testing is for training
         training, others, loose = [e for e in named if _role(e.parts[0]) is None], {}, 0
@@ -128,6 +136,35 @@ def _below(named: Iterable[Named]) -> list[Named]:
     return [Named(each.path, each.parts[1:]) for each in named]
 
 
+def _by_words(named: Sequence[Named], top: Iterable[str]) -> tuple[str | None, str | None]:
+    """Folders such as seg_train and seg_test, if there is one of each and they hold folders."""
+    by_role: dict[str | None, list[str]] = {}
+    for name in sorted(top):
+        by_role.setdefault(_role(_split_word(name)), []).append(name)
+    train, test = by_role.get("train", []), by_role.get("test", [])
+    deep = {each.parts[0] for each in named if len(each.parts) > 2}
+    if len(train) == len(test) == 1 and {*train, *test} <= deep:
+        return train[0], test[0]
+    return None, None
+
+
+def _check_both(
+    root: str, train: str, test: str, named: Sequence[Named], others: dict[str, int]
+) -> None:
+    """Refuse folders named train and test beside others of the same kind, as many as they.
+
+    Raises:
+        UserError: they may be classes.
+    """
+    inside = [each for each in named if each.parts[0] in (train, test)]
+    deep = any(len(each.parts) > 2 for each in inside)
+    if not deep and not outweighs(len(inside), sum(others.values())):
+        raise UserError(
+            f"{root} has folders {printable(train)!r} and {printable(test)!r} beside others with "
+            "as many pictures; they may be splits or classes: move the others away, or rename these"
+        )
+
+
 def _inside_classes(named: list[Named]) -> Splits:
     """Splits inside the folders of the classes, where all images are in such."""
     second = {each.parts[1].lower() if len(each.parts) > 2 else "" for each in named}
@@ -144,7 +181,7 @@ def _inside_classes(named: list[Named]) -> Splits:
     return Splits(part(train), part(test), True, aside)
 
 
-def _is_split(
+def _is_training(
     root: str,
     train: str,
     named: Sequence[Named],
@@ -167,6 +204,20 @@ def _is_split(
     if not others and outweighs(inside, loose):
         return True
     raise UserError(
-        f"{root} has a folder {train!r} beside other pictures, which may be the training split or "
-        f"a class; read {os.path.join(root, train)} alone, or rename it"
+        f"{root} has a folder {printable(train)!r} beside other pictures, which may be the "
+        f"training split or a class; read {os.path.join(root, train)} alone, or rename it"
     )
+
+
+def _check_test(root: str, test: str, named: Sequence[Named], others: dict[str, int]) -> None:
+    """Refuse a folder named test, or valid, beside others unless it has the same classes.
+
+    Raises:
+        UserError: it may be a class.
+    """
+    inside = {same_class(e.parts[1]) for e in named if e.parts[0] == test and len(e.parts) > 2}
+    if not inside or not inside <= set(map(same_class, others)):
+        raise UserError(
+            f"{root} has a folder {printable(test)!r} beside others and no training split; it may "
+            "be a test split or a class: put the others into train, or rename it"
+        )

@@ -16,7 +16,9 @@ PICTURES = frozenset(
 TARS = (".tar", ".tar.gz", ".tgz")
 _RUN = frozenset({"metrics.jsonl", "model.safetensors", "samples", "checkpoints", "averages"})
 """What lies beside a run's recipe.json."""
-_OUTPUTS = frozenset({"samples", "checkpoints", "averages", "evaluation", "curves.png"})
+_OUTPUTS = frozenset(
+    {"samples", "samples.png", "checkpoints", "averages", "evaluation", "plots", "curves.png"}
+)
 """What a run writes that could be taken for data, where a folder of pictures is a run folder."""
 _SHEETS = ("data-", "verify")
 """How the names of images begin that commands write into runs/."""
@@ -51,7 +53,7 @@ def scan(root: Path) -> Tree:
     Raises:
         UserError: the folder itself cannot be read.
     """
-    tree = Tree(root)
+    tree = Tree(Path(os.path.abspath(root)))
     seen: set[tuple[int, int]] = set()
     links = [""]
     while links:  # a folder comes before the links to it, so that it keeps its own name
