@@ -169,7 +169,7 @@ def test_help_needs_no_torch():
         (["train", "digits", "--budget", "0s"], "'0s' is no time"),
         (["train", "digits", "--budget", "1m", "--steps", "5"], "both end the run; give one"),
         (["train", "digits", "--data", "."], "error: the digits come with scikit-learn"),
-        (["train", "mnist", "--data", "nowhere"], "there is no folder nowhere"),
+        (["train", "mnist", "--data", "nowhere"], "/nowhere; name one with the files of 'mnist'"),
         (["train", "digits", "--device", "tpu"], "there is no device 'tpu'"),
         (["train", "digits", "--from", "nowhere"], "there is no checkpoint at nowhere"),
         (["train", "digits", "--form", "x"], "No such option '--form'"),

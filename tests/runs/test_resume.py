@@ -13,11 +13,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from inkling.config.overrides import override
+from inkling.config.overrides import override, to_json
 from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
 from inkling.models.checkpoint import checkpoints
 from inkling.runs import run_folder
+from inkling.runs.resume import Asked, to_resume
 from inkling.runs.session import StopFlag, run
 from inkling.training import loop
 from inkling.training.loop import fit
@@ -25,6 +26,8 @@ from inkling.training.state import TrainState
 from tests.cli.test_cli import SMALL, inkling, refuses
 from tests.conftest import TINY
 
+DEAD = 2**22 + 1
+"""A process number that no process of Linux has."""
 LONG = ["train.steps=30", "train.checkpoint_every=5", "train.batch=8", "train.accumulation=2"]
 
 
@@ -153,7 +156,7 @@ def test_a_full_disk_leaves_the_last_good_state(stopped, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"cannot write .*No space left on device.*as it was"):
         drive(stored.recipe, out, resume=stored)
     assert {file: file.read_bytes() for file in checkpoints(out)} == before
-    assert not list(out.rglob("*.partial"))
+    assert not list(out.rglob("*.partial*"))
 
 
 def test_a_write_that_lies_is_found_before_the_old_state_goes(stopped, tmp_path, monkeypatch):
@@ -250,12 +253,13 @@ def test_resume_on_the_command_line(tmp_path):
 def test_a_run_killed_while_it_wrote_its_first_state_starts_afresh(tiny, tmp_path):
     out = tmp_path / "run"
     (out / "checkpoints").mkdir(parents=True)
-    for name in ("recipe.json", "metrics.jsonl", "checkpoints/.step-00000003.safetensors.partial"):
-        (out / name).write_text("half of i")
-    assert run_folder.to_resume(out, []) is None
+    (out / "recipe.json").write_text(to_json(tiny))
+    (out / "metrics.jsonl").write_text('{"step": 1')
+    (out / "checkpoints" / f".inkling-{DEAD}-0123abcd.partial.safetensors").write_text("half of i")
+    assert to_resume(out, Asked("digits")) is None
     drive(tiny, out)
     assert checkpoint.read(out / checkpoint.FILE).card.steps == 4
-    assert not list(out.rglob("*.partial"))
+    assert not list(out.rglob("*.partial*"))
 
 
 def started(out, *more):
@@ -385,7 +389,7 @@ def test_a_disk_that_fills_up_ends_the_run_with_a_sentence_and_it_goes_on(small_
     settings = ("--set", "train.checkpoint_every=2", "--set", "train.keep=20")
     said = refuses(*arguments, *settings)
     assert "No space left on device" in said
-    assert "Make room" in said
+    assert "make room" in said
     stored = run_folder.newest(out)
     assert stored.progress["step"] % 2 == 0
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from inkling.core.rng import stream
-from inkling.data import Data, Pictures, read_pictures
-from inkling.errors import UserError
+from inkling.data import DATASETS, Data, Pictures, read_pictures
+from inkling.errors import UserError, unknown_name
 from inkling.evaluate.memory import check_shapes
 from inkling.sampling.pipeline import TextToImage
 
@@ -57,6 +57,9 @@ def evaluation_data(pipeline: TextToImage, data: Data, split: str) -> Evaluation
             "the model was trained on the split 'train': against it, memorisation looks like "
             "quality; use --reference test"
         )
+    splits = [each for each in DATASETS[data.name].splits if each != "train"]
+    if split not in splits:
+        raise UserError(unknown_name(split, splits, f"reference split of {data.name!r}:"))
     train, held_out = _trained_on(pipeline, data)
     rows = torch.linspace(0, len(train) - 1, min(len(train), _TRAIN)).long()
     known = train.at(rows).cpu()

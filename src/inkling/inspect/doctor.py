@@ -180,7 +180,7 @@ def _null_condition(state: TrainState) -> Finding:
     captions = [sentence for sentence in state.pictures.sentences if sentence][:200]
     if not captions:
         return Finding("null condition", True, "no captions: an unconditional model")
-    null, *real = (_model(state).encode_text([text]) for text in ("", *captions))
+    null, *real = (_model(state).encode_text([text], cut=True) for text in ("", *captions))
     nearest = min((_summary(null) - _summary(cond)).norm().item() for cond in real)
     return Finding(
         "null condition",
@@ -281,7 +281,7 @@ def _prompt_effect(state: TrainState) -> Finding:
     noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
     x = noise.to(state.accelerator.device)
     level = torch.tensor(1.0, device=x.device)
-    conds: list[Cond] = [_model(state).encode_text([text]) for text in ("", *captions)]
+    conds: list[Cond] = [model.encode_text([text], cut=True) for text in ("", *captions)]
     outputs = [model(x, level, cond) for cond in conds]
     state.model.train()
     change = max((outputs[0] - other).square().mean().sqrt().item() for other in outputs[1:])

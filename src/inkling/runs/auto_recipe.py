@@ -5,6 +5,7 @@ Everything chosen here is an ordinary setting: it is printed, recorded and can b
 
 from collections.abc import Callable, Sequence
 from math import inf
+from os.path import abspath, exists
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from inkling.config.clip_recipe import ClipRecipe
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.judge_recipe import JudgeRecipe
-from inkling.config.overrides import override
+from inkling.config.overrides import AnyRecipe, override
 from inkling.config.recipe import Diffusion, Recipe, RunRecipe, Sample, ScheduleConfig, Text
 from inkling.config.recipes import MNIST, RECIPES, small
 from inkling.data import DATASETS, Data, Pictures, read_pictures
@@ -113,7 +114,7 @@ _OTHERS: dict[str, Callable[[str, Data], RunRecipe]] = {
 def kind_of(target: str) -> tuple[str, str]:
     """(kind, the rest) of a target such as `clip-mnist`; no kind is a denoiser's."""
     kind, sign, rest = target.partition("-")
-    taken = Path(target).expanduser().exists() and rest not in (*RECIPES, *DATASETS)
+    taken = exists(Path(target).expanduser()) and rest not in (*RECIPES, *DATASETS)
     other = sign and kind in _OTHERS and target not in (*RECIPES, *DATASETS) and not taken
     return (kind, rest) if other else ("", target)
 
@@ -149,15 +150,42 @@ def resolve(target: str, assignments: Sequence[str], trial: bool = False) -> Run
     kind, rest = kind_of(target)
     if kind:
         name, data = find_target(rest)
+        if kind == "judge" and not DATASETS[data.name].classes:
+            raise UserError(f"the pictures of {rest!r} have no classes for a judge to learn")
         given = ["train.epochs=0", "train.budget=120"] if trial else []
-        return override(_OTHERS[kind](f"{kind}-{name}", data), [*given, *assignments])
+        return placed(override(_OTHERS[kind](f"{kind}-{name}", data), [*given, *assignments]))
     if target in RECIPES:
         recipe = RECIPES[target]
-        return override(small(recipe) if trial else recipe, assignments)
+        return placed(override(small(recipe) if trial else recipe, assignments))
     about_data = [each for each in assignments if each.strip().startswith("data.")]
     name, settings, pictures = read_target(target, about_data)
     recipe = recipe_for(name, settings, pictures)
-    return override(small(recipe) if trial else recipe, assignments)
+    return placed(override(small(recipe) if trial else recipe, assignments))
+
+
+def placed(recipe: AnyRecipe) -> AnyRecipe:
+    """The recipe with absolute paths, so that it means the same from any working directory."""
+    data = replace(recipe.data, codec=_absolute(recipe.data.codec))
+    if data.name != "hub":
+        data = replace(data, path=_absolute(data.path))
+    recipe = replace(recipe, data=data)
+    if not isinstance(recipe, Recipe):
+        return recipe
+    clip = replace(recipe.sample.clip, model=_absolute_folder(recipe.sample.clip.model))
+    return replace(
+        recipe,
+        text=replace(recipe.text, model=_absolute_folder(recipe.text.model)),
+        sample=replace(recipe.sample, clip=clip),
+    )
+
+
+def _absolute(path: str) -> str:
+    return abspath(Path(path).expanduser()) if path else ""
+
+
+def _absolute_folder(model: str) -> str:
+    """The same for a model that may also be a hub id."""
+    return _absolute(model) if model and Path(model).expanduser().is_dir() else model
 
 
 def read_target(
@@ -179,6 +207,8 @@ def find_target(target: str) -> tuple[str, Data]:
     Raises:
         UserError: nothing of that name.
     """
+    if not target.strip():
+        raise UserError("the name of what to read is empty; name a recipe, a data set or a folder")
     if target in DATASETS and target not in _NEED_A_PATH:
         return target, Data(name=target)
     if target in RECIPES:
@@ -187,8 +217,8 @@ def find_target(target: str) -> tuple[str, Data]:
     if sign and kind == "hub":
         return rest.replace("/", "-").replace(":", "-"), Data(name="hub", path=rest)
     path = Path(target).expanduser()
-    if path.exists():
-        return path.resolve().name.split(".")[0], Data(name="folder", path=str(path))
+    if exists(path):
+        return path.resolve().name.split(".")[0], Data(name="folder", path=abspath(path))
     known = [name for name in dict.fromkeys([*RECIPES, *DATASETS]) if name not in _NEED_A_PATH]
     raise UserError(
         unknown_name(target, known, "recipe, data set or folder") + ", or name a folder of pictures"

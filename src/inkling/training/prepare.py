@@ -5,6 +5,7 @@ restored.
 import math
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 from accelerate import Accelerator
@@ -17,7 +18,7 @@ from inkling.core.ema import Ema
 from inkling.data import Pictures, read_pictures
 from inkling.errors import UserError, unknown_name
 from inkling.models import checkpoint
-from inkling.models.card import card_of
+from inkling.models.card import Card, card_of
 from inkling.models.checkpoint import Checkpoint
 from inkling.models.clip import NOTES as CLIP_NOTES
 from inkling.system import device as devices
@@ -92,13 +93,24 @@ def prepare(
         budget=StepBudget(train, started),
     )
     if resume is not None:
-        if resume.card.pictures != len(training):
-            raise UserError(
-                f"the run was training on {resume.card.pictures:,} pictures, and now there are "
-                f"{len(training):,}; bring the data back, or start anew with --from this run"
-            )
+        _check_pictures(resume.card, training)
         state.restore(resume)
     return state
+
+
+def _check_pictures(card: Card, now: Pictures) -> None:
+    """Refuse to go on with other pictures than a run began with."""
+    if card.pictures != len(now):
+        raise UserError(
+            f"the run was training on {card.pictures:,} pictures, and now there are "
+            f"{len(now):,}; bring the data back, or start anew with --from this run"
+        )
+    if card.fingerprint and now.fingerprint and card.fingerprint != now.fingerprint:
+        raise UserError(
+            f"there are {len(now):,} pictures as before, but not those that the run was training "
+            "on: pixels, captions or labels differ; bring the data back, or start anew with --from "
+            "this run"
+        )
 
 
 def _objective(recipe: RunRecipe) -> type[Objective]:
@@ -187,7 +199,7 @@ def _source(recipe: RunRecipe, path: Path) -> Checkpoint:
     if (path / CLIP_NOTES).is_file():
         raise UserError(
             f"{path} is a finished CLIP in the format of transformers, without the state that a "
-            f"run starts from; use --from {path / 'best.safetensors'}"
+            f"run starts from; use --from {quote(str(path / 'best.safetensors'))}"
         )
     stored = checkpoint.read(checkpoint.locate(path))
     before = stored.recipe
