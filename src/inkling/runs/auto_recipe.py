@@ -218,8 +218,13 @@ def find_target(target: str) -> tuple[str, Data]:
         return rest.replace("/", "-").replace(":", "-"), Data(name="hub", path=rest)
     path = Path(target).expanduser()
     if exists(path):
-        return path.resolve().name.split(".")[0], Data(name="folder", path=abspath(path))
+        return name_of_path(path), Data(name="folder", path=abspath(path))
     known = [name for name in dict.fromkeys([*RECIPES, *DATASETS]) if name not in _NEED_A_PATH]
     raise UserError(
         unknown_name(target, known, "recipe, data set or folder") + ", or name a folder of pictures"
     )
+
+
+def name_of_path(path: Path) -> str:
+    """What a run on the pictures in a folder or a file is called."""
+    return path.expanduser().resolve().name.split(".")[0]

@@ -33,7 +33,7 @@ def check_folder(out: Path) -> None:
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Hold a run folder; where this made it and nothing was written into it, it is removed again.
+    """Hold a run folder; if nothing was written into it, what this made is removed again.
 
     The main process holds it for all others, and may hold it several times over.
 
@@ -44,7 +44,8 @@ def locked(out: Path) -> Iterator[None]:
         yield
         return
     check_folder(out)
-    ours = not out.exists() or {*_names(out)} == {_LOCK}
+    before = _names(out) - {_HOLDER}
+    made = not out.exists() or before == {_LOCK}  # `free_folder` leaves one with a lock
     out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / _LOCK, timeout=0, thread_local=False, is_singleton=True)
     nested = lock.is_locked
@@ -62,9 +63,10 @@ def locked(out: Path) -> Iterator[None]:
     finally:
         if not nested:
             (out / _HOLDER).unlink(missing_ok=True)
-            if ours and {*_names(out)} == {_LOCK}:
+            if _names(out) == before | {_LOCK} and (made or _LOCK not in before):
                 (out / _LOCK).unlink()
-                out.rmdir()
+                if made:
+                    out.rmdir()
         lock.release()
 
 
@@ -102,5 +104,6 @@ def _holder(out: Path) -> str:
         return "another process"
 
 
-def _names(folder: Path) -> Iterator[str]:
-    return (file.name for file in folder.iterdir())
+def _names(folder: Path) -> set[str]:
+    """What is in a folder; nothing if there is none."""
+    return {file.name for file in folder.iterdir()} if folder.is_dir() else set()

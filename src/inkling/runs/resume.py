@@ -12,7 +12,7 @@ from inkling.config.recipe import Recipe, RunRecipe
 from inkling.config.recipes import small
 from inkling.errors import UserError
 from inkling.models.checkpoint import Checkpoint
-from inkling.runs.auto_recipe import find_target, kind_of, placed
+from inkling.runs.auto_recipe import find_target, kind_of, name_of_path, placed
 from inkling.runs.run_folder import clear_traces, newest
 
 
@@ -101,9 +101,10 @@ def _at_target(out: Path, recipe: RunRecipe, target: str) -> RunRecipe:
     try:
         name, data = find_target(rest)
     except UserError:
-        if target == recipe.name:  # its folder has moved
-            return recipe
-        raise
+        name = name_of_path(Path(rest))
+        if recipe.name not in (target, f"{kind}-{name}" if kind else name):
+            raise
+        return recipe  # wherever its folder is now
     if same_kind and data.name == recipe.data.name == "folder":
         return _with_path(recipe, data.path)
     if not same_kind or recipe.name != (f"{kind}-{name}" if kind else name):

@@ -126,7 +126,7 @@ def clear_traces(out: Path) -> None:
     Raises:
         UserError: a file has the name of one of ours and is none; nothing was changed.
     """
-    left = [name for name in ("metrics.jsonl", "recipe.json") if (out / name).exists()]
+    left = [name for name in ("recipe.json", "metrics.jsonl") if (out / name).exists()]
     if not left:
         return
     try:
