@@ -60,6 +60,8 @@ def plot(
         raise UserError(unknown_name(kind, [*PLOTS, ALL], "figure"))
     if not runs:
         raise UserError(f"name the run: inkling plot {kind} runs/...")
+    if kind == ALL and out is not None:
+        raise UserError(f"--out {out} is one file, and all figures go into RUN/plots; leave it out")
     given: dict[str, Any] = {"sampler": sampler, "steps": steps, "scale": scale}
     request = PlotRequest(
         runs,

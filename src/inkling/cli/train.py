@@ -149,9 +149,11 @@ def _resumed(out: Path | None, asked: "Asked", held: ExitStack) -> "Begun | None
     from inkling.runs import auto_recipe, console, run_folder
     from inkling.runs.lock import check_folder, locked
     from inkling.runs.resume import agreed, to_resume
+    from inkling.system.distributed import is_main_process
 
     out = out or Path("runs", auto_recipe.name_of(asked.target))
-    check_folder(out)
+    if is_main_process():
+        check_folder(out)
     if run_folder.finished(out):
         agreed(out, run_folder.recipe_of(out), asked)
         again = command("train", asked.target, "--from", out)

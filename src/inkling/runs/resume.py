@@ -14,6 +14,7 @@ from inkling.errors import UserError
 from inkling.models.checkpoint import Checkpoint
 from inkling.runs.auto_recipe import find_target, kind_of, name_of_path, placed
 from inkling.runs.run_folder import clear_traces, newest
+from inkling.system.distributed import is_main_process
 
 
 class Asked(NamedTuple):
@@ -38,7 +39,8 @@ def to_resume(out: Path, asked: Asked) -> Checkpoint | None:
     """
     stored = newest(out)
     if stored is None:
-        clear_traces(out)
+        if is_main_process():
+            clear_traces(out)
         return None
     return stored._replace(recipe=agreed(out, stored.recipe, asked))
 
