@@ -47,7 +47,7 @@ def locked(out: Path) -> Iterator[None]:
     before = _names(out) - {_HOLDER}
     made = not out.exists() or before == {_LOCK}  # `free_folder` leaves one with a lock
     out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / _LOCK, timeout=0, thread_local=False, is_singleton=True)
+    lock = FileLock((out / _LOCK).absolute(), timeout=0, thread_local=False, is_singleton=True)
     nested = lock.is_locked
     try:
         lock.acquire()
@@ -55,6 +55,10 @@ def locked(out: Path) -> Iterator[None]:
         raise UserError(
             f"{_holder(out)} is training in {out}; stop it or wait for its end, or choose another "
             "--out"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"cannot lock {out / _LOCK}: {error.strerror}; choose another --out"
         ) from None
     try:
         if not nested:
