@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 from PIL import Image
 
-from inkling.inspect.plots import PLOTS, PlotRequest, plot
+from inkling.inspect.plots import PLOTS, plot
+from inkling.inspect.request import PlotRequest
 from inkling.models.checkpoint import FILE
 
 _CROSS = ("net.cross_attention=true", "net.attention=false,true")

@@ -9,6 +9,9 @@ from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=1)]
 Whole = Annotated[int, Meta(ge=0)]
+LARGEST_SEED = 2**62
+"""Seeds count on from the one given, and libraries take 63 bits."""
+Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -181,7 +182,7 @@ def test_help_needs_no_torch():
         (["train", "digits", "--budget", "0s"], "'0s' is no time"),
         (["train", "digits", "--budget", "1m", "--steps", "5"], "both end the run; give one"),
         (["train", "digits", "--data", "."], "error: the digits come with scikit-learn"),
-        (["train", "mnist", "--data", "nowhere"], "there is no folder nowhere"),
+        (["train", "mnist", "--data", "nowhere"], "/nowhere; name one with the files of 'mnist'"),
         (["train", "digits", "--device", "tpu"], "there is no device 'tpu'"),
         (["train", "digits", "--from", "nowhere"], "there is no checkpoint at nowhere"),
         (["train", "digits", "--form", "x"], "No such option '--form'"),
@@ -228,3 +229,113 @@ def test_a_checkpoint_that_is_cut_short_is_refused(run, tmp_path):
     raw = (run / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(raw[:-100])
     assert "truncated, damaged or not an inkling checkpoint" in refuses("sample", tmp_path, "two")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("sample", "nowhere", "--out", "/proc/x.png"),
+        ("sample", "nowhere", "--out", "/proc/x.npz"),
+        ("evaluate", "nowhere", "--out", "/proc/x.json"),
+        ("report", "nowhere", "--out", "/proc/x.html"),
+        ("ema", "nowhere", "--out", "/proc/x.safetensors"),
+        ("plot", "grid", "nowhere", "--out", "/proc/x.png"),
+        ("plot", "animation", "nowhere", "--out", "/proc/x.gif"),
+        ("verify", "--out", "/proc/x.png"),
+        ("data", "mnist", "--out", "/proc/x.png"),
+        ("train", "mnist", "--out", "/proc/x"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_work_begins(arguments):
+    assert re.search(r"cannot (write|make the run folder) /proc/x", refuses(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("data", "digits", "--out", "x.svg"), ".svg is no picture format"),
+        (("verify", "--out", "x.foo"), ".foo is no picture format"),
+        (("plot", "grid", "nowhere", "--out", "x.svg"), ".svg is no picture format"),
+        (("plot", "animation", "nowhere", "--out", "x.png"), "is no animation"),
+        (("plot", "all", "nowhere", "--out", "x.png"), "all figures go into RUN/plots"),
+    ],
+)
+def test_formats_are_refused_before_the_work_begins(arguments, says, tmp_path):
+    assert says in refuses(*arguments, cwd=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["", " ", "a" * 300])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "digits", "--out"),
+        ("train", "mnist", "--data"),
+        ("train", "digits", "--from"),
+        ("train",),
+        ("sample", "nowhere", "--out"),
+        ("sample", "nowhere", "--prompts-file"),
+        ("sample",),
+        ("evaluate",),
+        ("evaluate", "nowhere", "--compare"),
+        ("report",),
+        ("watch",),
+        ("ema",),
+        ("plot", "grid"),
+        ("data",),
+        ("doctor",),
+        ("verify", "--out"),
+    ],
+)
+def test_names_that_no_file_can_have_are_refused(arguments, name, tmp_path):
+    says = refuses(*arguments, name, cwd=tmp_path)
+    assert re.search(
+        "name is empty|the name of what to read is empty|name too long|there is no", says
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_without_a_prompt_is_refused(run, tmp_path):
+    (tmp_path / "prompts.txt").write_text("\n \n")
+    says = refuses("sample", run, "--prompts-file", tmp_path / "prompts.txt", cwd=tmp_path)
+    assert "there is no prompt in" in says
+
+
+@pytest.mark.parametrize("every", ["0", "0s", "0m00s"])
+def test_checkpoints_without_an_interval_are_refused(every, tmp_path):
+    setting = f"train.checkpoint_every={every}"
+    says = refuses("train", "digits", "--set", setting, cwd=tmp_path)
+    assert says.startswith(f"error: {setting} would never end writing; give steps")
+
+
+@pytest.mark.parametrize("target", ["judge-shapes", "judge-coco", "judge-celeba"])
+def test_a_judge_of_pictures_without_classes_is_refused_before_they_are_read(target, tmp_path):
+    assert "have no classes for a judge to learn" in refuses("train", target, cwd=tmp_path)
+
+
+def test_large_seeds_train_and_sample(tmp_path):
+    out, npz = tmp_path / "run", tmp_path / "a.npz"
+    inkling("train", "digits", "--out", out, *SMALL, "--seed", 2**62)
+    inkling("sample", out, "--count", 2, "--seed", 2**62, "--out", npz)
+    with np.load(npz) as stored:
+        assert stored["seeds"].tolist() == [2**62, 2**62 + 1]
+    assert "not in the range" in refuses("sample", out, "--seed", 2**62 + 1)
+    says = refuses("train", "digits", "--set", f"train.seed={2**64}", "--out", tmp_path / "b")
+    assert str(2**62) in says
+
+
+def test_printed_commands_are_quoted_for_a_shell(tmp_path):
+    for name in ("$(id)", "it's"):
+        (tmp_path / "my photos" / name).mkdir(parents=True)
+        for row in range(12):
+            picture = Image.effect_noise((16, 16), 60)
+            picture.save(tmp_path / "my photos" / name / f"{row}.png")
+    settings = ("--set", "train.batch=2", "--set", "train.previews=0", "--steps", 1)
+    out, _ = inkling("train", "my photos", *settings, cwd=tmp_path)
+    line = next(line for line in out.splitlines() if line.startswith("sample "))
+    command = shlex.split(line.removeprefix("sample "))
+    assert command[:2] == ["inkling", "sample"]
+    assert command[2] == "runs/my photos"
+    assert command[3] in ("$(id)", "it's")
+    out, _ = inkling("train", "my photos", "--resume", cwd=tmp_path)
+    assert "inkling train 'my photos' --from 'runs/my photos'" in out

@@ -196,7 +196,7 @@ def test_a_file_that_cannot_be_read_is_not_blamed_on_the_cache(tmp_path, monkeyp
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "read_bytes", refused)
-    with pytest.raises(UserError, match=r"^cannot read \S+/a/0000.txt \(Permission denied\)"):
+    with pytest.raises(UserError, match=r"^cannot read \S+/a/0000.txt: Permission denied"):
         own(folder)
 
 

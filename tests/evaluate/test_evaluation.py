@@ -14,8 +14,9 @@ from inkling.evaluate.evaluation import Evaluation
 from inkling.evaluate.features import OfPixels, features
 from inkling.evaluate.judge import judge_for
 from inkling.evaluate.memory import memory, nearest_images
-from inkling.evaluate.samples import BATCH, in_frequencies
+from inkling.evaluate.samples import BATCH, in_frequencies, key, model_of
 from inkling.evaluate.scores import Report, check_alike
+from inkling.inspect.plots import reports_of
 from tests.cli.test_cli import SMALL, inkling, refuses
 
 
@@ -83,6 +84,36 @@ def test_drawn_pictures_are_used_again_and_gone_on_with(run, evaluated):
     other = Evaluation(run, 2 * BATCH, sampling={"steps": 3})
     next(other.batches())
     assert len(list((run / "evaluation").glob("drawn-*"))) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[:-100], lambda raw: raw[:20], lambda raw: b""])
+def test_damaged_samples_are_sampled_again(run, evaluated, damage):
+    chosen = Evaluation(run, BATCH)
+    file = run / "evaluation" / f"drawn-{key(run, chosen.plan)}" / f"{0:08d}.npy"
+    content = np.load(file)
+    file.write_bytes(damage(file.read_bytes()))
+    np.testing.assert_array_equal(next(chosen.batches()).numpy(), content)
+    np.testing.assert_array_equal(np.load(file), content)
+
+
+def test_damaged_scores_are_passed_over(run, evaluated):
+    before = [report.model for report in reports_of(run)]
+    for number, text in enumerate((b"", b'{"run": "x"', b"[]", b"\xff")):
+        (run / "evaluation" / f"scores-torn-{number}.json").write_bytes(text)
+    assert [report.model for report in reports_of(run)] == before
+    for torn in (run / "evaluation").glob("scores-torn-*"):
+        torn.unlink()
+
+
+def test_a_damaged_model_is_one_sentence(run, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:500])
+    with pytest.raises(UserError, match="truncated, damaged"):
+        model_of(tmp_path)
+
+
+def test_an_unknown_reference_is_refused_with_the_choices(run):
+    says = refuses("evaluate", run, "--reference", "foo")
+    assert "there is no reference split of 'digits': 'foo'; choose among test" in says
 
 
 def test_two_runs_are_compared_seed_by_seed(run, evaluated, tmp_path):

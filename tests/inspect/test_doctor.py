@@ -7,6 +7,7 @@ import torch
 
 from inkling.config.overrides import override
 from inkling.core.ema import Ema
+from inkling.errors import UserNote
 from inkling.inspect import doctor
 from inkling.inspect.doctor import examine
 from inkling.nets.unet import UNet
@@ -160,3 +161,11 @@ def test_the_command_says_how_to_mend(tmp_path, monkeypatch):
     inkling("train", "digits", *settings, "--steps", 2, "--out", tmp_path / "run")
     out, _ = inkling("doctor", tmp_path / "run", "--set", "train.steps=5")
     assert "all checks passed" in out
+
+
+def test_captions_longer_than_the_encoder_reads_are_cut_as_in_training(sound):
+    with pytest.warns(UserNote, match="longer than 3 tokens") as noted:
+        found = examine(override(sound, ["text.max_tokens=3"]), "cpu")
+        checks = {finding.check for finding in found}
+    assert {"null condition", "prompt", "time"} <= checks
+    assert not any(str(note.message).startswith("1 of 1 ") for note in noted)

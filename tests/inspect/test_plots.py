@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from inkling.core.rng import ImageNoise
-from inkling.inspect.plots import PLOTS, PlotRequest, plot
+from inkling.inspect.plots import PLOTS, plot
+from inkling.inspect.request import PlotRequest
 from inkling.sampling.pipeline import TextToImage
 from inkling.visualize.prompt_figures import attention_maps, words_in
 from inkling.visualize.strips import TIMES, sigma_of, strip

@@ -1,6 +1,7 @@
 """The curves of a run: in the terminal and as a figure."""
 
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -67,3 +68,13 @@ def test_curves_of_several_runs_are_one_figure(tmp_path):
         assert figure.width > 1000
         assert len(figure.getcolors(1 << 20)) > 20
     save_curves({"negative": [r | {"loss": -1.0} for r in records(2)]}, tmp_path / "b.png")
+
+
+@pytest.mark.parametrize("number", ["Infinity", "NaN"])
+def test_losses_that_are_not_finite_are_left_out_of_the_plots(out, number):
+    good = json.dumps(records(5)[-1])
+    bad = re.sub(r'"(loss|validation_loss|2)": [0-9.]+', rf'"\1": {number}', good)
+    for lines in ([bad], [good, bad]):
+        (out / "metrics.jsonl").write_text("\n".join([*lines, "[]", "7", '{"step": 1}']))
+        shown, _ = inkling("watch", out, "--once")
+        assert f"loss {float(number):.4f}" in shown

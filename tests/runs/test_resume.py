@@ -8,16 +8,22 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import chdir
+from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
-from inkling.config.overrides import override
+from inkling.config.overrides import override, to_json
 from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
 from inkling.models.checkpoint import checkpoints
-from inkling.runs import run_folder
+from inkling.runs import auto_recipe, run_folder
+from inkling.runs.resume import Asked, to_resume
 from inkling.runs.session import StopFlag, run
 from inkling.training import loop
 from inkling.training.loop import fit
@@ -25,6 +31,8 @@ from inkling.training.state import TrainState
 from tests.cli.test_cli import SMALL, inkling, refuses
 from tests.conftest import TINY
 
+DEAD = 2**22 + 1
+"""A process number that no process of Linux has."""
 LONG = ["train.steps=30", "train.checkpoint_every=5", "train.batch=8", "train.accumulation=2"]
 
 
@@ -114,6 +122,7 @@ def stopped(tmp_path_factory):
 
 
 def copied(stopped, tmp_path):
+    tmp_path.mkdir(exist_ok=True)
     subprocess.run(["cp", "-r", stopped, tmp_path / "run"], check=True)
     return tmp_path / "run"
 
@@ -153,7 +162,7 @@ def test_a_full_disk_leaves_the_last_good_state(stopped, tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"cannot write .*No space left on device.*as it was"):
         drive(stored.recipe, out, resume=stored)
     assert {file: file.read_bytes() for file in checkpoints(out)} == before
-    assert not list(out.rglob("*.partial"))
+    assert not list(out.rglob("*.partial*"))
 
 
 def test_a_write_that_lies_is_found_before_the_old_state_goes(stopped, tmp_path, monkeypatch):
@@ -250,12 +259,15 @@ def test_resume_on_the_command_line(tmp_path):
 def test_a_run_killed_while_it_wrote_its_first_state_starts_afresh(tiny, tmp_path):
     out = tmp_path / "run"
     (out / "checkpoints").mkdir(parents=True)
-    for name in ("recipe.json", "metrics.jsonl", "checkpoints/.step-00000003.safetensors.partial"):
-        (out / name).write_text("half of i")
-    assert run_folder.to_resume(out, []) is None
+    (out / "recipe.json").write_text(to_json(tiny))
+    (out / "metrics.jsonl").write_text('{"step": 1')
+    half = out / "checkpoints" / f".inkling-{DEAD}-0123abcd.partial.safetensors"
+    half.write_text("half of it")
+    os.utime(half, (0, 0))
+    assert to_resume(out, Asked("digits")) is None
     drive(tiny, out)
     assert checkpoint.read(out / checkpoint.FILE).card.steps == 4
-    assert not list(out.rglob("*.partial"))
+    assert not list(out.rglob("*.partial*"))
 
 
 def started(out, *more):
@@ -320,6 +332,183 @@ def test_changed_data_are_not_resumed_on(tiny, tmp_path):
         drive(other, tmp_path / "a", resume=stored)
 
 
+def written(folder, seed, count=48):
+    """A folder of grey noise."""
+    folder.mkdir()
+    noise = np.random.default_rng(seed).integers(0, 256, (count, 8, 8), dtype=np.uint8)
+    for row, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(folder / f"{row:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A run on a folder of pictures that was stopped on the way."""
+    place = tmp_path_factory.mktemp("own")
+    written(place / "photos", 0)
+    settings = ["data.validation=8", "train.steps=8", "train.batch=8", "train.previews=1"]
+    with chdir(place):
+        recipe = auto_recipe.resolve("photos", settings)
+        drive(recipe, place / "run", stop_at=3)
+    return place
+
+
+def test_where_data_are_is_stored_absolute(own):
+    assert run_folder.recipe_of(own / "run").data.path == str(own / "photos")
+    with chdir(own):
+        recipe = auto_recipe.resolve("digits", ["data.path=x", "data.codec=runs/codec"])
+        assert recipe.data.path == str(own / "x")
+        assert recipe.data.codec == str(own / "runs" / "codec")
+        assert auto_recipe.placed(recipe) == recipe
+    with chdir(own.parent):
+        asked = Asked(str(own / "photos"))
+        stored = to_resume(copied(own / "run", own.parent / "elsewhere"), asked)
+        assert stored.recipe.data.path == str(own / "photos")
+
+
+@pytest.mark.parametrize(
+    ("target", "settings"),
+    [
+        ("./moved", []),
+        ("photos", ["data.path=moved"]),
+        ("./photos", ["data.path=moved", "train.steps=8"]),
+    ],
+)
+def test_moved_data_are_resumed_on(own, tmp_path, target, settings):
+    out = copied(own / "run", tmp_path)
+    shutil.copytree(own / "photos", tmp_path / "moved")
+    with chdir(tmp_path):
+        stored = to_resume(out, Asked(target, settings))
+    assert stored.recipe.data.path == str(tmp_path / "moved")
+    assert drive(stored.recipe, out, resume=stored).progress.step == 8
+    assert run_folder.recipe_of(out).data.path == str(tmp_path / "moved")
+
+
+def test_exchanged_pictures_are_not_resumed_on(own, tmp_path):
+    out = copied(own / "run", tmp_path)
+    written(tmp_path / "other", 1)
+    stored = to_resume(out, Asked("photos", [f"data.path={tmp_path / 'other'}"]))
+    with pytest.raises(UserError, match="40 pictures as before, but not those"):
+        drive(stored.recipe, out, resume=stored)
+    unknown = stored._replace(card=msgspec.structs.replace(stored.card, fingerprint=""))
+    assert drive(stored.recipe, out, resume=unknown).progress.step == 8
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (Asked("digits"), "of photos and cannot go on as digits"),
+        (Asked("hub:some/photos"), "of photos and cannot go on as hub:some/photos"),
+        (Asked("clip-photos"), "of photos and cannot go on as clip-photos"),
+        (Asked("photos", small=True), "was not started with --small"),
+        (Asked("photos", start_from=Path("x")), "--from x starts a new run"),
+        (Asked("photos", ["train.lr=0.5", "train.steps=8"]), r"other settings than train.lr=0.5;"),
+    ],
+)
+def test_arguments_that_contradict_the_run_are_refused(own, asked, says):
+    with chdir(own), pytest.raises(UserError, match=says):
+        to_resume(own / "run", asked)
+
+
+def test_files_that_no_run_wrote_are_left_alone(tmp_path):
+    (tmp_path / "recipe.json").write_text('{"flour": 500}')
+    (tmp_path / "metrics.jsonl").write_text("mine")
+    (tmp_path / ".notes.partial").write_text("mine")
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(UserError, match=r"recipe\.json was not written by a run of inkling"):
+        to_resume(tmp_path, Asked("digits"))
+    assert "already holds a run" in refuses("train", "digits", "--out", tmp_path)
+    assert "not written by a run" in refuses("train", "digits", "--out", tmp_path, "--resume")
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_temporary_files_of_others_are_left_alone(tiny, tmp_path):
+    (tmp_path / "mine").mkdir()
+    mine = [tmp_path / ".a.partial", tmp_path / "mine" / f".inkling-{DEAD}-0123abcd.partial"]
+    for file in mine:
+        file.write_text("mine")
+    drive(tiny, tmp_path)
+    assert all(file.exists() for file in mine)
+
+
+def test_settings_that_a_file_does_not_give_back_are_refused_before_training(tiny, tmp_path):
+    """Values that a program made; those of a command line are refused where they come in."""
+    replace = msgspec.structs.replace
+    infinite = replace(tiny, sample=replace(tiny.sample, interval=(0.0, float("inf"))))
+    with pytest.raises(UserError, match=r"cannot be stored in recipe.json and read back"):
+        drive(infinite, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_odd_lines_of_metrics_are_passed_over(tmp_path):
+    good = {"step": 1, "total": None, "loss": 1.0, "grad_norm": 1.0}
+    good |= {"images_per_second": 1.0, "seconds": 1.0}
+    odd = ["[]", "5", "null", "{}", '{"step": 3, "lo', json.dumps(good | {"loss": "low"})]
+    lines = [*odd[:3], json.dumps(good), *odd[3:]]
+    (tmp_path / "metrics.jsonl").write_bytes("\n".join(lines).encode() + b"\n\xff")
+    assert run_folder.read_metrics(tmp_path) == [good]
+
+
+def test_files_are_read_and_written_as_utf_8(own, tmp_path):
+    out = copied(own / "run", tmp_path)
+    stored = run_folder.newest(out)
+    data = msgspec.structs.replace(stored.recipe.data, caption="Zeichnung von {}, schön")
+    text = to_json(msgspec.structs.replace(stored.recipe, data=data))
+    (out / "recipe.json").write_bytes(text.encode())
+    code = (
+        f"from inkling.runs.run_folder import *; print(ascii(recipe_of(Path({str(out)!r})).data))"
+    )
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert b"sch\\xf6n" in done.stdout, done.stderr
+
+
+def test_checkpoints_may_be_read_by_whom_the_umask_allows(own):
+    expected = 0o666 & ~umask()
+    files = [*checkpoints(own / "run"), own / "run" / "recipe.json"]
+    assert {file.stat().st_mode & 0o777 for file in files} == {expected}
+
+
+def umask():
+    now = os.umask(0)
+    os.umask(now)
+    return now
+
+
+SLOW_DATA = """
+import time
+from inkling.cli import main
+from inkling.runs import session
+
+def fit(*_, **__):
+    print("preparing", flush=True)
+    time.sleep(60)
+    yield
+
+session.fit = fit
+main(["train", "digits", "--out", "run"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_step_stops_at_once_and_leaves_nothing(tmp_path, number):
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW_DATA],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "preparing\n"
+        begun = time.monotonic()
+        process.send_signal(number)
+        _, error = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 5
+    assert process.returncode == 128 + number
+    assert error.strip().endswith("stopped before the first step")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_state_says_what_it_needs(tiny):
     *_, last = fit(tiny, device_name="cpu")
     assert isinstance(last.state, TrainState)
@@ -345,8 +534,6 @@ def test_a_tracker_that_is_not_installed_is_one_sentence(tiny, tmp_path):
 
 
 def test_pictures_that_vanish_during_training_are_not_missed(tiny, tmp_path, monkeypatch):
-    from PIL import Image
-
     monkeypatch.setenv("INKLING_CACHE", str(tmp_path / "cache"))
     (tmp_path / "pictures").mkdir()
     for row in range(40):
@@ -385,7 +572,7 @@ def test_a_disk_that_fills_up_ends_the_run_with_a_sentence_and_it_goes_on(small_
     settings = ("--set", "train.checkpoint_every=2", "--set", "train.keep=20")
     said = refuses(*arguments, *settings)
     assert "No space left on device" in said
-    assert "Make room" in said
+    assert "make room" in said
     stored = run_folder.newest(out)
     assert stored.progress["step"] % 2 == 0
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)

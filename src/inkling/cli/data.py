@@ -4,16 +4,16 @@ from pathlib import Path
 
 import click
 
+from inkling.cli.options import PATH, SEED
+
 
 @click.command(name="data")
 @click.argument("target")
-@click.option("--data", "folder", type=click.Path(path_type=Path), help="Folder with its files.")
+@click.option("--data", "folder", type=PATH, help="Folder with its files.")
 @click.option("--split", default="train", show_default=True, help="train or test.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="data.* settings.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Which pictures are shown.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="FILE.png; default runs/data-NAME.png."
-)
+@click.option("--seed", type=SEED, default=0, help="Which pictures are shown.")
+@click.option("--out", type=PATH, help="FILE.png; default runs/data-NAME.png.")
 def data(
     target: str,
     folder: Path | None,
@@ -32,12 +32,15 @@ def data(
     """
     from inkling.inspect import survey
     from inkling.runs import auto_recipe
+    from inkling.system.disk import check_writable
     from inkling.visualize import grids
 
+    out = out or Path("runs", f"data-{auto_recipe.find_target(target)[0]}.png")
+    grids.check_format(out)
+    check_writable(out)
     given = [*assignments, *([f"data.path={folder}"] if folder else [])]
-    name, _, pictures = auto_recipe.read_target(target, given, split)
+    _, _, pictures = auto_recipe.read_target(target, given, split)
     for line in survey.lines(pictures):
         click.echo(line)
-    out = out or Path("runs", f"data-{name}.png")
     grids.save(survey.contact_sheet(pictures, seed), out)
     click.echo(out)

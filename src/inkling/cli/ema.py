@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from inkling.cli.options import DEVICE
+from inkling.cli.options import DEVICE, PATH
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option("--length", type=float, help="EMA length as a fraction of training: 0.01 to 0.25.")
 @click.option("--sweep", is_flag=True, help="Try many lengths on held-out pictures.")
-@click.option("--out", type=click.Path(path_type=Path), help="Default RUN/ema-LENGTH.safetensors.")
+@click.option("--out", type=PATH, help="Default RUN/ema-LENGTH.safetensors.")
 @DEVICE
 def ema(run: Path, length: float | None, sweep: bool, out: Path | None, device: str) -> None:
     """Give the finished RUN another EMA length; it needs train.snapshots.
@@ -22,8 +22,10 @@ def ema(run: Path, length: float | None, sweep: bool, out: Path | None, device: 
     inkling sample runs/mnist/ema-0.100.safetensors seven
     """
     from inkling.models import checkpoint
+    from inkling.system.disk import check_writable
     from inkling.training import posthoc_ema
 
+    check_writable(out or run / "ema.safetensors")
     if length is None or sweep:
         found = []
         for each in posthoc_ema.compare_lengths(run, device_name=device):

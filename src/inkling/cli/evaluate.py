@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inkling.cli.options import DEVICE
+from inkling.cli.options import DEVICE, PATH, SEED
 from inkling.errors import UserError
 
 if TYPE_CHECKING:
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option("--n", "count", type=click.IntRange(min=20), default=2000, show_default=True,
               help="Pictures to sample.")  # fmt: skip
 @click.option("--features", default="judge", show_default=True,
               help="judge[:FILE], inception, clip:FOLDER, vision:ID or pixels.")  # fmt: skip
 @click.option("--reference", default="test", show_default=True, help="The split to score against.")
 @click.option("--clip", help="A CLIP that scores how well pictures fit their prompts.")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder with the data set's files.")
+@click.option("--data", type=PATH, help="Folder with the data set's files.")
 @click.option("--sampler", help="As in sample; the run's recommendation if left out.")
 @click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
 @click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--weights", type=click.Choice(["ema", "raw"]), default="ema", show_default=True)
-@click.option("--compare", type=click.Path(path_type=Path), help="Another run, picture by picture.")
+@click.option("--compare", type=PATH, help="Another run, picture by picture.")
 @click.option("--balance", is_flag=True, help="As many prompts and real pictures of each class; "
               "default: as many as the reference has.")  # fmt: skip
 @click.option("--cas/--no-cas", default=True, help="Train a classifier on samples.")
-@click.option("--out", type=click.Path(path_type=Path), help="JSON; default RUN/evaluation/...")
+@click.option("--out", type=PATH, help="JSON; default RUN/evaluation/...")
 @DEVICE
 def evaluate(
     run: Path,
@@ -65,6 +65,7 @@ def evaluate(
     from inkling.evaluate.evaluation import Evaluation
     from inkling.evaluate.features import features as see
     from inkling.models.clip import Clip
+    from inkling.system.disk import check_writable
     from inkling.visualize import grids
     from inkling.visualize.neighbours import neighbours
 
@@ -83,6 +84,7 @@ def evaluate(
 
     if compare is not None and (clip or out):
         raise UserError("--compare prints differences of features only; leave --clip and --out out")
+    check_writable(out or samples.home(run) / "scores.json")
     chosen = made(run)
     if compare is not None:
         click.echo(_differences(chosen, made(compare), features))

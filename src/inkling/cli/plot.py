@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from inkling.cli.options import DEVICE
+from inkling.cli.options import DEVICE, PATH, SEED
 from inkling.errors import UserError, unknown_name
 
 ALL = "all"
@@ -13,7 +13,7 @@ ALL = "all"
 
 @click.command()
 @click.argument("kind", required=False)
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, type=PATH)
 @click.option("--prompt", "prompts", multiple=True, help="Instead of the training set's own.")
 @click.option("--levels", help="Columns of a strip, such as 999,500,100,0.")
 @click.option("--unit", default="t", show_default=True, help="Of --levels: t, sigma or logsnr.")
@@ -21,9 +21,9 @@ ALL = "all"
 @click.option("--sampler", help="As in sample.")
 @click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
 @click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--data", type=click.Path(path_type=Path), help="Folder with the data set's files.")
-@click.option("--out", type=click.Path(path_type=Path), help="Default RUN/plots/KIND.png.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--data", type=PATH, help="Folder with the data set's files.")
+@click.option("--out", type=PATH, help="Default RUN/plots/KIND.png.")
 @DEVICE
 def plot(
     kind: str | None,
@@ -48,8 +48,9 @@ def plot(
     inkling plot curves runs/one runs/two
     inkling plot all runs/mnist
     """
-    from inkling.inspect.plots import PLOTS, PlotRequest
+    from inkling.inspect.plots import PLOTS
     from inkling.inspect.plots import plot as save_plot
+    from inkling.inspect.request import PlotRequest
 
     if kind is None:
         for name, each in PLOTS.items():
@@ -59,6 +60,8 @@ def plot(
         raise UserError(unknown_name(kind, [*PLOTS, ALL], "figure"))
     if not runs:
         raise UserError(f"name the run: inkling plot {kind} runs/...")
+    if kind == ALL and out is not None:
+        raise UserError(f"--out {out} is one file, and all figures go into RUN/plots; leave it out")
     given: dict[str, Any] = {"sampler": sampler, "steps": steps, "scale": scale}
     request = PlotRequest(
         runs,

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import click
 
-from inkling.cli.options import DEVICE
+from inkling.cli.options import DEVICE, PATH
 from inkling.errors import UserError
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option("--n", "count", type=click.IntRange(min=200), default=1000, show_default=True,
               help="Pictures to score, where there are no scores yet.")  # fmt: skip
 @click.option("--prompt", "prompts", multiple=True, help="Instead of the training set's own.")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder with the data set's files.")
-@click.option("--out", type=click.Path(path_type=Path), help="Default RUN/report.html.")
+@click.option("--data", type=PATH, help="Folder with the data set's files.")
+@click.option("--out", type=PATH, help="Default RUN/report.html.")
 @DEVICE
 def report(
     run: Path,
@@ -30,9 +30,12 @@ def report(
     inkling report runs/mnist
     """
     from inkling.inspect import report as room
-    from inkling.inspect.plots import PlotRequest
+    from inkling.inspect.request import PlotRequest
+    from inkling.system.disk import check_writable
     from inkling.system.progress import bar
 
+    out = out or (run if run.is_dir() else run.parent) / "report.html"
+    check_writable(out)
     request = PlotRequest([run], prompts, device=device, data=data)
     if request.pipeline and room.scores_of(run) is None:
         try:
@@ -47,5 +50,4 @@ def report(
                 click.echo(f"no {name}: {path}", err=True)
             else:
                 done[name] = path
-    folder = run if run.is_dir() else run.parent
-    click.echo(room.write(request, done, out or folder / "report.html"))
+    click.echo(room.write(request, done, out))

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from inkling.cli.options import DEVICE
+from inkling.cli.options import DEVICE, PATH, SEED
 from inkling.errors import UserError
+from inkling.system.disk import check_writable, saved
 
 if TYPE_CHECKING:
     from inkling.config.recipe import ClipGuidance
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.argument("prompts", nargs=-1)
 @click.option(
     "--count", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures per prompt."
@@ -23,15 +24,13 @@ if TYPE_CHECKING:
 @click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Of the first picture; the next ones count on.",
 )
-@click.option("--prompts-file", type=click.Path(path_type=Path), help="More prompts, one a line.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="FILE.png or FILE.npz; default RUN/samples.png."
-)
+@click.option("--prompts-file", type=PATH, help="More prompts, one a line.")
+@click.option("--out", type=PATH, help="FILE.png or FILE.npz; default RUN/samples.png.")
 @click.option(
     "--weights",
     type=click.Choice(["ema", "raw"]),
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
 @click.option("--form", help="Form of its guidance: auto, noisy, network or inner.")
 @click.option(
     "--judge",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="A judge that reads the samples, instead of the CLIP.",
 )
 @DEVICE
@@ -89,6 +88,7 @@ def sample(
     out = out or (run if run.is_dir() else run.parent) / "samples.png"
     if out.suffix not in (".png", ".npz"):
         raise UserError(f"--out {out} should end in .png (a sheet) or .npz (arrays)")
+    check_writable(out)
     plain = [*prompts, *(_lines(prompts_file) if prompts_file else ())]
 
     from inkling.evaluate import class_shares
@@ -192,32 +192,38 @@ def _named(prompt: Any) -> str:
 
 
 def _lines(path: Path) -> list[str]:
+    """The prompts in a file, one a line.
+
+    Raises:
+        UserError: it cannot be read, or holds none.
+    """
     from inkling.data.sources.labels import lines
 
     try:
-        return [line.strip() for line in lines(path.read_text("utf-8-sig")) if line.strip()]
+        found = [line.strip() for line in lines(path.read_text("utf-8-sig")) if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read prompts from {path}: {error}") from None
+    if not found:
+        raise UserError(
+            f"there is no prompt in {path}; write one a line, or leave --prompts-file out"
+        )
+    return found
 
 
 def _write(
     out: Path, images: Any, prompts: list[str], captions: list[str], seeds: list[int]
 ) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.suffix == ".npz":
-            import numpy as np
+    if out.suffix == ".npz":
+        import numpy as np
 
-            np.savez_compressed(
-                out,
-                images=images.transpose(0, 2, 3, 1),
-                prompts=np.array(captions, dtype=np.str_),
-                seeds=np.array(seeds, dtype=np.int64),
-            )
-        else:
-            from inkling.runs.preview import by_prompt
-            from inkling.visualize import grids
+        arrays = {
+            "images": images.transpose(0, 2, 3, 1),
+            "prompts": np.array(captions, dtype=np.str_),
+            "seeds": np.array(seeds, dtype=np.int64),
+        }
+        saved(lambda temporary: np.savez_compressed(temporary, **arrays), out)
+        return
+    from inkling.runs.preview import by_prompt
+    from inkling.visualize import grids
 
-            grids.save(grids.sheet(by_prompt(images, prompts)), out)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}") from None
+    grids.save(grids.sheet(by_prompt(images, prompts)), out)

@@ -4,20 +4,24 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from inkling.cli.options import DEVICE, Duration
+from inkling.cli.options import DEVICE, PATH, SEED, Duration
 from inkling.config.overrides import to_json
 from inkling.errors import UserError, unknown_name
+from inkling.system.shell import command
 
 if TYPE_CHECKING:
     from inkling.config.recipe import RunRecipe
     from inkling.models.checkpoint import Checkpoint
+    from inkling.runs.resume import Asked
     from inkling.runs.session import StopFlag, Update
+
+    Begun = tuple[Path, RunRecipe, Checkpoint | None]
 
 
 @click.command()
@@ -46,14 +50,14 @@ def recipes(name: str | None, as_json: bool, small: bool) -> None:
 
 @click.command()
 @click.argument("recipe")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder; default runs/RECIPE.")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder with the data set's files.")
+@click.option("--out", type=PATH, help="Run folder; default runs/RECIPE.")
+@click.option("--data", type=PATH, help="Folder with the data set's files.")
 @click.option("--budget", type=Duration(), help="Time to train for, such as 90s, 5m or 1h30m.")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps, instead of a budget.")
-@click.option("--seed", type=click.IntRange(min=0), help="Of weights, order and noise; default 0.")
+@click.option("--seed", type=SEED, help="Of weights, order and noise; default 0.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting.")
 @click.option("--small", is_flag=True, help="A two-minute trial of any recipe.")
-@click.option("--from", "start_from", type=click.Path(path_type=Path), help="Start from this run.")
+@click.option("--from", "start_from", type=PATH, help="Start from this run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out where it stopped.")
 @DEVICE
 def train(
@@ -86,41 +90,36 @@ def train(
     inkling train mnist --steps 2000 --set train.lr=1e-3 --set net.widths=32,128
     """
     started = time.monotonic() - time.process_time()  # the imports count too
-    from inkling.models import checkpoint
-    from inkling.runs import auto_recipe, console, run_folder, session
+    from inkling.runs import console, session
+    from inkling.runs.resume import Asked
     from inkling.system.distributed import is_main_process
 
     given = [*assignments, *_assignments(data, budget, steps, seed)]
-    name = auto_recipe.name_of(recipe)
-    usual = out or Path("runs", name)
-    if resume and run_folder.finished(usual):
-        run_folder.check_settings(usual, run_folder.recipe_of(usual), given)
-        click.echo(f"the run in {usual} is finished; to train on from its weights: --from {usual}")
-        return 0
-    out, stored = _folder(out, name, given, resume)
-    before = None
-    if start_from and not stored:
-        before = checkpoint.read(checkpoint.locate(start_from)).recipe
-        console.say(f"from {start_from}, with its {', '.join(before.structure)}")
-    chosen = stored.recipe if stored else auto_recipe.resolve(recipe, given, small, before)
-    if not stored and auto_recipe.is_chosen(recipe):
-        console.say(f"chosen from the pictures: {_choices_of(chosen)}")
     flag = session.StopFlag()
-    updates = session.run(
-        chosen,
-        out,
-        device_name=device,
-        start_from=start_from,
-        resume=stored,
-        started=started,
-        flag=flag,
-    )
-    with _signals(flag) as received:
-        last = console.follow(updates, out)
+    asked = Asked(recipe, given, small, start_from)
+    with _signals(flag) as received, ExitStack() as held:
+        try:
+            begun = _resumed(out, asked, held) if resume else _fresh(out, asked)
+            if begun is None:
+                return 0
+            out, chosen, stored = begun
+            updates = session.run(
+                chosen,
+                out,
+                device_name=device,
+                start_from=start_from,
+                resume=stored,
+                started=started,
+                flag=flag,
+            )
+            last = console.follow(updates, out)
+        except KeyboardInterrupt:
+            console.say("stopped" if flag.heeded else "stopped before the first step")
+            return 128 + received[-1] if received else 130
     if last.stopped:
         console.say(
             f"stopped at step {last.progress.step}, the checkpoint is saved; go on with\n"
-            f"inkling train {recipe} --out {out} --resume"
+            f"{command('train', recipe, '--out', out, '--resume')}"
         )
         return 128 + received[0]
     if is_main_process():
@@ -128,34 +127,65 @@ def train(
     return 0
 
 
-def _folder(
-    out: Path | None, name: str, settings: list[str], resume: bool
-) -> "tuple[Path, Checkpoint | None]":
-    """(the run folder, the checkpoint to go on from): a free folder for a new run."""
-    from inkling.runs import console, run_folder
+def _fresh(out: Path | None, asked: "Asked") -> "Begun":
+    """What a new run begins with; its folder is free, and made if none was named."""
+    from inkling.models import checkpoint
+    from inkling.runs import auto_recipe, console, run_folder
+    from inkling.runs.lock import check_folder, free_folder
     from inkling.system.distributed import is_main_process
 
-    if resume:
-        out = out or Path("runs", name)
-        stored = run_folder.to_resume(out, settings)
-        said = f"step {stored.progress['step']}" if stored else "no checkpoint: starting afresh"
-        console.say(f"{out}: {said}")
-        return out, stored
-    if is_main_process():
-        out = out or _free_folder(Path("runs"), name)
+    name, first = auto_recipe.name_of(asked.target), is_main_process()
+    if out is not None and first:
+        check_folder(out)
         run_folder.check_free(out)
-    return out or Path("runs", name), None
+    before = None
+    if asked.start_from is not None:
+        before = checkpoint.read(checkpoint.locate(asked.start_from)).recipe
+        console.say(f"from {asked.start_from}, with its {', '.join(before.structure)}")
+    chosen = auto_recipe.resolve(asked.target, asked.assignments, asked.small, before)
+    if auto_recipe.is_chosen(asked.target):
+        console.say(f"chosen from the pictures: {_choices_of(chosen)}")
+    usual = Path("runs", name)
+    return out or (free_folder(usual.parent, name) if first else usual), chosen, None
+
+
+def _resumed(out: Path | None, asked: "Asked", held: ExitStack) -> "Begun | None":
+    """What a run goes on from, its folder held; None if it is finished."""
+    from inkling.runs import auto_recipe, console, run_folder
+    from inkling.runs.lock import check_folder, locked
+    from inkling.runs.resume import agreed, to_resume
+    from inkling.system.distributed import is_main_process
+
+    out = out or Path("runs", auto_recipe.name_of(asked.target))
+    if is_main_process():
+        check_folder(out)
+    if run_folder.finished(out):
+        agreed(out, run_folder.recipe_of(out), asked)
+        again = command("train", asked.target, "--from", out)
+        click.echo(f"the run in {out} is finished; to train on from its weights: {again}")
+        return None
+    held.enter_context(locked(out))
+    stored = to_resume(out, asked)
+    if stored is not None:
+        console.say(f"{out}: step {stored.progress['step']}")
+        return out, stored.recipe, stored
+    console.say(f"{out}: no checkpoint: starting afresh")
+    return _fresh(out, asked)
 
 
 @contextmanager
 def _signals(flag: "StopFlag") -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM raise the flag; a second Ctrl-C stops at once. Yields what came."""
+    """Ctrl-C and SIGTERM raise the flag. Yields what came.
+
+    Before the first step, and at a second Ctrl-C, they stop at once.
+    """
     received: list[int] = []
 
     def handle(number: int, _frame: object) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt
+        again = bool(received) and number == signal.SIGINT
         received.append(number)
+        if again or not flag.heeded:
+            raise KeyboardInterrupt
         flag.raise_flag()
 
     kinds = (signal.SIGINT, signal.SIGTERM)
@@ -225,15 +255,9 @@ def _ending(last: "Update", out: Path) -> str:
     ]
     if isinstance(state.recipe, Recipe):
         lines.append(f"samples {last.preview or out / 'samples'}")
-        lines.append(f'sample  inkling sample {out} "{prompts_for(state)[-1]}"')
+        prompt = prompts_for(state)[-1]
+        end = ["--"] if prompt.startswith("-") else []  # of the options
+        lines.append(f"sample  {command('sample', out, *end, prompt)}")
     elif state.card.summary:
         lines.append(f"scores  {state.card.summary}")
     return "\n".join(lines)
-
-
-def _free_folder(parent: Path, name: str) -> Path:
-    """`parent/name`, or with the first free number behind it."""
-    number, candidate = 2, parent / name
-    while candidate.exists():
-        number, candidate = number + 1, parent / f"{name}-{number}"
-    return candidate

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from inkling.cli.options import PATH
 from inkling.errors import UserError
 
 
@@ -15,7 +16,7 @@ from inkling.errors import UserError
 @click.option("--schedule", "schedules", multiple=True, metavar="MODULE:NAME", help="Likewise.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("runs/verify.png"),
     show_default=True,
     help="The convergence plot.",
@@ -34,8 +35,12 @@ def verify(samplers: tuple[str, ...], schedules: tuple[str, ...], out: Path) -> 
 
     from inkling.inspect.verify import STEPS
     from inkling.inspect.verify import verify as checks
+    from inkling.system.disk import check_writable
+    from inkling.visualize import grids
     from inkling.visualize.convergence import save_convergence
 
+    grids.check_format(out, axes=True)
+    check_writable(out)
     mine = {name: _found(name) for name in samplers}
     schedules_of_mine = {name: _made(_found(name)) for name in schedules}
     console, wrong, curves = Console(highlight=False), 0, {}

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from inkling.cli.options import PATH
+
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.option("--once", is_flag=True, help="Draw one picture and end.")
 def watch(run: Path, once: bool) -> None:
     """Draw the curves of RUN in the terminal, live until it is finished.

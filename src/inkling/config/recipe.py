@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from inkling.data.settings import Data
 from inkling.errors import UserError
 from inkling.nets.configs import NetworkConfig, UNetConfig
-from inkling.settings import BelowOne, Count, Fraction, NotNegative, Positive, Settings, Whole
+from inkling.settings import BelowOne, Count, Fraction, NotNegative, Positive, Seed, Settings, Whole
 
 
 class Text(Settings, frozen=True):
@@ -73,7 +73,7 @@ class Train(Settings, frozen=True):
     """Passes over the training pictures, when steps is 0."""
     budget: NotNegative = 0.0
     """Seconds that training with its previews may take, when steps and epochs are 0."""
-    seed: Whole = 0
+    seed: Seed = 0
     batch: Count = 64
     """Pictures an optimiser step, over all processes and accumulation."""
     accumulation: Count = 1
@@ -125,6 +125,13 @@ class Train(Settings, frozen=True):
     """Where metrics go in addition to metrics.jsonl."""
     most_skipped: Count = 20
     """Steps in a row whose loss or gradient is not finite, after which the run stops."""
+
+    def __post_init__(self) -> None:
+        if not set(self.checkpoint_every) & set("123456789"):
+            raise UserError(
+                f"train.checkpoint_every={self.checkpoint_every} would never end writing; give "
+                'steps ("40") or a time ("2m")'
+            )
 
 
 class ClipGuidance(Settings, frozen=True):

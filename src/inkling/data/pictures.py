@@ -200,7 +200,8 @@ class Feed:
             epoch, offset = divmod(first, len(self.pictures))
             if epoch != self._epoch:
                 # A large odd multiplier keeps the epochs of neighbouring seeds apart.
-                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+                key = (self.seed * 1_000_003 + epoch) % (1 << 63)
+                generator = torch.Generator().manual_seed(key)
                 self._order = torch.randperm(len(self.pictures), generator=generator)
                 self._epoch = epoch
             part = self._order[offset : offset + count]
@@ -247,6 +248,8 @@ class Dataset:
     """Height and width of the images; None: chosen from the images."""
     channels: int | None = None
     """1 for grey, 3 for colour; None: chosen from the images."""
+    classes: bool = True
+    """Whether images may have classes."""
     mirror: bool = False
     """Whether images may be mirrored left to right; never for digits and letters."""
     background: int = 255

@@ -3,7 +3,6 @@
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,23 @@ import torch
 from sklearn.metrics import confusion_matrix
 from torch import Tensor
 
-from inkling.core.likelihood import bits_per_dimension
-from inkling.core.noise import ends_of
 from inkling.core.rng import stream
-from inkling.data import Pictures
 from inkling.errors import UserError, UserNote
+from inkling.evaluate import learned_scores
 from inkling.evaluate.features import Features, Outputs
-from inkling.evaluate.intervals import of_a_share
-from inkling.evaluate.judge import train_judge
 from inkling.evaluate.measures import PROMPT_ACCURACY, Measure, of_outputs
 from inkling.evaluate.memory import Memory, Nearest, memory, nearest_images
 from inkling.evaluate.reference import evaluation_data, known_rows, parts_of
 from inkling.evaluate.samples import Plan, cached_samples, home, key, model_of, plan
-from inkling.evaluate.scores import Report, Score, Terms, scored
+from inkling.evaluate.scores import Report, Terms, scored
 from inkling.evaluate.shapes import faithfulness_of_each
-from inkling.models.build import noise_schedule
 from inkling.models.card import Card
 from inkling.models.clip import Clip
-from inkling.pixels import from_bytes
 from inkling.sampling.pipeline import TextToImage
 from inkling.system.progress import bar
 
 _UNSEEN = 2000
 """Reference images whose nearest training images are compared with those of samples."""
-_BITS = 500
-"""Reference images on which bits per dimension are measured."""
 
 
 class Evaluation:
@@ -209,90 +200,6 @@ class Evaluation:
         accuracy = self.judge_accuracy(features)
         return floors | ({PROMPT_ACCURACY: accuracy} if accuracy else {})
 
-    def bits(self) -> Score:
-        """Bits per dimension of reference images given their captions, an upper bound."""
-        some = self.reference.take(torch.arange(min(_BITS, len(self.reference))))
-        model, recipe = self.pipeline.model, self.pipeline.recipe
-        captions = [some.groups[int(group)][0] for group in some.group]
-        if self.plan.prompts == ("",):
-            captions = [""] * len(some)
-        with torch.no_grad():
-            distinct = list(dict.fromkeys(captions))
-            number = torch.tensor([distinct.index(caption) for caption in captions])
-            conds = model.encode_text(distinct, cut=True).take(number.to(model.device))
-            found = bits_per_dimension(
-                lambda x, sigma, rows: model(x, sigma, conds.take(rows)),
-                model.codec.encode(some.pixels().to(model.device)),
-                ends_of(noise_schedule(recipe.diffusion.noise)),
-                recipe.diffusion.sigma_data,
-                stream(self.plan.seed, "bits"),
-            )
-        margin = 1.96 * found.error
-        return Score(
-            name="bits per dimension",
-            value=found.mean,
-            low=found.mean - margin,
-            high=found.mean + margin,
-            n=len(some),
-            better="lower",
-            method="bound, stratified noise levels",
-        )
-
-    def cas(self, images: Tensor, epochs: int = 10) -> Score:
-        """Classification accuracy score (Ravuri & Vinyals 2019): accuracy on real test images
-        of a classifier that was trained on samples alone.
-        """
-        prompted = self.prompted
-        assert prompted is not None, "CAS needs prompts that name classes"
-        samples = replace(
-            self.train,
-            images=images,
-            rows=None,
-            labels=torch.from_numpy(prompted),
-            group=torch.zeros(self.count, dtype=torch.int64),
-        )
-        rows = torch.randperm(len(self.train), generator=stream(self.plan.seed, "floor"))
-        real, test = self.train.take(rows[: self.count]), self.reference
-        found, floor = (self._accuracy_after(each, test, epochs) for each in (samples, real))
-        interval = of_a_share(round(found * len(test)), len(test))
-        return Score(
-            name="CAS",
-            value=found,
-            low=interval.low,
-            high=interval.high,
-            n=self.count,
-            better="higher",
-            method=f"fraction of {len(test):,} real pictures, Wilson",
-            floor=floor if len(real) == self.count else None,
-        )
-
-    def _accuracy_after(self, pictures: Pictures, test: Pictures, epochs: int) -> float:
-        """Accuracy on `test` of a classifier that is trained on `pictures`."""
-        judge, _ = train_judge(pictures, epochs)
-        return judge.accuracy(test)
-
-    def clip_scores(self, images: Tensor, clip: Clip) -> list[Measure]:
-        """100 x cosine similarity of each sample to its prompt, and to shuffled prompts."""
-        prompts = [self.plan.prompt(row) for row in range(self.count)]
-        order = np.random.default_rng(0).permutation(self.count)
-        distinct = list(dict.fromkeys(prompts))
-        numbers = {prompt: number for number, prompt in enumerate(distinct)}
-        which = torch.tensor([numbers[prompt] for prompt in prompts])
-        with torch.no_grad():
-            texts = clip.encode_text(distinct).cpu()
-            embeddings = torch.cat(
-                [
-                    clip.encode_images(from_bytes(part.to(clip.device))).cpu()
-                    for part in torch.split(images, 250)
-                ]
-            )
-        own = 100 * (embeddings * texts[which]).sum(1)
-        shuffled = 100 * (embeddings * texts[which[torch.from_numpy(order)]]).sum(1)
-        return [
-            Measure("CLIP score", "higher", own.double().numpy()),
-            Measure("CLIP score, shuffled", "lower", shuffled.double().numpy()),
-        ]
-
     def memorised(self, images: Tensor) -> tuple[Memory, Nearest]:
         """Memorisation, and the nearest training image of each sample, by its row in `train`."""
         some = self.reference.take(torch.arange(min(_UNSEEN, len(self.reference))))
@@ -346,12 +253,17 @@ class Evaluation:
         if accuracy is not None:
             measures.append(accuracy)
         if clip is not None:
-            measures += self.clip_scores(images, clip)
+            prompts = [self.plan.prompt(row) for row in range(self.count)]
+            measures += learned_scores.clip_scores(images, prompts, clip)
         scores = [scored(measure, floors.get(measure.name)) for measure in measures]
         if cas and self.prompted is not None:
-            scores.append(self.cas(images))
+            parts = (self.prompted.tolist(), self.train, self.reference, self.plan.seed)
+            scores.append(learned_scores.cas(images, *parts))
         if self.pipeline.model.codec.is_pixels:
-            scores.append(self.bits())
+            captioned = self.plan.prompts != ("",)
+            scores.append(
+                learned_scores.bits(self.pipeline, self.reference, captioned, self.plan.seed)
+            )
         return Report(
             run=str(self.run),
             model=model_of(self.run),

@@ -96,9 +96,10 @@ class Judge:
         return features.double().numpy(), logits.argmax(1).numpy()
 
     def accuracy(self, pictures: Pictures) -> float:
-        """Fraction of images that it classifies correctly."""
+        """Fraction of images that it classifies correctly, of those whose class is known."""
         _, found = self.examine(pictures.pixels().cpu())
-        return float((found == pictures.labels.numpy()).mean())
+        labels = pictures.labels.numpy()
+        return float((found == labels)[labels >= 0].mean())
 
 
 def train_judge(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from inkling.core.rng import stream
-from inkling.data import Data, Pictures, read_pictures
-from inkling.errors import UserError
+from inkling.data import DATASETS, Data, Pictures, read_pictures
+from inkling.errors import UserError, unknown_name
 from inkling.evaluate.memory import check_shapes
 from inkling.sampling.pipeline import TextToImage
 
@@ -60,6 +60,9 @@ def evaluation_data(
             "the model was trained on the split 'train': against it, memorisation looks like "
             "quality; use --reference test"
         )
+    splits = [each for each in DATASETS[data.name].splits if each != "train"]
+    if split not in splits:
+        raise UserError(unknown_name(split, splits, f"reference split of {data.name!r}:"))
     train, held_out = _trained_on(pipeline, data)
     digests = {_digest(image) for part in parts_of(train) for image in part}
     if train.mirror:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from inkling.config.recipe import Sample
@@ -138,17 +138,29 @@ def cached_samples(pipeline: TextToImage, chosen: Plan, count: int, run: Path) -
     folder = home(run) / f"drawn-{key(run, chosen)}"
     for first in range(0, count, BATCH):
         file = folder / f"{first:08d}.npy"
-        if not file.is_file():
+        images = _stored(file)
+        if images is None:
             rows = range(first, first + BATCH)  # a full batch, so that a larger count can reuse it
-            images = pipeline(
+            sampled = pipeline(
                 [chosen.prompt(row) for row in rows],
                 seeds=[chosen.seed + row for row in rows],
                 settings=chosen.settings,
             )
             raw = io.BytesIO()
-            np.save(raw, images.numpy())
+            images = sampled.numpy()
+            np.save(raw, images)
             write_whole(file, raw.getvalue())
-        yield torch.from_numpy(np.load(file))[: count - first]
+        yield torch.from_numpy(images)[: count - first]
+
+
+def _stored(file: Path) -> np.ndarray | None:
+    """The batch in a file; None where there is none, or a damaged one."""
+    try:
+        found = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    whole = isinstance(found, np.ndarray) and found.dtype == np.uint8 and len(found) == BATCH
+    return found if whole else None
 
 
 def home(run: Path) -> Path:
@@ -157,9 +169,18 @@ def home(run: Path) -> Path:
 
 
 def model_of(run: Path) -> str:
-    """The digest of a run's model."""
-    with safe_open(checkpoint.locate(run), framework="pt") as opened:
-        found: str = opened.metadata()["digest"]
+    """The digest of a run's model.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    file = checkpoint.locate(run)
+    try:
+        with safe_open(file, framework="pt") as opened:
+            found: str = opened.metadata()["digest"]
+    except (OSError, SafetensorError, KeyError, TypeError):
+        checkpoint.read(file)  # says what is wrong
+        raise
     return found
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from torch import Tensor
 from inkling.config.recipe import Recipe
 from inkling.contracts import Cond
 from inkling.data import DATASETS
+from inkling.errors import UserNote
 from inkling.models.build import noise_schedule, sampling_start
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.pixels import from_bytes
@@ -178,7 +180,7 @@ def _null_condition(state: TrainState) -> Finding:
     captions = [sentence for sentence in state.pictures.sentences if sentence][:200]
     if not captions:
         return Finding("null condition", True, "no captions: an unconditional model")
-    null, *real = (_model(state).encode_text([text]) for text in ("", *captions))
+    null, *real = (_encoded(state, text) for text in ("", *captions))
     nearest = min((_summary(null) - _summary(cond)).norm().item() for cond in real)
     return Finding(
         "null condition",
@@ -186,6 +188,13 @@ def _null_condition(state: TrainState) -> Finding:
         f"the nearest of {len(captions)} captions is {nearest:.3g} away",
         "other captions: one is encoded like the empty caption, so guidance cannot work",
     )
+
+
+def _encoded(state: TrainState, caption: str) -> Cond:
+    """The condition of a caption, cut as in training, which noted it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserNote)
+        return _model(state).encode_text([caption], cut=True)
 
 
 def _summary(cond: Cond) -> Tensor:
@@ -280,7 +289,7 @@ def _prompt_effect(state: TrainState) -> Finding:
     noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
     x = noise.to(state.accelerator.device)
     level = torch.tensor(1.0, device=x.device)
-    conds: list[Cond] = [_model(state).encode_text([text]) for text in ("", *captions)]
+    conds: list[Cond] = [_encoded(state, text) for text in ("", *captions)]
     outputs = [model(x, level, cond) for cond in conds]
     state.model.train()
     change = max((outputs[0] - other).square().mean().sqrt().item() for other in outputs[1:])

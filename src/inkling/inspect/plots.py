@@ -4,90 +4,31 @@ A figure is a function from a request to a file. A new one is one function and o
 `PLOTS`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import torch
 
 from inkling.core.noise import SCHEDULES
-from inkling.data import Pictures, read_pictures
 from inkling.errors import UserError
 from inkling.evaluate.memory import nearest_images
 from inkling.evaluate.reference import known_rows, parts_of
 from inkling.evaluate.samples import home, model_of
 from inkling.evaluate.scores import Report
+from inkling.inspect.request import PlotRequest
 from inkling.models import checkpoint
 from inkling.runs.preview import by_prompt
 from inkling.runs.run_folder import BEST, read_metrics
 from inkling.sampling.pipeline import TextToImage
+from inkling.system.disk import check_writable
+from inkling.system.shell import command
 from inkling.visualize import animations, curves, figures, grids, prompt_figures, strips, sweeps
 from inkling.visualize.neighbours import neighbours
 
-_PROMPTS = 10
 _FEW = 4
 _NEIGHBOURS = 240
 _BEHIND = 1500
-
-
-@dataclass
-class PlotRequest:
-    """The runs and options of a figure."""
-
-    runs: Sequence[Path]
-    """Run folders; most figures show the first."""
-    given: Sequence[str] = ()
-    """Prompts; empty: prompts from the training set."""
-    seed: int = 0
-    device: str = "auto"
-    data: Path | None = None
-    """Folder of the data set, if it has moved since training."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """Any of sampler, steps and scale, in place of the run's recommended ones."""
-    levels: Sequence[float] = ()
-    """Noise levels of strips, in `unit`; empty: `strips.TIMES`."""
-    unit: str = "t"
-    estimate: bool = False
-    """Show estimates of the clean image instead of noisy images."""
-
-    @property
-    def run(self) -> Path:
-        """The first run."""
-        return self.runs[0]
-
-    @cached_property
-    def pipeline(self) -> TextToImage:
-        """The model of the first run."""
-        return TextToImage.load(self.run, self.device)
-
-    @cached_property
-    def pictures(self) -> Pictures:
-        """The training split of the first run, held-out images included."""
-        settings = self.pipeline.recipe.data
-        if self.data is not None:
-            settings = msgspec.structs.replace(settings, path=str(self.data))
-        return read_pictures(settings)
-
-    @cached_property
-    def prompts(self) -> list[str]:
-        """The given prompts, or the classes, or some captions, or the empty prompt."""
-        if self.given or self.pipeline.classes:
-            return [*(self.given or self.pipeline.classes)][:_PROMPTS]
-        captions = [group[0] for group in self.pictures.groups if group[0]]
-        if not captions or not self.pipeline.recipe.data.captions:
-            return [""]
-        some = captions[:: max(1, len(captions) // _PROMPTS)]
-        return [each for each in some if self.pipeline.model.text.takes(each)][: _PROMPTS // 2] or [
-            ""
-        ]
-
-    @property
-    def many(self) -> dict[str, Any]:
-        """Options for figures that show many noise levels, with many solver steps."""
-        return {"sampler": "ddim", "steps": 100} | self.options
 
 
 def _strip(request: PlotRequest, out: Path) -> Path:
@@ -252,7 +193,8 @@ def _confusion(request: PlotRequest, out: Path) -> Path:
         details = report.details
         if "confusion" in details:
             return figures.save_confusion(details["confusion"], details["classes"], out)
-    raise UserError(f"no scores by class in {home(request.run)}; make them: inkling evaluate RUN")
+    make = command("evaluate", request.run)
+    raise UserError(f"no scores by class in {home(request.run)}; make them: {make}")
 
 
 def reports_of(run: Path) -> Iterator[Report]:
@@ -280,6 +222,20 @@ class Plot(NamedTuple):
     """A short description."""
     draw: Callable[[PlotRequest, Path], Path]
     suffix: str = ".png"
+    axes: bool = False
+    """Whether it has axes."""
+
+    def check(self, out: Path) -> None:
+        """Refuse a file that it cannot be written to, before anything is sampled.
+
+        Raises:
+            UserError: another format, or nothing can be written there.
+        """
+        if self.suffix in animations.FORMATS:
+            animations.check_format(out)
+        else:
+            grids.check_format(out, axes=self.axes)
+        check_writable(out)
 
 
 PLOTS: dict[str, Plot] = {
@@ -288,16 +244,18 @@ PLOTS: dict[str, Plot] = {
     "animations": Plot("sampling as an animation, a file for each prompt", _animations, ".gif"),
     "forward": Plot("real pictures with more and more noise", _forward),
     "grid": Plot("ten pictures of each prompt", _grid),
-    "schedules": Plot("beta, abar, sigma and log-SNR of every schedule", _schedules),
-    "curves": Plot("losses, bits, conditioning gain; several runs in one", _curves),
+    "schedules": Plot("beta, abar, sigma and log-SNR of every schedule", _schedules, axes=True),
+    "curves": Plot("losses, bits, conditioning gain; several runs in one", _curves, axes=True),
     "progression": Plot("the same seeds at every checkpoint of the run", _progression),
     "sweep": Plot("guidance, steps and samplers on the same seeds", _sweep),
     "between": Plot("from prompt to prompt, and from seed to seed", _between),
-    "path": Plot("sampling paths on two principal axes of the data", _path),
+    "path": Plot("sampling paths on two principal axes of the data", _path, axes=True),
     "attention": Plot("attention maps of each word", _attention),
     "ablation": Plot("samples without each word in turn", _ablation),
     "nearest": Plot("samples above the nearest training pictures", _nearest),
-    "confusion": Plot("prompted and recognised classes, after inkling evaluate", _confusion),
+    "confusion": Plot(
+        "prompted and recognised classes, after inkling evaluate", _confusion, axes=True
+    ),
 }
 
 
@@ -310,8 +268,11 @@ def plot(kind: str, request: PlotRequest, out: Path | None = None) -> Path:
         out: file to write; None: RUN/plots/KIND.png or .gif.
 
     Raises:
-        UserError: the run cannot be read, or lacks what the figure shows.
+        UserError: the run cannot be read, lacks what the figure shows, or the file cannot be
+            written.
     """
     chosen = PLOTS[kind]
     folder = request.run if request.run.is_dir() else request.run.parent
-    return chosen.draw(request, out or folder / "plots" / f"{kind}{chosen.suffix}")
+    file = out or folder / "plots" / f"{kind}{chosen.suffix}"
+    chosen.check(file)
+    return chosen.draw(request, file)

@@ -16,7 +16,8 @@ from inkling.errors import UserError
 from inkling.evaluate.evaluation import Evaluation
 from inkling.evaluate.features import features
 from inkling.evaluate.scores import Report
-from inkling.inspect.plots import PlotRequest, plot, reports_of
+from inkling.inspect.plots import plot, reports_of
+from inkling.inspect.request import PlotRequest
 from inkling.system.disk import write_whole
 
 SHOWN = {

@@ -1,7 +1,8 @@
 """Live plots of a run in the terminal, from its metrics file; the run is not affected."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -68,20 +69,25 @@ def _plots(records: Records, width: int, height: int) -> str:
     plotext.plot_size(width, height)
     plotext.subplot(1, 1)
     plotext.title("loss")
-    plotext.plot([r["step"] for r in records], [r["loss"] for r in records], label="training")
+    _draw(plotext.plot, [(r["step"], r["loss"]) for r in records], "training")
     if held:
-        steps = [r["step"] for r in held]
-        plotext.scatter(steps, [r["validation_loss"] for r in held], label="held out")
+        _draw(plotext.scatter, [(r["step"], r["validation_loss"]) for r in held], "held out")
     if levels:
-        steps = [r["step"] for r in levels]
         plotext.subplot(1, 2)
         plotext.title("by noise level")
         for name in [*levels[0]["loss_by_sigma"]][::2]:
-            losses = [r["loss_by_sigma"].get(name) for r in levels]
-            plotext.plot(steps, losses, label=f"sigma {name}")
+            points = [(r["step"], r["loss_by_sigma"].get(name)) for r in levels]
+            _draw(plotext.plot, points, f"sigma {name}")
     plotext.main()
     picture: str = plotext.build()
     return picture
+
+
+def _draw(kind: Callable[..., None], points: Sequence[tuple[int, Any]], label: str) -> None:
+    """Draw the points that are finite."""
+    finite = [(x, y) for x, y in points if isinstance(y, int | float) and isfinite(y)]
+    if finite:
+        kind(*map(list, zip(*finite, strict=True)), label=label)
 
 
 def _numbers(out: Path, records: Records, done: bool) -> Iterator[str]:
@@ -91,7 +97,7 @@ def _numbers(out: Path, records: Records, done: bool) -> Iterator[str]:
     if done:
         eta = "finished"
     elif total:
-        left = (total - last["step"]) * last["seconds"] / last["step"]
+        left = (total - last["step"]) * last["seconds"] / max(last["step"], 1)
         eta = f"{duration(left)} to go"
     quiet = time.time() - (out / "metrics.jsonl").stat().st_mtime
     if not done and quiet > _STALLED:

@@ -7,7 +7,6 @@ everything in it tells a damaged file from an intact one.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from inkling.config.overrides import from_json, to_json
 from inkling.config.recipe import RunRecipe
 from inkling.errors import UserError
 from inkling.models.card import Card
+from inkling.system.disk import saved
 
 FILE = "model.safetensors"
 CHECKPOINTS = "checkpoints"
@@ -50,7 +50,7 @@ class Checkpoint(NamedTuple):
 
 
 def save(file: Path, contents: Checkpoint) -> Path:
-    """Write a temporary file, flush it, read it back, and only then rename it.
+    """Write a temporary file, read it back, flush it, and only then rename it.
 
     Raises:
         UserError: it cannot be written whole; what stood under the name is as it was.
@@ -64,21 +64,15 @@ def save(file: Path, contents: Checkpoint) -> Path:
         "progress": json.dumps(contents.progress),
     }
     metadata["digest"] = digest(tensors, metadata)
-    temporary = file.with_name(f".{file.name}.partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata)
-        _flush(temporary)
+
+    def write(temporary: Path) -> None:
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise OSError(_why(error)) from None
         read(temporary)
-        os.replace(temporary, file)
-        _flush(file.parent)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write {file} ({_why(error)}); what was saved before is as it was. Make room, "
-            "or write elsewhere"
-        ) from None
-    return file
+
+    return saved(write, file)
 
 
 def read(file: Path) -> Checkpoint:
@@ -155,17 +149,6 @@ def locate(path: Path) -> Path:
             f"there is no checkpoint at {file}; name a run folder that `inkling train` has finished"
         )
     return file
-
-
-def _flush(path: Path) -> None:
-    """Make sure that a file, or a folder's list of names, is on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows keeps no handle on folders
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _why(error: Exception) -> str:

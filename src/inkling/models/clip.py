@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from inkling.core.guidance import LogLikelihood
 from inkling.errors import UserError
 from inkling.pixels import from_bytes
+from inkling.system.disk import TEMPORARY
 from inkling.text.pretrained import library, model_folder, read_model, read_tokenizer, reading
 from inkling.text.transformer import words_of
 
@@ -179,7 +180,9 @@ class Clip(nn.Module):
         }
         known = {"known": self.known._asdict(), **notes}
         try:
-            with TemporaryDirectory(dir=_made(folder), prefix=".", suffix=".partial") as temporary:
+            with TemporaryDirectory(
+                dir=_made(folder), prefix=TEMPORARY, suffix=".partial"
+            ) as temporary:
                 whole = Path(temporary)
                 self.model.save_pretrained(whole)
                 self.tokenizer.save_pretrained(whole)
@@ -187,8 +190,10 @@ class Clip(nn.Module):
                     json.dumps(pixels, indent=2), "utf-8"
                 )
                 (whole / NOTES).write_text(json.dumps(known, indent=2), "utf-8")
+                mode = (whole / NOTES).stat().st_mode
                 # The weights last: a folder with them is a whole one.
                 for file in sorted(whole.iterdir(), key=lambda file: file.suffix == ".safetensors"):
+                    file.chmod(mode)  # safetensors writes for the owner alone
                     os.replace(file, folder / file.name)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or error

@@ -3,9 +3,9 @@
 Everything chosen here is an ordinary setting: it is printed, recorded and can be overridden.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from math import inf
+from os.path import abspath, exists
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from inkling.config.clip_recipe import ClipRecipe
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.judge_recipe import JudgeRecipe
-from inkling.config.overrides import override
+from inkling.config.overrides import AnyRecipe, override
 from inkling.config.recipe import Diffusion, Recipe, RunRecipe, Sample, ScheduleConfig, Text
 from inkling.config.recipes import MNIST, RECIPES, small
 from inkling.data import DATASETS, Data, Pictures, read_pictures
@@ -115,7 +115,7 @@ _OTHERS: dict[str, Callable[[str, Data], RunRecipe]] = {
 def kind_of(target: str) -> tuple[str, str]:
     """(kind, the rest) of a target such as `clip-mnist`; no kind is a denoiser's."""
     kind, sign, rest = target.partition("-")
-    taken = os.path.exists(os.path.expanduser(target)) and rest not in (*RECIPES, *DATASETS)
+    taken = exists(Path(target).expanduser()) and rest not in (*RECIPES, *DATASETS)
     other = sign and kind in _OTHERS and target not in (*RECIPES, *DATASETS) and not taken
     return (kind, rest) if other else ("", target)
 
@@ -157,21 +157,50 @@ def resolve(
     kind, rest = kind_of(target)
     if kind:
         name, data = find_target(rest)
+        if kind == "judge" and not DATASETS[data.name].classes:
+            raise UserError(f"the pictures of {rest!r} have no classes for a judge to learn")
         given = ["train.epochs=0", "train.budget=120"] if trial else []
         other = _inheriting(_OTHERS[kind](f"{kind}-{name}", data), before)
-        return override(other, [*given, *assignments])
+        return placed(override(other, [*given, *assignments]))
     if target in RECIPES:
         recipe = RECIPES[target]
-        return override(_inheriting(small(recipe) if trial else recipe, before), assignments)
+        recipe = _inheriting(small(recipe) if trial else recipe, before)
+        return placed(override(recipe, assignments))
     about_data = [each for each in assignments if each.strip().startswith("data.")]
     name, settings, pictures = read_target(target, about_data)
     recipe = recipe_for(name, settings, pictures)
-    return override(_inheriting(small(recipe) if trial else recipe, before), assignments)
+    recipe = _inheriting(small(recipe) if trial else recipe, before)
+    return placed(override(recipe, assignments))
 
 
-def _inheriting(recipe: RunRecipe, before: RunRecipe | None) -> RunRecipe:
+def _inheriting(recipe: AnyRecipe, before: RunRecipe | None) -> AnyRecipe:
     """The recipe with the structure of another one of its kind."""
     return recipe.inheriting(before) if type(before) is type(recipe) else recipe
+
+
+def placed(recipe: AnyRecipe) -> AnyRecipe:
+    """The recipe with absolute paths, so that it means the same from any working directory."""
+    data = replace(recipe.data, codec=_absolute(recipe.data.codec))
+    if data.name != "hub":
+        data = replace(data, path=_absolute(data.path))
+    recipe = replace(recipe, data=data)
+    if not isinstance(recipe, Recipe):
+        return recipe
+    clip = replace(recipe.sample.clip, model=_absolute_folder(recipe.sample.clip.model))
+    return replace(
+        recipe,
+        text=replace(recipe.text, model=_absolute_folder(recipe.text.model)),
+        sample=replace(recipe.sample, clip=clip),
+    )
+
+
+def _absolute(path: str) -> str:
+    return abspath(Path(path).expanduser()) if path else ""
+
+
+def _absolute_folder(model: str) -> str:
+    """The same for a model that may also be a hub id."""
+    return _absolute(model) if model and Path(model).expanduser().is_dir() else model
 
 
 def read_target(
@@ -193,6 +222,8 @@ def find_target(target: str) -> tuple[str, Data]:
     Raises:
         UserError: nothing of that name.
     """
+    if not target.strip():
+        raise UserError("the name of what to read is empty; name a recipe, a data set or a folder")
     if target in DATASETS and target not in _NEED_A_PATH:
         return target, Data(name=target)
     if target in RECIPES:
@@ -202,11 +233,15 @@ def find_target(target: str) -> tuple[str, Data]:
         if not rest.strip("/: "):
             raise UserError("hub: needs the id of a data set, such as hub:ylecun/mnist")
         return rest.replace("/", "-").replace(":", "-"), Data(name="hub", path=rest)
-    path = os.path.expanduser(target)
-    if target and os.path.exists(path):
-        name = printable(Path(path).resolve().name.strip(".").split(".")[0])
-        return name or "pictures", Data(name="folder", path=str(Path(path)))
+    path = Path(target).expanduser()
+    if exists(path):
+        return name_of_path(path), Data(name="folder", path=abspath(path))
     known = [name for name in dict.fromkeys([*RECIPES, *DATASETS]) if name not in _NEED_A_PATH]
     raise UserError(
         unknown_name(target, known, "recipe, data set or folder") + ", or name a folder of pictures"
     )
+
+
+def name_of_path(path: Path) -> str:
+    """What a run on the pictures in a folder or a file is called."""
+    return printable(path.expanduser().resolve().name.strip(".").split(".")[0]) or "pictures"

@@ -13,19 +13,20 @@ RUN/model.safetensors     at the end: the model; of a CLIP, in the format of tra
 import json
 import time
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from torch import Tensor
 
-from inkling.config.overrides import from_json, override, to_json
+from inkling.config.overrides import from_json, to_json
 from inkling.config.recipe import RunRecipe
+from inkling.config.registries import leaves
 from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
 from inkling.models.checkpoint import CHECKPOINTS, Checkpoint
 from inkling.runs.trackers import Trackers
-from inkling.system.disk import write_whole
+from inkling.system.disk import clear_leftovers, write_whole
 from inkling.training import posthoc_ema
 from inkling.training.budget import seconds_of
 from inkling.training.loop import Progress
@@ -33,7 +34,10 @@ from inkling.training.objective import Validation
 from inkling.training.state import TrainState
 
 BEST = "best.safetensors"
+SAMPLES = "samples"
 _TRACES = (checkpoint.FILE, "metrics.jsonl", "recipe.json")
+_RECORD = {"step", "total", "loss", "grad_norm", "images_per_second", "seconds"}
+"""Numbers that every line of `metrics.jsonl` has; the total may be unknown."""
 
 
 def check_free(out: Path) -> None:
@@ -61,9 +65,34 @@ def recipe_of(out: Path) -> RunRecipe:
         UserError: they are missing or damaged.
     """
     try:
-        return from_json((out / "recipe.json").read_text())
-    except OSError as error:
-        raise UserError(f"cannot read {out / 'recipe.json'}: {error.strerror}") from None
+        return from_json((out / "recipe.json").read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"cannot read {out / 'recipe.json'}: {reason}") from None
+
+
+def check_storable(recipe: RunRecipe) -> None:
+    """Refuse settings that a file would not give back, before anything is trained with them.
+
+    Raises:
+        UserError: the first of them.
+    """
+    try:
+        if from_json(to_json(recipe)) == recipe:
+            return
+    except ValueError:
+        pass
+    for path, value in leaves(msgspec.to_builtins(recipe)):
+        try:
+            same = json.loads(msgspec.json.encode(value)) == json.loads(json.dumps(value))
+        except ValueError:
+            same = False
+        if not same:
+            raise UserError(
+                f"{path}={value} cannot be stored in recipe.json and read back; use finite numbers "
+                "and plain text"
+            )
+    raise UserError("the recipe cannot be stored in recipe.json and read back")
 
 
 def newest(out: Path) -> Checkpoint | None:
@@ -92,40 +121,24 @@ def newest(out: Path) -> Checkpoint | None:
     return None
 
 
-def to_resume(out: Path, assignments: Sequence[str]) -> Checkpoint | None:
-    """The training checkpoint from which a run goes on; None to start afresh.
+def clear_traces(out: Path) -> None:
+    """Remove what a run left that was killed before its first checkpoint.
 
     Raises:
-        UserError: the checkpoints are damaged, or other settings were given than the run has.
+        UserError: a file has the name of one of ours and is none; nothing was changed.
     """
-    stored = newest(out)
-    if stored is None:
-        for name in _TRACES:  # of a run that was killed before its first checkpoint
-            (out / name).unlink(missing_ok=True)
-        return None
-    check_settings(out, stored.recipe, assignments)
-    return stored
-
-
-def check_settings(out: Path, recipe: RunRecipe, assignments: Sequence[str]) -> None:
-    """Refuse settings that a run does not have.
-
-    Args:
-        out: the run folder.
-        recipe: the settings that it has.
-        assignments: the settings given, each `"train.lr=1e-3"`.
-
-    Raises:
-        UserError: some differ.
-    """
-    if override(recipe, assignments) == recipe:
+    left = [name for name in ("recipe.json", "metrics.jsonl") if (out / name).exists()]
+    if not left:
         return
-    last = {each.partition("=")[0]: each for each in assignments}.values()
-    differing = [each for each in last if override(recipe, [each]) != recipe]
-    raise UserError(
-        f"the run in {out} has other settings than {', '.join(differing)}; a resumed run keeps "
-        f"its own: leave these out, or start another one (--from {out} takes its weights)"
-    )
+    try:
+        recipe_of(out)  # every run writes its recipe first
+    except UserError as error:
+        raise UserError(
+            f"{out / left[0]} was not written by a run of inkling ({error}); nothing was changed. "
+            "Choose another --out, or move it away"
+        ) from None
+    for name in left:
+        (out / name).unlink()
 
 
 def claim(out: Path) -> None:
@@ -135,7 +148,7 @@ def claim(out: Path) -> None:
         UserError: it cannot be written.
     """
     try:
-        (out / "samples").mkdir(parents=True, exist_ok=True)
+        (out / SAMPLES).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the run folder {out}: {error.strerror}") from None
 
@@ -188,17 +201,15 @@ class RunFolder:
     """What the main process writes into a run folder."""
 
     def __init__(self, out: Path, state: TrainState, resume: Checkpoint | None):
-        if resume is None:
-            check_free(out)
         claim(out)
-        for left in out.rglob(".*.partial"):  # of a process that was killed while it wrote
-            left.unlink()
+        for folder in (out, *(out / name for name in (CHECKPOINTS, posthoc_ema.FOLDER, SAMPLES))):
+            clear_leftovers(folder)
         self.out = out
         self.train = state.recipe.train
         self.cadence = Cadence(self.train.checkpoint_every)
         self.best = float("inf")
         self.trackers = Trackers(self.train.trackers, out)
-        (out / "recipe.json").write_text(to_json(state.recipe) + "\n")
+        write_whole(out / "recipe.json", (to_json(state.recipe) + "\n").encode())
         if resume is not None:
             records = [r for r in read_metrics(out) if r["step"] <= resume.progress["step"]]
             self.best = min(
@@ -254,7 +265,7 @@ class RunFolder:
             record["loss_by_sigma"] = validation.levels
         self.trackers.log(record)
         try:
-            with (self.out / "metrics.jsonl").open("a") as file:
+            with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise UserError(
@@ -272,12 +283,22 @@ def _snapshot_is_due(progress: Progress) -> bool:
 
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:
-    """The records of a run's `metrics.jsonl`; a line that was cut off by a kill is left out."""
-    records = []
+    """The records of a run's `metrics.jsonl`; lines that are cut off or no records are left out."""
     path = out / "metrics.jsonl"
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return records
+    if not path.is_file():
+        return []
+    lines = path.read_text("utf-8", errors="replace").splitlines()
+    return [record for line in lines if (record := _record(line)) is not None]
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """The record in a line, if it is one."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not found.keys() >= _RECORD:
+        return None
+    numbers = [found[name] for name in _RECORD - {"total"}]
+    numbers += [found["total"] or 0, found.get("validation_loss", 0)]
+    return found if all(isinstance(each, int | float) for each in numbers) else None

@@ -13,9 +13,18 @@ from inkling.data import DATASETS
 from inkling.errors import UserError, UserNote
 from inkling.models.checkpoint import Checkpoint
 from inkling.runs.final_scores import add_final_scores
+from inkling.runs.lock import locked
 from inkling.runs.preview import PREVIEWS, cost_in_steps
-from inkling.runs.run_folder import RunFolder, WritesDue, gathered, read_metrics
-from inkling.system.distributed import agreed_numbers, any_process
+from inkling.runs.run_folder import (
+    SAMPLES,
+    RunFolder,
+    WritesDue,
+    check_free,
+    check_storable,
+    gathered,
+    read_metrics,
+)
+from inkling.system.distributed import agreed_numbers, any_process, is_main_process
 from inkling.training.loop import Progress, fit
 from inkling.training.objective import Validation
 from inkling.training.state import TrainState
@@ -31,6 +40,8 @@ class StopFlag:
     """Raised to stop the run after the next step, with its state saved."""
 
     raised = False
+    heeded = False
+    """Whether it is looked at: from the first step on. Before it, nothing is there to be saved."""
 
     def raise_flag(self, *_signal: object) -> None:
         """Ask the run to stop; fit to be a signal handler."""
@@ -96,18 +107,28 @@ def run(
         flag: stops the run at the next step, its state saved, when it is raised.
 
     Raises:
-        UserError: as `fit`, when the folder holds a run and none is resumed, or when a file
-            cannot be written.
+        UserError: as `fit`, when the folder holds a run and none is resumed, when another process
+            trains in it, or when a file cannot be written.
     """
-    flag = flag or StopFlag()
-    training = fit(
-        recipe,
-        device_name=device_name,
-        start_from=start_from,
-        resume=resume,
-        started=started,
-    )
-    first = next(training)  # what is wrong with data or recipe shows before the folder is made
+    check_storable(recipe)
+    with locked(out):
+        if resume is None and is_main_process():
+            check_free(out)
+        training = fit(
+            recipe,
+            device_name=device_name,
+            start_from=start_from,
+            resume=resume,
+            started=started,
+        )
+        yield from _driven(training, out, resume, flag or StopFlag())
+
+
+def _driven(
+    training: Iterator[Progress], out: Path, resume: Checkpoint | None, flag: StopFlag
+) -> Iterator[Update]:
+    first = next(training)  # what is wrong with data or recipe shows before anything is written
+    flag.heeded = True
     state = first.state
     state.budget.preview_cost_steps = cost_in_steps(state)
     device, sharded = state.accelerator.device, state.sharded
@@ -125,9 +146,7 @@ def run(
             validation = state.validate()
         if due and (folder is not None or sharded):
             name = f"step-{progress.step:06d}.png"
-            sheet = save_preview(
-                state, out / "samples" / name if folder is not None else None, flag
-            )
+            sheet = save_preview(state, out / SAMPLES / name if folder is not None else None, flag)
         stopped = progress.step != progress.total and flag.agreed(device)
         writes = folder.writes_due(progress, validation, stopped) if folder else WritesDue()
         if sharded:

@@ -1,42 +1,122 @@
-"""Writing files: folders are made, errors become `UserError`, and writes can be atomic."""
+"""Writing files: folders are made, every file appears complete or not at all, and errors become
+`UserError`.
+"""
 
 import os
+import re
+import secrets
+import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from inkling.errors import UserError
 
+TEMPORARY = f".inkling-{os.getpid()}-"
+"""How the names of temporary files and folders begin; eight random characters follow."""
+_PATTERN = re.compile(r"\.inkling-\d+-\w{8}\.partial(\.\w+)?")
+_STALE = 3600.0
+"""Seconds without a change after which nobody writes a temporary file any more."""
+
+
+def temporary_beside(path: Path) -> Path:
+    """A name that no other writer takes, in the same folder and with the same suffix."""
+    return path.with_name(f"{TEMPORARY}{secrets.token_hex(4)}.partial{path.suffix}")
+
 
 def saved(write: Callable[[Path], object], path: Path) -> Path:
-    """Make the folder of a path, then call `write(path)`; returns the path.
+    """Make the folder of a path, let `write` fill a temporary file beside it, and rename that.
+
+    The temporary file has the same suffix, and what stood under the name stays until the new file
+    is complete. Its permissions follow the umask. Returns the path.
 
     Raises:
-        UserError: it cannot be written there, or not in that format.
+        UserError: it cannot be written there, or not in that format; what stood there is as it was.
     """
+    target = Path(os.path.realpath(path))  # a link goes on pointing to the file
+    temporary = temporary_beside(target)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(exist_ok=False)
+        mode = temporary.stat().st_mode
+        write(temporary)
+        if temporary.stat().st_mode != mode:  # some libraries write for the owner alone
+            temporary.chmod(mode)
+        _flush(temporary)
+        os.replace(temporary, target)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot write {path}: {error}") from None
+        fix = "; make room, or write elsewhere" if isinstance(error, OSError) else ""
+        raise UserError(
+            f"cannot write {path} ({_reason(error)}); what was there is as it was{fix}"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    with suppress(OSError):  # the file is there; some file systems cannot flush folders
+        _flush(target.parent)
     return path
 
 
 def write_whole(path: Path, data: bytes) -> Path:
-    """Write atomically: to a temporary file in the same folder, which is then renamed.
-
-    Makes the folder. An existing file is kept until the new one is complete.
+    """Write these bytes as `saved` does; returns the path.
 
     Raises:
-        UserError: it cannot be written there.
+        UserError: it cannot be written there; what stood there is as it was.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    return saved(lambda temporary: temporary.write_bytes(data), path)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a path that no file can be written to, before the work for it begins.
+
+    Raises:
+        UserError: the folder cannot be made or written, the name is too long or a folder's.
+    """
+    if reason := obstacle(path):
+        raise UserError(f"cannot write {path} ({reason}); write elsewhere")
+
+
+def obstacle(path: Path) -> str:
+    """Why no file can be written to a path; empty if one can. Leaves neither file nor folder."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write {path}: {error.strerror}; make room, or write elsewhere"
-        ) from None
-    return path
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            return "it is a folder"
+        folder = target.parent
+        while not folder.exists():
+            folder = folder.parent
+        for part in target.relative_to(folder).parts:
+            with suppress(FileNotFoundError):
+                os.lstat(folder / part)  # a name that is too long shows
+        probe = temporary_beside(folder / target.name)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except (OSError, ValueError) as error:
+        return _reason(error)
+    return ""
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove temporary files in a folder, not below it, whose writers were killed.
+
+    They are known by their age: process numbers mean nothing to another container or machine.
+    """
+    for left in folder.glob(".inkling-*.partial*"):
+        with suppress(OSError):  # another process may remove it too
+            if _PATTERN.fullmatch(left.name) and time.time() - left.stat().st_mtime > _STALE:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split())
+
+
+def _flush(path: Path) -> None:
+    """Make sure that a file, or a folder's list of names, is on the disk."""
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

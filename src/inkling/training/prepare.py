@@ -16,7 +16,7 @@ from inkling.config.registries import check_names
 from inkling.core.ema import Ema
 from inkling.data import Pictures, read_pictures
 from inkling.errors import UserError, unknown_name
-from inkling.models.card import card_of
+from inkling.models.card import Card, card_of
 from inkling.models.checkpoint import Checkpoint
 from inkling.system import device as devices
 from inkling.system.distributed import process_count, shard
@@ -94,13 +94,24 @@ def prepare(
         budget=StepBudget(train, started),
     )
     if resume is not None:
-        if resume.card.pictures != len(training):
-            raise UserError(
-                f"the run was training on {resume.card.pictures:,} pictures, and now there are "
-                f"{len(training):,}; bring the data back, or start anew with --from this run"
-            )
+        _check_pictures(resume.card, training)
         state.restore(resume)
     return state
+
+
+def _check_pictures(card: Card, now: Pictures) -> None:
+    """Refuse to go on with other pictures than a run began with."""
+    if card.pictures != len(now):
+        raise UserError(
+            f"the run was training on {card.pictures:,} pictures, and now there are "
+            f"{len(now):,}; bring the data back, or start anew with --from this run"
+        )
+    if card.fingerprint and now.fingerprint and card.fingerprint != now.fingerprint:
+        raise UserError(
+            f"there are {len(now):,} pictures as before, but not those that the run was training "
+            "on: pixels, captions or labels differ; bring the data back, or start anew with --from "
+            "this run"
+        )
 
 
 def _objective(recipe: RunRecipe) -> type[Objective]:

@@ -3,6 +3,7 @@ refused, and new captions are taken in.
 """
 
 from pathlib import Path
+from shlex import quote
 
 from msgspec.structs import replace
 
@@ -33,7 +34,7 @@ def read_source(recipe: RunRecipe, path: Path, pictures: Pictures) -> Checkpoint
     if (path / CLIP_NOTES).is_file():
         raise UserError(
             f"{path} is a finished CLIP in the format of transformers, without the state that a "
-            f"run starts from; use --from {path / 'best.safetensors'}"
+            f"run starts from; use --from {quote(str(path / 'best.safetensors'))}"
         )
     stored = checkpoint.read(checkpoint.locate(path))
     before = stored.recipe

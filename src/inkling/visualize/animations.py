@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from inkling.errors import UserError
 from inkling.sampling.pipeline import TextToImage
+from inkling.system.disk import saved
 from inkling.visualize import grids
 from inkling.visualize.strips import shown
 
@@ -61,32 +63,35 @@ def save(frames: Sequence[Image.Image], path: Path, rate: float = 15.0) -> Path:
     Raises:
         UserError: another extension, a missing library, or the file cannot be written.
     """
+    check_format(path)
+    if path.suffix == ".mp4":
+        return saved(lambda temporary: _save_mp4(frames, temporary, rate), path)
+    times = [round(1000 / rate)] * (len(frames) - 1) + [round(1000 * _HOLD)]
+    pages = list(frames)
+    if path.suffix == ".gif":  # noise compresses badly, so the colours are reduced
+        pages = [frame.quantize(_COLOURS, dither=Image.Dither.NONE) for frame in frames]
+    options: dict[str, Any] = {"append_images": pages[1:], "duration": times, "loop": 0}
+    return saved(lambda temporary: pages[0].save(temporary, save_all=True, **options), path)
+
+
+def check_format(path: Path) -> None:
+    """Refuse a name that no animation can be written to.
+
+    Raises:
+        UserError: another extension than those of `FORMATS`, or a missing library.
+    """
     if path.suffix not in FORMATS:
         raise UserError(f"{path} is no animation; end it in {', '.join(FORMATS)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".mp4":
-            _save_mp4(frames, path, rate)
-        else:
-            duration = round(1000 / rate)
-            times = [duration] * (len(frames) - 1) + [round(1000 * _HOLD)]
-            pages = list(frames)
-            if path.suffix == ".gif":  # noise compresses badly, so the colours are reduced
-                pages = [frame.quantize(_COLOURS, dither=Image.Dither.NONE) for frame in frames]
-            pages[0].save(path, save_all=True, append_images=pages[1:], duration=times, loop=0)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error}") from None
-    return path
-
-
-def _save_mp4(frames: Sequence[Image.Image], path: Path, rate: float) -> None:
-    try:
-        import imageio_ffmpeg
-    except ImportError:
+    if path.suffix == ".mp4" and find_spec("imageio_ffmpeg") is None:
         raise UserError(
             f"{path} needs the library imageio-ffmpeg; install it with "
             "pip install 'inkling[video]', or end the name in .gif or .webp"
-        ) from None
+        )
+
+
+def _save_mp4(frames: Sequence[Image.Image], path: Path, rate: float) -> None:
+    import imageio_ffmpeg
+
     # H.264 requires even sides.
     width, height = (side + side % 2 for side in frames[0].size)
     raw = bytearray()
@@ -104,4 +109,4 @@ def _save_mp4(frames: Sequence[Image.Image], path: Path, rate: float) -> None:
         capture_output=True,
     )
     if done.returncode:
-        raise UserError(f"cannot write {path}: {done.stderr.decode().strip()}")
+        raise OSError(done.stderr.decode(errors="replace").strip())

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from inkling.errors import UserError
 from inkling.system.disk import saved
 
 _GAP = 4
@@ -110,8 +111,27 @@ def _fitted(caption: str, most_lines: int, letters: int = 20) -> str:
     return "\n".join(lines)
 
 
+def check_format(path: Path, *, axes: bool = False) -> None:
+    """Refuse a name that no picture can be written to.
+
+    Args:
+        path: the file.
+        axes: whether it is a figure with axes, which may also be drawn as lines (SVG).
+
+    Raises:
+        UserError: its extension is no format that can be written.
+    """
+    Image.init()
+    known = {suffix for suffix, kind in Image.EXTENSION.items() if kind in Image.SAVE}
+    if path.suffix.lower() not in known | ({".svg"} if axes else set()):
+        raise UserError(
+            f"cannot write {path}: {path.suffix or 'no extension'} is no picture format; end the "
+            "name in .png, .jpg or .webp"
+        )
+
+
 def save(page: Image.Image, path: str | Path) -> None:
-    """Write the grid to a file, making its folder.
+    """Write the grid to a file, making its folder; what was there stays until it is complete.
 
     Raises:
         UserError: it cannot be written there, or not in that format.

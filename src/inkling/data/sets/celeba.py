@@ -40,5 +40,6 @@ CELEBA = Dataset(
     citation="Liu, Luo, Wang & Tang 2015, Deep Learning Face Attributes in the Wild",
     size=64,
     channels=3,
+    classes=False,
     mirror=True,
 )

@@ -54,5 +54,6 @@ COCO = Dataset(
     citation="Lin et al. 2014, Microsoft COCO; Chen et al. 2015, Microsoft COCO Captions",
     size=64,
     channels=3,
+    classes=False,
     mirror=True,
 )

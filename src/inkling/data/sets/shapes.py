@@ -271,5 +271,6 @@ SHAPES = Dataset(
     citation="rendered by inkling",
     size=32,
     channels=3,
+    classes=False,
     splits=("train", "test", "held_out"),
 )

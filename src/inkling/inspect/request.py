@@ -1,0 +1,71 @@
+"""What is asked of a figure: whose, with which prompts and settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inkling.data import Pictures, read_pictures
+from inkling.sampling.pipeline import TextToImage
+
+_PROMPTS = 10
+
+
+@dataclass
+class PlotRequest:
+    """The runs and options of a figure."""
+
+    runs: Sequence[Path]
+    """Run folders; most figures show the first."""
+    given: Sequence[str] = ()
+    """Prompts; empty: prompts from the training set."""
+    seed: int = 0
+    device: str = "auto"
+    data: Path | None = None
+    """Folder of the data set, if it has moved since training."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Any of sampler, steps and scale, in place of the run's recommended ones."""
+    levels: Sequence[float] = ()
+    """Noise levels of strips, in `unit`; empty: `strips.TIMES`."""
+    unit: str = "t"
+    estimate: bool = False
+    """Show estimates of the clean image instead of noisy images."""
+
+    @property
+    def run(self) -> Path:
+        """The first run."""
+        return self.runs[0]
+
+    @cached_property
+    def pipeline(self) -> TextToImage:
+        """The model of the first run."""
+        return TextToImage.load(self.run, self.device)
+
+    @cached_property
+    def pictures(self) -> Pictures:
+        """The training split of the first run, held-out images included."""
+        settings = self.pipeline.recipe.data
+        if self.data is not None:
+            settings = msgspec.structs.replace(settings, path=str(self.data))
+        return read_pictures(settings)
+
+    @cached_property
+    def prompts(self) -> list[str]:
+        """The given prompts, or the classes, or some captions, or the empty prompt."""
+        if self.given or self.pipeline.classes:
+            return [*(self.given or self.pipeline.classes)][:_PROMPTS]
+        captions = [group[0] for group in self.pictures.groups if group[0]]
+        if not captions or not self.pipeline.recipe.data.captions:
+            return [""]
+        some = captions[:: max(1, len(captions) // _PROMPTS)]
+        return [each for each in some if self.pipeline.model.text.takes(each)][: _PROMPTS // 2] or [
+            ""
+        ]
+
+    @property
+    def many(self) -> dict[str, Any]:
+        """Options for figures that show many noise levels, with many solver steps."""
+        return {"sampler": "ddim", "steps": 100} | self.options
