@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test fuzz check format clean
 
 demo: $(VENV)/.installed
 	rm -rf runs/demo
@@ -15,6 +15,10 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --durations 10
+
+fuzz: $(VENV)/.installed-dev
+	INKLING_FUZZ=5000 $(BIN)/python -m pytest -n 2 tests/data/test_fuzz.py tests/data/test_fuzz_bytes.py \
+		tests/config/test_fuzz_settings.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

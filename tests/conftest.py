@@ -9,6 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # two workers of two threads each would
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from inkling.config.overrides import override
 from inkling.config.recipe import Recipe
@@ -16,6 +17,15 @@ from inkling.config.recipes import DIGITS
 from inkling.data import Pictures
 from inkling.data.captions import NUMBERS, digit_groups, digit_sentences
 from inkling.text.transformer import byte_level_bpe
+
+fuzz = settings(
+    max_examples=int(os.environ.get("INKLING_FUZZ", "200")),
+    derandomize="INKLING_FUZZ" not in os.environ,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+"""Random cases: 200, the same ones every time; or as many new ones as INKLING_FUZZ says."""
 
 TINY = [
     "net.widths=16,16",

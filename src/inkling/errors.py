@@ -5,7 +5,18 @@ from collections.abc import Iterable
 
 
 class UserError(ValueError):
-    """A user's mistake, in one sentence: the value, the choices and the fix."""
+    """A user's mistake, in one sentence: the value, the choices and the fix.
+
+    Names and values in it may hold anything; what cannot be printed on one line is escaped.
+    """
+
+    def __init__(self, sentence: str):
+        plain = sentence.replace("\n", " ")
+        super().__init__("".join(c if c.isprintable() else _escaped(c) for c in plain))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 class UserNote(UserWarning):

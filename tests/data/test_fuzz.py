@@ -15,21 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from inkling.data import Options, read
 from inkling.errors import UserError
+from tests.conftest import fuzz
 
-CASES = int(os.environ.get("INKLING_FUZZ", 200))
-FUZZ = settings(
-    max_examples=CASES,
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
 SPLITS = {"train", "training", "test", "testing", "validation", "valid", "val", "eval"}
 ENDINGS = (".png", ".PNG", ".bmp", ".gif")
 SEPARATORS = "\u2028\x0b\x85"
@@ -358,7 +351,7 @@ def cache(tmp_path_factory):
         yield
 
 
-@FUZZ
+@fuzz
 @given(plans())
 def test_a_folder_gives_the_pictures_and_captions_written_into_it(plan):
     with tempfile.TemporaryDirectory() as folder:
@@ -407,7 +400,7 @@ lines = st.one_of(
 contents = st.one_of(st.just(encoded(7)), st.just(b""), st.lists(lines, max_size=4).map(b"\n".join))
 
 
-@FUZZ
+@fuzz
 @given(
     st.lists(
         st.tuples(st.lists(pieces, max_size=3), files, st.one_of(contents, st.just(None))),

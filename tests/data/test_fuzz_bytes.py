@@ -1,6 +1,6 @@
 """Files with arbitrary and with slightly damaged bytes: read right, or refused in a sentence.
 
-A hundred cases, the same ones every time; INKLING_FUZZ=5000 tries as many new ones.
+The same cases every time; `make fuzz` tries new ones.
 """
 
 import gzip
@@ -16,14 +16,14 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from inkling.data import Options, read
 from inkling.errors import UserError
+from tests.conftest import fuzz
 
-_CASES = int(os.environ.get("INKLING_FUZZ", "100"))
 _SECONDS = 20.0
 """Longer than any of these small files may take, on a slow machine."""
 
@@ -162,13 +162,7 @@ def edited(raw, edits):
     return raw
 
 
-@settings(
-    max_examples=_CASES,
-    derandomize="INKLING_FUZZ" not in os.environ,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@fuzz
 @given(
     form=st.sampled_from(sorted(FORMS)),
     edits=st.one_of(EDITS, st.binary(max_size=300)),

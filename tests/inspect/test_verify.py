@@ -26,6 +26,8 @@ def test_everything_is_as_it_should_be_and_the_plot_shows_it(tmp_path):
     assert {f"sampler {name}" for name in samplers.SAMPLERS} <= names
     assert {f"schedule {name}" for name in SCHEDULES} <= names
     assert {"guidance cfg 2.5", "likelihood of a mixture", "Frechet distance"} <= names
+    assert {"likelihood of greys, from 0.5", "EMA afterwards, length 0.2"} <= names
+    assert {"Frechet, classes at 90:10", "interval of coverage, far"} <= names
     assert (tmp_path / "order.png").stat().st_size > 10_000
 
 
@@ -88,6 +90,37 @@ def test_a_likelihood_that_is_off_is_found(monkeypatch, scale):
 
     monkeypatch.setattr(measured, "bits_per_dimension", off)
     assert wrong(measured.likelihood()) == {"likelihood of a Gaussian", "likelihood of a mixture"}
+
+
+def test_averages_that_do_not_sum_to_one_are_found(monkeypatch):
+    honest = measured.posthoc_mix
+
+    def smaller(*arguments):
+        found = honest(*arguments)
+        return found._replace(weights=0.97 * found.weights)
+
+    monkeypatch.setattr(measured, "posthoc_mix", smaller)
+    assert len(wrong(measured.averages())) == 3
+
+
+def test_a_bound_that_leaves_grey_values_out_is_found(monkeypatch):
+    monkeypatch.setattr("inkling.core.likelihood._TAILS", 0.2)
+    assert wrong(measured.likelihood_of_greys()) >= {"likelihood of greys, from 0.5"}
+
+
+def test_classes_asked_for_equally_often_are_found(monkeypatch):
+    monkeypatch.setattr(measured, "in_frequencies", lambda counts, total: [0, 1] * (total // 2))
+    assert wrong(measured.unequal_classes()) == {"Frechet, classes at 90:10"}
+
+
+def test_intervals_that_are_too_narrow_are_found(monkeypatch):
+    honest = measured.of_features
+
+    def narrow(samples, real):
+        yield from (each._replace(step=0.0, parts=2) for each in honest(samples, real))
+
+    monkeypatch.setattr(measured, "of_features", narrow)
+    assert "interval of recall, far" in wrong(measured.intervals())
 
 
 def test_a_sampler_that_does_nothing_is_wrong_and_no_error_at_all_is_an_order():

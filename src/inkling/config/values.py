@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,9 +25,13 @@ _TYPES = {
 def in_words(error: Exception) -> str:
     """What went wrong, without the path that msgspec adds, and types in words."""
     said = str(error).split(" - at ")[0]
-    for kind, words in _TYPES.items():
-        said = said.replace(f"`{kind}`", words)
+    said = re.sub(r"`([^`]*)`", lambda found: _words_of(found[1]), said)
     return said[:1].lower() + said[1:]
+
+
+def _words_of(kinds: str) -> str:
+    """Types such as "int | null" in words."""
+    return " or ".join(_TYPES.get(kind, kind) for kind in kinds.split(" | "))
 
 
 def parsed(path: str, text: str) -> Any:

@@ -74,7 +74,7 @@ def by_leaving_out(
         count: number of images.
         parts: of the set, one of which is left out: 2 for distances of whole sets. Scores of
             neighbours depend on how close images lie: with half of them left out, intervals of poor
-            models are too narrow, and with a few, those of good models too wide; 5 is between.
+            models are too narrow, and with a few, those of good models too wide.
         step: smallest difference that the statistic can show; the ends are at least so far away,
             since values that are all equal do not prove that no other could have come.
         seed: of the random parts.

@@ -27,7 +27,11 @@ MOST_KERNEL = 10_000
 PROMPT_ACCURACY = "prompt accuracy"
 _FRACTION = "fraction, Wilson"
 _MEAN = "mean, bootstrap (BCa)"
-_WHOLE = {2: "whole set, 20 halves", 5: "whole set, 20 times without a fifth"}
+_WHOLE = {
+    2: "whole set, 20 halves",
+    5: "whole set, 20 times less a fifth",
+    10: "whole set, 20 times less a tenth",
+}
 """By the parts of which one is left out."""
 
 
@@ -136,7 +140,7 @@ def of_features(samples: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
         least=0.0,
         most=1.0,
         size=len(few),
-        parts=5,
+        parts=10,
         step=1 / len(others),
     )
 

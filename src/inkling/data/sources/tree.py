@@ -10,7 +10,7 @@ from inkling.errors import UserError
 
 PICTURES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".avif", ".heic"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".avif", ".heic", ".jp2", ".j2k"}
 )
 """File name extensions of pictures; Pillow claims others too, of videos and scientific data."""
 TARS = (".tar", ".tar.gz", ".tgz")

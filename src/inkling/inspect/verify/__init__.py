@@ -1,7 +1,8 @@
 """`inkling verify`: tests against exact answers, on Gaussians and mixtures of Gaussians.
 
-They cover every prediction, noise schedule, sampler and guidance, the likelihood and every score,
-and a user's own samplers and schedules. Checks are generators, so each is shown when it is done.
+They cover every prediction, noise schedule, sampler and guidance, the likelihood, EMAs made
+afterwards, every score and its interval, and a user's own samplers and schedules. Checks are
+generators, so each is shown when it is done.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,14 @@ from inkling.core.mixture import Mixture
 from inkling.core.noise import Schedule
 from inkling.core.samplers import Sampler
 from inkling.inspect.verify.check import Check
-from inkling.inspect.verify.measured import likelihood, scores
+from inkling.inspect.verify.measured import (
+    averages,
+    intervals,
+    likelihood,
+    likelihood_of_greys,
+    scores,
+    unequal_classes,
+)
 from inkling.inspect.verify.processes import (
     STEPS,
     ancestral_sampling,
@@ -40,7 +48,11 @@ def verify(
     yield from ancestral_sampling()
     yield from guidances()
     yield from likelihood()
+    yield from likelihood_of_greys()
+    yield from averages()
     yield from scores()
+    yield from unequal_classes()
+    yield from intervals()
 
 
 __all__ = ["STEPS", "Check", "verify"]
