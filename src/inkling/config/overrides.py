@@ -78,15 +78,15 @@ def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
 
 def _chooses(tree: dict[str, Any], path: str) -> bool:
     """Whether other settings depend on which value this one has."""
-    return path == "net.kind" or isinstance(_group(tree, path).get("options"), dict)
+    return path == "net.kind" or isinstance((_group(tree, path) or {}).get("options"), dict)
 
 
-def _group(tree: dict[str, Any], path: str) -> dict[str, Any]:
-    """The group of settings that a setting is in; empty if there is none."""
+def _group(tree: dict[str, Any], path: str) -> dict[str, Any] | None:
+    """The group of settings that a setting is in; None if there is none."""
     node: Any = tree
     for key in path.split(".")[:-1]:
         node = node.get(key) if isinstance(node, dict) else None
-    return node if isinstance(node, dict) else {}
+    return node if isinstance(node, dict) else None
 
 
 def _check_schedule(recipe: RunRecipe, path: str) -> None:
@@ -162,7 +162,7 @@ def _assign(whole: type, tree: dict[str, Any], path: str, text: str) -> None:
     leaf = path.rpartition(".")[2]
     option = path.rpartition(".")[0].endswith(_OPTIONS)
     # A schedule's options are checked by the schedule itself.
-    if "." not in path or (leaf not in node and not option):
+    if "." not in path or node is None or (leaf not in node and not option):
         raise UserError(_unknown(tree, path))
     before = node.get(leaf)
     if isinstance(before, str):
