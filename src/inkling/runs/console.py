@@ -51,6 +51,11 @@ def _opening(update: Update, out: Path) -> Iterator[str]:
         f"{state.recipe.name} on {card.device}, {card.precision}: {card.data}; "
         f"{card.parameters / 1e6:.2f}M parameters; into {out}"
     )
+    if len(state.validation):
+        yield (
+            f"{len(state.validation):,} of {card.pictures + len(state.validation):,} pictures are "
+            "held out to validate on (data.validation=0 trains on all)"
+        )
     if card.problems:
         yield (
             f"warning: {len(card.problems)} problems in the data, the first: {card.problems[0]} "

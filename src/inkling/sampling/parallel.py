@@ -8,7 +8,8 @@ from torch import Tensor
 from inkling.config.recipe import Sample
 from inkling.core.rng import Seed
 from inkling.sampling.clip_guidance import Guide
-from inkling.sampling.pipeline import Prompt, TextToImage
+from inkling.sampling.pipeline import TextToImage
+from inkling.sampling.prompts import Prompt
 from inkling.system.distributed import process_count
 
 

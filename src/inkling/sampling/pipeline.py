@@ -21,15 +21,14 @@ from inkling.models.build import load_denoiser, sampling_schedule, sampling_star
 from inkling.models.card import Card
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.sampling.clip_guidance import Guide
+from inkling.sampling.prompts import Caption, Prompt, caption_of
 from inkling.system import device as devices
 
-Prompt = str | Mapping[str, float]
-"""A caption, or captions with their weights: their conditions are summed."""
 Encoded = Mapping[str, Cond]
 """The condition of each distinct caption of a call, as a batch of one."""
 
 
-def between(first: str, last: str, count: int) -> list[Prompt]:
+def between(first: str, last: str, count: int) -> list[Caption]:
     """Prompts on the way from one caption to another, both ends included.
 
     Args:
@@ -43,7 +42,7 @@ def between(first: str, last: str, count: int) -> list[Prompt]:
     return [{first: 1 - fraction, last: fraction} for fraction in fractions]
 
 
-def weights_of(prompt: Prompt) -> dict[str, float]:
+def weights_of(prompt: Caption) -> dict[str, float]:
     """The captions of a prompt and their weights; those without weight left out."""
     if isinstance(prompt, str):
         return {prompt: 1.0}
@@ -115,6 +114,8 @@ class TextToImage:
             )
         given = {name: value for name, value in changes.items() if value is not None}
         settings = replaced(recommended, given, "sampling setting")
+        negative = str(caption_of(settings.negative_prompt, self.classes, self.model.text))
+        settings = replace(settings, negative_prompt=negative)
         if "clip" in given and not guided:
             raise UserError(
                 "settings of CLIP guidance need the CLIP itself: guide=load_guide(settings, ...)"
@@ -129,7 +130,7 @@ class TextToImage:
 
     def steps(
         self,
-        captions: Sequence[Prompt],
+        captions: Sequence[Prompt] | Tensor,
         *,
         seeds: Sequence[Seed],
         settings: Sample | None = None,
@@ -142,8 +143,8 @@ class TextToImage:
         that `model.codec` decodes.
 
         Args:
-            captions: one for each image; "" samples without a prompt,
-                `{"zero": 0.5, "eight": 0.5}` mixes.
+            captions: one for each image; "" samples without a prompt, 7 asks for a class by its
+                index, `{"zero": 0.5, "eight": 0.5}` mixes. Or labels [B] int64.
             seeds: one for each image; image i depends on its own seed, not on its batch. Also
                 `(3, 4, 0.5)`: noise halfway from seed 3 to seed 4.
             settings: how to sample; what the checkpoint recommends, with `changes`, if None.
@@ -154,20 +155,18 @@ class TextToImage:
             UserError: a setting or a caption that cannot be used, unequal lengths.
         """
         settings = settings or self.settings(guided=guide is not None, **changes)
-        _check_lengths(captions, seeds)
-        yield from self._steps(
-            captions, seeds, settings, guide, self._encode(captions, settings, guide)
-        )
+        read = self._captions(captions, seeds, guide)
+        yield from self._steps(read, seeds, settings, guide, self._encode(read, settings, guide))
 
     def __call__(
-        self, captions: Sequence[Prompt], *, seeds: Sequence[Seed], **options: Any
+        self, captions: Sequence[Prompt] | Tensor, *, seeds: Sequence[Seed], **options: Any
     ) -> Tensor:
         """The pictures, uint8 [B, C, H, W] on the CPU; options as in `batches`."""
         return torch.cat(list(self.batches(captions, seeds=seeds, **options)))
 
     def batches(
         self,
-        captions: Sequence[Prompt],
+        captions: Sequence[Prompt] | Tensor,
         *,
         seeds: Sequence[Seed],
         settings: Sample | None = None,
@@ -177,12 +176,27 @@ class TextToImage:
     ) -> Iterator[Tensor]:
         """Pictures uint8 [batch, C, H, W] on the CPU, batch by batch; the rest as in `steps`."""
         settings = settings or self.settings(guided=guide is not None, **changes)
-        _check_lengths(captions, seeds)
-        encoded = self._encode(captions, settings, guide)
-        for first in range(0, len(captions), batch):
+        read = self._captions(captions, seeds, guide)
+        encoded = self._encode(read, settings, guide)
+        for first in range(0, len(read), batch):
             rows = slice(first, first + batch)
-            *_, last = self._steps(captions[rows], seeds[rows], settings, guide, encoded)
+            *_, last = self._steps(read[rows], seeds[rows], settings, guide, encoded)
             yield self.decode(last.x)
+
+    def _captions(
+        self, prompts: Sequence[Prompt] | Tensor, seeds: Sequence[Seed], guide: Guide | None
+    ) -> list[Caption]:
+        """A caption for each image, in place of labels.
+
+        Raises:
+            UserError: not one prompt for each seed, or an index without a class.
+        """
+        if len(prompts) != len(seeds):
+            raise UserError(f"{len(prompts)} captions for {len(seeds)} seeds; give one an image")
+        asked = prompts.tolist() if isinstance(prompts, Tensor) else prompts
+        if guide:
+            return [caption_of(prompt, guide.clip.known.classes) for prompt in asked]
+        return [caption_of(prompt, self.classes, self.model.text) for prompt in asked]
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:
@@ -192,7 +206,7 @@ class TextToImage:
     @torch.no_grad()
     def _steps(
         self,
-        captions: Sequence[Prompt],
+        captions: Sequence[Caption],
         seeds: Sequence[Seed],
         settings: Sample,
         guide: Guide | None,
@@ -206,7 +220,7 @@ class TextToImage:
         sigmas = grid(schedule, settings.steps)
         x = (noise.draw(shape) * sigmas[0]).to(self.device, torch.float32)
         negative = settings.negative_prompt
-        read: Sequence[Prompt] = [""] * len(captions) if guide else captions
+        read: Sequence[Caption] = [""] * len(captions) if guide else captions
         cond = joined(read, encoded)
         null = joined([negative] * len(captions), encoded)
         low, high = settings.interval
@@ -221,7 +235,9 @@ class TextToImage:
         yield from SAMPLERS[settings.sampler](denoise, x, sigmas, randn_like=noise)
 
     @torch.no_grad()
-    def _encode(self, captions: Sequence[Prompt], settings: Sample, guide: Guide | None) -> Encoded:
+    def _encode(
+        self, captions: Sequence[Caption], settings: Sample, guide: Guide | None
+    ) -> Encoded:
         """The condition of each distinct caption of a call, each read once and alone.
 
         Alone, because padding to a longer neighbour must not change a picture even by rounding.
@@ -236,7 +252,7 @@ class TextToImage:
             )
         if guide or "" in captions:
             self._warn_of_untrained_null("samples without a prompt are arbitrary")
-        read: Sequence[Prompt] = [settings.negative_prompt, *([""] if guide else captions)]
+        read: Sequence[Caption] = [settings.negative_prompt, *([""] if guide else captions)]
         distinct = list(dict.fromkeys(part for caption in read for part in weights_of(caption)))
         encoded = {caption: self.model.encode_text([caption]) for caption in distinct}
         unknown = sorted({word for c in distinct for word in self.model.text.unknown_words(c)})
@@ -260,12 +276,7 @@ class TextToImage:
             )
 
 
-def _check_lengths(captions: Sequence[Prompt], seeds: Sequence[Seed]) -> None:
-    if len(captions) != len(seeds):
-        raise UserError(f"{len(captions)} captions for {len(seeds)} seeds; give one an image")
-
-
-def joined(captions: Sequence[Prompt], encoded: Encoded) -> Cond:
+def joined(captions: Sequence[Caption], encoded: Encoded) -> Cond:
     """Conditions row by row."""
     wanted = [tuple(sorted(weights_of(caption).items())) for caption in captions]
     distinct = list(dict.fromkeys(wanted))

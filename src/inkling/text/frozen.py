@@ -6,7 +6,7 @@ captions from a cache on disk; the encoded captions of a small data set are also
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +20,7 @@ from inkling.system.progress import bar
 from inkling.text.base import TextEncoder
 from inkling.text.pretrained import Pretrained, model_digest, model_folder, token_pieces
 from inkling.text.store import Store
+from inkling.text.transformer import words_of
 
 _CARRIED = 1 << 24
 """Largest size in bytes of encoded captions in a checkpoint; more stay in the cache."""
@@ -45,10 +46,13 @@ class FrozenEncoder(TextEncoder):
         pooled: bool = True,
         max_tokens: int = 32,
         carrying: Sequence[tuple[str, int]] = (),
+        words: Iterable[str] = (),
     ):
         super().__init__()
         self.model, self.mark, self.width = model, mark, width
         self.pooled, self.max_tokens = pooled, max_tokens
+        self.words = frozenset(words)
+        """Of the training captions."""
         self.store = Store(mark)
         self.lengths = dict(carrying)
         self._number = {caption: number for number, caption in enumerate(self.lengths)}
@@ -85,7 +89,15 @@ class FrozenEncoder(TextEncoder):
         longest = max((length for _, length in carrying), default=0)
         if len(carrying) * longest * width * 2 > _CARRIED:
             carrying = []
-        encoder = cls(model, mark, width, pooled=pooled, max_tokens=max_tokens, carrying=carrying)
+        encoder = cls(
+            model,
+            mark,
+            width,
+            pooled=pooled,
+            max_tokens=max_tokens,
+            carrying=carrying,
+            words=words_of(sentences),
+        )
         for number, encoded in enumerate(store.get([caption for caption, _ in carrying])):
             encoder.carried[number, : len(encoded)] = encoded
         return encoder
@@ -102,9 +114,11 @@ class FrozenEncoder(TextEncoder):
             pooled=pooled,
             max_tokens=stored["max_tokens"],
             carrying=[(caption, length) for caption, length in stored["carrying"]],
+            words=stored["words"],
         )
 
     def extend(self, sentences: Sequence[str]) -> None:
+        self.words |= words_of(sentences)
         new = [each for each in dict.fromkeys(sentences) if each not in self.lengths]
         if not new or not self.lengths:  # without any, there are too many to carry
             return
@@ -134,6 +148,7 @@ class FrozenEncoder(TextEncoder):
                 "width": self.width,
                 "max_tokens": self.max_tokens,
                 "carrying": list(self.lengths.items()),
+                "words": sorted(self.words),
             }
         )
 
@@ -170,7 +185,7 @@ class FrozenEncoder(TextEncoder):
         return token_pieces(model_folder(self.model), caption, self.max_tokens)
 
     def unknown_words(self, caption: str) -> list[str]:
-        return []
+        return sorted(words_of([caption]) - self.words)
 
     def _row(self, number: int) -> Tensor:
         """An encoded caption, [1 + L, D] float32, on the CPU."""

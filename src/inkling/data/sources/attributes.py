@@ -44,10 +44,7 @@ def attributes(
         if Path(name).name != name:
             raise UserError(f"{table} names the picture {name!r}, which is no file name")
     partition = _read_partition(table.with_name("list_eval_partition.txt"))
-    if partition:
-        rows = [row for row in rows if partition.get(row[0]) in _PARTITION[split]]
-    elif split != "train":
-        rows = []
+    rows = [row for row in rows if _is_in(split, row[0], partition)]
 
     def items() -> Iterator[Item]:
         for name, *values in rows:
@@ -56,6 +53,37 @@ def attributes(
 
     files = [pictures / row[0] for row in rows]
     return Source(items, len(rows), [table, *filter(Path.is_file, files)], stamp=split + stamp)
+
+
+def unlabelled(pictures: Path, split: str, partition: Path) -> Source:
+    """The images of a folder whose attributes are not there.
+
+    Args:
+        pictures: the folder of the images.
+        split: by the partition; without it everything is "train".
+        partition: `list_eval_partition.txt`.
+
+    Raises:
+        UserError: the folder cannot be read, or holds no images of the split.
+    """
+    known = _read_partition(partition)
+    try:
+        names = sorted(path.name for path in pictures.iterdir() if path.suffix == ".jpg")
+    except OSError as error:
+        raise UserError(f"cannot read {pictures}: {error.strerror}") from None
+    files = [pictures / name for name in names if _is_in(split, name, known)]
+    if not files:
+        raise UserError(f"{pictures} holds no .jpg pictures of the split {split!r}")
+
+    def items() -> Iterator[Item]:
+        yield from (Item(file.name, file) for file in files)
+
+    return Source(items, len(files), files, stamp=split)
+
+
+def _is_in(split: str, name: str, partition: dict[str, str]) -> bool:
+    """Whether an image belongs to a split; without a partition all are for training."""
+    return partition.get(name) in _PARTITION[split] if partition else split == "train"
 
 
 def _read_partition(path: Path) -> dict[str, str]:
