@@ -57,11 +57,16 @@ def test_settings_are_assigned_with_their_type(assignment, read):
     assert read(override(RECIPES["mnist"], [assignment]))
 
 
-def test_several_settings_are_checked_together_and_one_level_takes_a_bare_number():
-    changed = ["net.widths=32", "net.blocks=1", "net.attention=false"]
-    assert override(RECIPES["mnist"], changed).net.widths == (32,)
-    with pytest.raises(UserError, match=r"net.blocks has 2 entries"):
-        override(RECIPES["mnist"], changed[:1])
+def test_several_settings_are_checked_together_and_one_entry_is_for_all_levels():
+    net = override(RECIPES["mnist"], ["net.widths=32,64,96"]).net
+    assert net.blocks_by_level() == (1, 1, 1)
+    assert net.attention_by_level() == (False, False, False)
+    assert override(RECIPES["mnist"], ["net.widths=32"]).net.widths == (32,)
+    two = override(RECIPES["mnist"], ["net.blocks=1,2", "net.attention=true"]).net
+    assert two.blocks_by_level() == (1, 2)
+    assert two.attention_by_level() == (True, True)
+    with pytest.raises(UserError, match=r"net.blocks has 2 entries .* or one for all"):
+        override(RECIPES["mnist"], ["net.widths=32", "net.blocks=1,2"])
 
 
 @pytest.mark.parametrize(

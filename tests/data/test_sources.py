@@ -655,6 +655,18 @@ def celeba_folder(tmp_path, rows):
     return pixels
 
 
+def test_celeba_without_its_attributes_has_no_captions(tmp_path):
+    celeba_folder(tmp_path, [({"Male"}, 0), ({"Young"}, 2), (set(), 0)])
+    (tmp_path / "list_attr_celeba.txt").unlink()
+    train, test = (read("celeba", str(tmp_path), split) for split in ("train", "test"))
+    assert (len(train), len(test)) == (2, 1)
+    assert not train.conditional
+    (tmp_path / "list_eval_partition.txt").unlink()
+    assert len(read("celeba", str(tmp_path))) == 3
+    with pytest.raises(UserError, match=r"holds no .jpg or .png pictures of the split 'test'"):
+        read("celeba", str(tmp_path), "test")
+
+
 def test_celeba_speaks_of_what_it_shows(tmp_path):
     rows = [
         ({"Bangs", "Blond_Hair", "No_Beard", "Smiling", "Young"}, 0),

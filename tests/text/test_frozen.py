@@ -272,3 +272,10 @@ def test_pickled_weights_are_refused(tmp_path, never_asked):
     weights.write_bytes(b"no weights")
     with pytest.raises(UserError, match=r"holds no text model .*header too large"):
         fresh(folder)
+
+
+def test_words_that_no_training_caption_had_are_named(encoder):
+    frozen = FrozenEncoder.fit(["a red bicycle", "two cats"], model=str(encoder))
+    assert frozen.unknown_words("a red zeppelin") == ["zeppelin"]
+    again = FrozenEncoder.from_vocabulary(frozen.vocabulary())
+    assert again.unknown_words("Two cats, a dog") == ["dog"]

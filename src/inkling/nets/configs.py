@@ -53,10 +53,10 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
 
     widths: Annotated[tuple[Count, ...], Meta(min_length=1)] = (32, 96)
     """Channels of each level, finest first; every level after the first halves height and width."""
-    blocks: Annotated[tuple[Count, ...], Meta(min_length=1)] = (1, 1)
-    """Residual blocks of each level, on the way down and again on the way up."""
-    attention: tuple[bool, ...] = (False, False)
-    """Whether each level has self-attention after every residual block."""
+    blocks: Annotated[tuple[Count, ...], Meta(min_length=1)] = (1,)
+    """Residual blocks of each level, on the way down and again on the way up; one for all."""
+    attention: Annotated[tuple[bool, ...], Meta(min_length=1)] = (False,)
+    """Whether each level has self-attention after every residual block; one for all."""
     middle: Whole = 1
     """Residual blocks at the coarsest level between the two ways."""
     middle_attention: bool = True
@@ -94,10 +94,10 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
         levels = len(self.widths)
         for field in ("blocks", "attention"):
             given = getattr(self, field)
-            if len(given) != levels:
+            if len(given) not in (1, levels):
                 raise UserError(
                     f"net.{field} has {len(given)} entries ({given}) for {levels} levels in "
-                    f"net.widths; give one entry a level"
+                    f"net.widths; give one entry a level, or one for all"
                 )
         for width, attended in zip(self.widths, self._attends(), strict=True):
             if attended and width % min(width, self.head_width):
@@ -106,9 +106,18 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
                     "divide; choose multiples of it"
                 )
 
+    def blocks_by_level(self) -> tuple[int, ...]:
+        """Residual blocks of each level."""
+        return self.blocks * (len(self.widths) // len(self.blocks))
+
+    def attention_by_level(self) -> tuple[bool, ...]:
+        """Whether each level has self-attention."""
+        return self.attention * (len(self.widths) // len(self.attention))
+
     def _attends(self) -> list[bool]:
         central = self.middle > 0 and self.middle_attention
-        return [*self.attention[:-1], self.attention[-1] or central]
+        *finer, coarsest = self.attention_by_level()
+        return [*finer, coarsest or central]
 
     @property
     def reads_tokens(self) -> bool:  # type: ignore[override]
@@ -134,7 +143,7 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
             blocks=tuple(min(count, 1) for count in self.blocks),
             attention=tuple(
                 attends and finest >> level <= _ATTENDED
-                for level, attends in zip(levels, self.attention, strict=True)
+                for level, attends in zip(levels, self.attention_by_level(), strict=True)
             ),
             head_width=min(self.head_width, 32),
             middle=min(self.middle, 1),

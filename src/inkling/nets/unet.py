@@ -87,7 +87,8 @@ class UNet(Network):
 
     def __init__(self, channels: int, cond_width: int, config: UNetConfig = UNetConfig()):
         super().__init__()
-        widths, blocks, attention = config.widths, config.blocks, config.attention
+        widths = config.widths
+        blocks, attention = config.blocks_by_level(), config.attention_by_level()
         embedding, positions, template = config.embedding, config.positions, config.template
         self.patch = config.patch
         self.stride = self.patch * 2 ** (len(widths) - 1)

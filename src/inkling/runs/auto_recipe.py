@@ -50,8 +50,6 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
     positions = -(-side // patch)
     net = UNetConfig(
         widths=widths,
-        blocks=(1,) * len(widths),
-        attention=(False,) * len(widths),
         middle=1,
         cross_attention=captioned,
         patch=patch,

@@ -8,8 +8,8 @@ from inkling.nets.configs import TransformerConfig, UNetConfig
 
 _NET = UNetConfig(
     widths=(32, 64),
-    blocks=(1, 1),
-    attention=(False, False),
+    blocks=(1,),
+    attention=(False,),
     middle=1,
     patch=2,
     positions=14,
@@ -56,8 +56,8 @@ DIGITS = Recipe(
     data=Data(name="digits", validation=100),
     net=UNetConfig(
         widths=(48, 96),
-        blocks=(1, 1),
-        attention=(False, False),
+        blocks=(1,),
+        attention=(False,),
         middle=1,
         patch=1,
         positions=8,
@@ -91,9 +91,7 @@ SHAPES64 = Recipe(
     source="inkling's own: the recipe shapes at twice the height and width, sizes growing",
     expected="2.4 minutes on one CPU core: 41 % of colours right; 15 minutes not measured",
     data=Data(name="shapes", size=64),
-    net=replace(
-        _SHAPES_NET, widths=(32, 64, 64), blocks=(1, 1, 1), attention=(False,) * 3, positions=32
-    ),
+    net=replace(_SHAPES_NET, widths=(32, 64, 64), positions=32),
     text=SHAPES.text,
     diffusion=replace(
         SHAPES.diffusion,

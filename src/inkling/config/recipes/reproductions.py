@@ -61,7 +61,7 @@ MNIST_TEXT = Recipe(
     data=Data(name="mnist", size=32, resize="pad", caption="Drawing of {}"),
     net=UNetConfig(
         widths=(64, 128, 256, 512),
-        blocks=(2, 2, 2, 2),
+        blocks=(2,),
         attention=(False, True, True, False),
         middle=2,
         condition="add",
@@ -87,8 +87,8 @@ QUICKDRAW_TEXT = replace(
 
 _DDPM_NET = UNetConfig(
     widths=(128, 256, 512),
-    blocks=(2, 2, 2),
-    attention=(False, False, False),
+    blocks=(2,),
+    attention=(False,),
     middle=2,
     embedding=128,
     down="conv",
@@ -144,7 +144,7 @@ COCO_TEXT = Recipe(
     data=Data(name="coco", size=128),
     net=UNetConfig(
         widths=(128, 256, 512, 512),
-        blocks=(2, 2, 2, 2),
+        blocks=(2,),
         attention=(False, False, True, True),
         middle=2,
         head_width=64,
@@ -180,7 +180,7 @@ MNIST_CLASS_L1 = Recipe(
     data=Data(name="mnist", size=32, caption="{}"),
     net=UNetConfig(
         widths=(64, 128, 256, 512),
-        blocks=(2, 2, 2, 2),
+        blocks=(2,),
         attention=(True, False, True, False),
         middle=2,
         condition="add",
@@ -198,7 +198,7 @@ MNIST_CLASS_L1 = Recipe(
 
 _SCALABLE_NET = UNetConfig(
     widths=(128, 256, 256, 256),
-    blocks=(2, 2, 2, 2),
+    blocks=(2,),
     attention=(False, True, False, False),
     middle=2,
     middle_attention=False,

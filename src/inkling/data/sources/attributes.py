@@ -68,12 +68,12 @@ def unlabelled(pictures: Path, split: str, partition: Path) -> Source:
     """
     known = _read_partition(partition)
     try:
-        names = sorted(path.name for path in pictures.iterdir() if path.suffix == ".jpg")
+        names = sorted(path.name for path in pictures.iterdir() if path.suffix in (".jpg", ".png"))
     except OSError as error:
         raise UserError(f"cannot read {pictures}: {error.strerror}") from None
     files = [pictures / name for name in names if _is_in(split, name, known)]
     if not files:
-        raise UserError(f"{pictures} holds no .jpg pictures of the split {split!r}")
+        raise UserError(f"{pictures} holds no .jpg or .png pictures of the split {split!r}")
 
     def items() -> Iterator[Item]:
         yield from (Item(file.name, file) for file in files)
