@@ -3,17 +3,20 @@
 import re
 import subprocess
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from inkling.core.noise import Cosine, Linear, LogNormal
 from inkling.core.rng import ImageNoise
+from inkling.errors import UserNote
 from inkling.inspect.plots import PLOTS, plot
 from inkling.inspect.request import PlotRequest
 from inkling.sampling.pipeline import TextToImage
 from inkling.visualize.prompt_figures import attention_maps, words_in
-from inkling.visualize.strips import TIMES, sigma_of, strip
+from inkling.visualize.strips import TIMES, every, sigma_of, strip, times_of
 from tests.cli.test_cli import SMALL, inkling, refuses
 
 
@@ -70,6 +73,37 @@ def test_strips_take_levels_in_every_unit(run, tmp_path):
     )
     assert "0 to 999" in refuses("plot", "strip", run, "--levels", "1000,0")
     assert "takes numbers" in refuses("plot", "strip", run, "--levels", "high")
+
+
+def test_timesteps_are_those_of_the_model_s_own_schedule():
+    assert times_of(Cosine(timesteps=20)) == Cosine(timesteps=20)
+    assert times_of(LogNormal()) == times_of(Linear()) == Linear()
+    linear, cosine = (sigma_of([999, 500, 0], schedule=kind()) for kind in (Linear, Cosine))
+    abar = (1 - Cosine().betas()).cumprod(0)
+    torch.testing.assert_close(cosine[:2], ((1 - abar) / abar).sqrt()[[999, 500]])
+    assert linear[2] == cosine[2] == 0
+    assert cosine[0] > 100 * linear[0]
+
+
+def test_a_strip_shows_every_so_many_timesteps(run, tmp_path):
+    assert every(100) == (999, 900, 800, 700, 600, 500, 400, 300, 200, 100, 0)
+    assert every(400) == (999, 600, 200, 0)
+    assert every(999) == (999, 1, 0)
+    out = tmp_path / "x.png"
+    inkling("plot", "strip", run, "--prompt", "two", "--every", 250, "--out", out)
+    alone = refuses("plot", "strip", run, "--every", 100, "--levels", "999,0")
+    assert "--every counts timesteps" in alone
+
+
+def test_an_ancestral_recipe_says_that_its_strip_is_shorter(run):
+    request = PlotRequest([run])
+    sample = msgspec.structs.replace(request.pipeline.recipe.sample, sampler="ddpm", steps=1000)
+    recipe = msgspec.structs.replace(request.pipeline.recipe, sample=sample)
+    request.pipeline.recipe = recipe
+    with pytest.warns(UserNote, match="--sampler ddpm --steps 1000 is how the recipe samples"):
+        assert request.many == {"sampler": "ddim", "steps": 100}
+    request.options = {"steps": 7}
+    assert request.many["steps"] == 7
 
 
 def test_noise_between_seeds_is_standard_normal_and_ends_at_them():

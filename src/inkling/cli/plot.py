@@ -16,6 +16,8 @@ ALL = "all"
 @click.argument("runs", nargs=-1, type=PATH)
 @click.option("--prompt", "prompts", multiple=True, help="Instead of the training set's own.")
 @click.option("--levels", help="Columns of a strip, such as 999,500,100,0.")
+@click.option("--every", type=click.IntRange(1, 999), help="Columns of a strip: every so many of "
+              "1000 timesteps.")  # fmt: skip
 @click.option("--unit", default="t", show_default=True, help="Of --levels: t, sigma or logsnr.")
 @click.option("--estimate", is_flag=True, help="Show estimates of the clean picture.")
 @click.option("--sampler", help="As in sample.")
@@ -30,6 +32,7 @@ def plot(
     runs: tuple[Path, ...],
     prompts: tuple[str, ...],
     levels: str | None,
+    every: int | None,
     unit: str,
     estimate: bool,
     sampler: str | None,
@@ -44,6 +47,7 @@ def plot(
 
     \b
     inkling plot strip runs/mnist
+    inkling plot strip runs/mnist --every 100
     inkling plot animation runs/mnist --prompt three --out three.webp
     inkling plot curves runs/one runs/two
     inkling plot all runs/mnist
@@ -51,6 +55,7 @@ def plot(
     from inkling.inspect.plots import PLOTS
     from inkling.inspect.plots import plot as save_plot
     from inkling.inspect.request import PlotRequest
+    from inkling.visualize import strips
 
     if kind is None:
         for name, each in PLOTS.items():
@@ -60,6 +65,10 @@ def plot(
         raise UserError(unknown_name(kind, [*PLOTS, ALL], "figure"))
     if not runs:
         raise UserError(f"name the run: inkling plot {kind} runs/...")
+    if every and (levels or unit != "t"):
+        raise UserError(
+            "--every counts timesteps; give it alone, or name --levels and their --unit"
+        )
     if kind == ALL and out is not None:
         raise UserError(f"--out {out} is one file, and all figures go into RUN/plots; leave it out")
     given: dict[str, Any] = {"sampler": sampler, "steps": steps, "scale": scale}
@@ -70,7 +79,7 @@ def plot(
         device,
         data,
         {name: value for name, value in given.items() if value is not None},
-        _numbers(levels),
+        strips.every(every) if every else _numbers(levels),
         unit,
         estimate,
     )

@@ -18,6 +18,7 @@ from inkling.evaluate.samples import home, model_of
 from inkling.evaluate.scores import Report
 from inkling.inspect.request import PlotRequest
 from inkling.models import checkpoint
+from inkling.models.build import noise_schedule
 from inkling.runs.preview import by_prompt
 from inkling.runs.run_folder import BEST, read_metrics
 from inkling.sampling.pipeline import TextToImage
@@ -73,8 +74,13 @@ def _forward(request: PlotRequest, out: Path) -> Path:
     shown = pictures.at(torch.tensor(rows)).cpu()
     captions = [pictures.groups[int(pictures.group[row])][0] for row in rows]
     values = [*request.levels][::-1] or strips.TIMES[::-1]
+    schedule = strips.times_of(noise_schedule(request.pipeline.recipe.diffusion.noise))
     page = strips.noising(
-        list(zip(captions, shown, strict=True)), values, request.unit, seed=request.seed
+        list(zip(captions, shown, strict=True)),
+        values,
+        request.unit,
+        schedule=schedule,
+        seed=request.seed,
     )
     return _saved(page, out)
 

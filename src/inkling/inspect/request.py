@@ -1,5 +1,6 @@
 """What is asked of a figure: whose, with which prompts and settings."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,7 +9,9 @@ from typing import Any
 
 import msgspec
 
+from inkling.core.samplers import SAMPLERS
 from inkling.data import Pictures, read_pictures
+from inkling.errors import UserNote
 from inkling.sampling.pipeline import TextToImage
 
 _PROMPTS = 10
@@ -68,4 +71,13 @@ class PlotRequest:
     @property
     def many(self) -> dict[str, Any]:
         """Options for figures that show many noise levels, with many solver steps."""
-        return {"sampler": "ddim", "steps": 100} | self.options
+        chosen = {"sampler": "ddim", "steps": 100} | self.options
+        own = self.pipeline.recipe.sample
+        if SAMPLERS[own.sampler].stochastic and not self.options.keys() & {"sampler", "steps"}:
+            warnings.warn(
+                f"drawn with ddim in 100 steps; --sampler {own.sampler} --steps {own.steps} is how "
+                "the recipe samples",
+                UserNote,
+                stacklevel=2,
+            )
+        return chosen

@@ -8,25 +8,40 @@ from PIL import Image
 from torch import Tensor
 
 from inkling.contracts import Step
-from inkling.core.noise import Linear, sigma_from_abar
+from inkling.core.noise import Cosine, Linear, Schedule
 from inkling.core.rng import stream
 from inkling.errors import UserError, unknown_name
+from inkling.models.build import noise_schedule
 from inkling.pixels import from_bytes, to_bytes
 from inkling.sampling.pipeline import TextToImage
 from inkling.visualize import grids
 
 TIMES = (999, 700, 550, 400, 300, 200, 100, 50, 15, 0)
-"""Timesteps, of the 1000 of Ho et al. 2020, from noise to image."""
+"""Timesteps of 1000, from noise to image."""
+_LAST = 999
 UNITS = ("t", "sigma", "logsnr")
+_HO_LINEAR = Linear()
 
 
-def sigma_of(values: Sequence[float], unit: str = "t") -> Tensor:
+def times_of(schedule: Schedule) -> Schedule:
+    """The schedule whose timesteps a figure means: a model's own, or that of Ho et al. 2020 where
+    its schedule has none.
+    """
+    return schedule if isinstance(schedule, Linear | Cosine) else Linear()
+
+
+def every(steps: int) -> tuple[int, ...]:
+    """Every so many of 1000 timesteps, from noise to image, both ends included."""
+    return (_LAST, *range(_LAST + 1 - steps, 0, -steps), 0)
+
+
+def sigma_of(values: Sequence[float], unit: str = "t", schedule: Schedule = _HO_LINEAR) -> Tensor:
     """Noise levels [len(values)] float64.
 
     Args:
-        values: timesteps of the linear schedule of Ho et al. 2020 (0 is the clean image), sigmas,
-            or log-SNRs `-2 log sigma`.
+        values: timesteps of 1000 (0 is the clean image), sigmas, or log-SNRs `-2 log sigma`.
         unit: one of `UNITS`.
+        schedule: which the timesteps are of.
 
     Raises:
         UserError: there is no such unit, or a timestep is not a whole number from 0 to 999.
@@ -40,8 +55,7 @@ def sigma_of(values: Sequence[float], unit: str = "t") -> Tensor:
         return (-given / 2).exp()
     if not bool(((given >= 0) & (given < 1000) & (given == given.round())).all()):
         raise UserError(f"times are whole numbers from 0 to 999; got {list(values)}")
-    sigma = sigma_from_abar((1 - Linear().betas()).cumprod(0))[given.long()]
-    return torch.where(given == 0, 0.0, sigma)
+    return torch.where(given == 0, 0.0, schedule.sigma(given / _LAST))
 
 
 def _headings(values: Sequence[float], unit: str) -> list[str]:
@@ -81,7 +95,7 @@ def strip(
     Args:
         pipeline: the model.
         prompts: one for each row.
-        values: noise levels, falling.
+        values: noise levels, falling; timesteps are of the model's own schedule, if it has any.
         unit: of `values`: "t", "sigma" or "logsnr".
         seed: of the first row; the others count up from it.
         estimate: show the estimate of the clean image instead of the noisy image, which is scaled
@@ -93,7 +107,8 @@ def strip(
     states = list(pipeline.steps(prompts, seeds=seeds, **options))
     logs = torch.stack([state.sigma.double().clamp(min=1e-3).log().cpu() for state in states])
     columns = []
-    for sigma in sigma_of(values, unit):
+    schedule = times_of(noise_schedule(pipeline.recipe.diffusion.noise))
+    for sigma in sigma_of(values, unit, schedule):
         state = states[int((logs - sigma.clamp(min=1e-3).log()).abs().argmin())]
         columns.append(shown(pipeline, state, estimate))
     pictures = torch.stack(columns, dim=1).numpy()  # [rows, levels, C, H, W]
@@ -106,6 +121,7 @@ def noising(
     values: Sequence[float] = TIMES[::-1],
     unit: str = "t",
     *,
+    schedule: Schedule = _HO_LINEAR,
     seed: int = 0,
     cell: int = 64,
 ) -> Image.Image:
@@ -115,6 +131,7 @@ def noising(
         pictures: (caption, uint8 [C, H, W]).
         values: noise levels, rising.
         unit: of `values`: "t", "sigma" or "logsnr".
+        schedule: which the timesteps are of.
         seed: of the noise, which is the same along a row.
         cell: smallest height of an image in pixels.
     """
@@ -124,7 +141,7 @@ def noising(
         noise = torch.randn(clean.shape, generator=stream("noising", seed, number))
         noisy = [
             to_bytes(unit_variance(clean + sigma * noise, sigma))
-            for sigma in sigma_of(values, unit).float()
+            for sigma in sigma_of(values, unit, schedule).float()
         ]
         rows.append((caption, torch.stack(noisy).numpy()))
     return grids.sheet(rows, columns=_headings(values, unit), cell=cell, most_columns=len(values))
