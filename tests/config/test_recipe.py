@@ -155,7 +155,7 @@ def test_a_range_that_does_not_fit_training_is_one_line():
     for name in RECIPES:
         assert problem(name) == "", name
     twenty = "diffusion.noise.options.timesteps=20"
-    assert problem("coco-text", twenty) == ""  # trained and sampled alike, both far from noise
+    assert "it starts as if from pure noise, where 73% is signal" in problem("coco-text", twenty)
     assert "it starts at 169 times the noisiest level of training" in problem(
         "mnist", "diffusion.noise.name=linear", twenty, "sample.grid.options.sigma_max=80"
     )
@@ -169,3 +169,31 @@ def test_a_negative_prompt_needs_a_scale_above_one():
         with pytest.raises(UserError, match=f"at scale {scale:g} guidance does not lead away"):
             Sample(negative_prompt="eight", scale=scale)
     assert Sample(negative_prompt="eight", scale=1.1).scale == 1.1
+
+
+def test_parts_of_a_group_that_is_given_whole_are_set_after_it():
+    whole = ['sample.grid={"name": "karras"}', "sample.grid.options.sigma_max=5"]
+    for order in (whole, whole[::-1]):
+        assert override(RECIPES["mnist"], order).sample.grid.options == {"sigma_max": 5}
+    clip = ['sample.clip={"model": "x"}', "sample.clip.sampler=ddim"]
+    assert override(RECIPES["mnist"], clip).sample.clip == ClipGuidance(model="x", sampler="ddim")
+    with pytest.raises(UserError, match="it needs 0 < sigma_min"):
+        bad = 'diffusion.noise={"name": "karras", "options": {"sigma_min": 0}}'
+        override(RECIPES["mnist"], [bad])
+
+
+def test_intervals_without_a_level_are_refused():
+    for setting in ("sample.interval=5,1", "sample.clip.interval=3,3"):
+        with pytest.raises(UserError, match="has no noise level in it"):
+            override(RECIPES["mnist"], [setting])
+
+
+def test_sampling_that_starts_too_low_or_ends_too_high_is_one_line():
+    def problem(*settings):
+        recipe = override(RECIPES["mnist"], [*settings, "diffusion.sigma_data=0.5"])
+        return sampling_start(recipe.diffusion, recipe.sample.grid).problem
+
+    assert "where 71% is signal" in problem("sample.grid.options.sigma_max=0.5")
+    assert "its last step removes all noise from 5 at once" in (
+        problem("sample.grid.options.sigma_min=5")
+    )

@@ -121,6 +121,8 @@ def test_sigma_and_abar_are_inverse():
         ("karras", {"sigma_min": 90.0}),
         ("karras", {"sigma_max": math.inf}),
         ("karras", {"rho": math.nan}),
+        ("karras", {"rho": 0.001}),
+        ("linear", {"timesteps": 10**12}),
         ("lognormal", {"std": 0.0}),
         ("lognormal", {"sigma_min": -1.0}),
         ("lognormal", {"mean": 500.0}),
@@ -144,6 +146,21 @@ def test_options_are_checked_by_name_and_kind():
         make_schedule("flow", {"shiftt": 1.0})
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("linear", {"beta_start": 0.5, "beta_end": 0.5}),
+        ("flow", {"shift": 1e300}),
+        ("flow", {"t_max": 0.99999999}),
+        ("karras", {"sigma_max": 1e30}),
+        ("karras", {"sigma_min": 1e-30}),
+    ],
+)
+def test_levels_that_float32_cannot_train_on_are_refused(name, options):
+    with pytest.raises(UserError, match=r"it needs rising levels between 1e-06 and 1e\+07"):
+        make_schedule(name, options)
+
+
 def test_a_schedule_of_ones_own_is_held_to_finite_rising_levels(monkeypatch):
     @dataclass(frozen=True)
     class Falling:
@@ -151,5 +168,5 @@ def test_a_schedule_of_ones_own_is_held_to_finite_rising_levels(monkeypatch):
             return 2 - u
 
     monkeypatch.setitem(SCHEDULES, "falling", Falling)
-    with pytest.raises(UserError, match="rising, finite levels, not 2 to 1"):
+    with pytest.raises(UserError, match=r"rising levels between .* not 2 to 1"):
         make_schedule("falling", {})

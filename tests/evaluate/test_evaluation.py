@@ -9,10 +9,11 @@ from PIL import Image
 
 from inkling import data
 from inkling.data import Data
-from inkling.errors import UserError
+from inkling.errors import UserError, UserNote
 from inkling.evaluate.evaluation import Evaluation
 from inkling.evaluate.features import OfPixels, features
 from inkling.evaluate.judge import judge_for
+from inkling.evaluate.measures import Measure, accuracy_of
 from inkling.evaluate.memory import memory, nearest_images
 from inkling.evaluate.samples import BATCH, in_frequencies, key, model_of
 from inkling.evaluate.scores import Report, check_alike
@@ -403,3 +404,58 @@ def test_classes_are_matched_by_name_and_not_by_their_number(run):
     assert chosen.judge_accuracy(judge) is not None
     judge.classes = tuple(reversed(judge.classes))
     assert chosen.judge_accuracy(judge) is None
+
+
+def noise_folder(folder, splits, side=8):
+    """Pictures of noise in three class folders: there is nothing to learn."""
+    generator = np.random.default_rng(0)
+    for split, count in splits.items():
+        for name in ("a", "b", "c"):
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 256, (side, side), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
+    return folder
+
+
+def test_a_judge_does_not_learn_from_a_reference_that_was_held_out(tmp_path):
+    """Without a test split the reference comes from the same folder as the judge's pictures."""
+    folder = noise_folder(tmp_path / "noise", {"": 60})
+    settings = ["--set", "data.validation=40", "--set", "net.patch=1", "--steps", 4]
+    inkling("train", folder, "--out", tmp_path / "run", *SMALL, *settings)
+    chosen = Evaluation(tmp_path / "run", 50)
+    assert "held out of training" in chosen.held_against
+    assert len(chosen.reference) == 40
+    with pytest.raises(UserError, match="no more than by naming frequent classes"):
+        chosen.judge_accuracy(chosen.features("judge"))
+    judge_run = tmp_path / "judge"
+    inkling("train", f"judge-{folder}", "--out", judge_run, "--steps", 4)
+    with pytest.raises(UserError, match="was trained on the pictures of which some are the refer"):
+        chosen.features(f"judge:{judge_run}")
+
+
+def test_noise_floors_are_of_the_classes_of_the_prompts(unequal):
+    chosen = Evaluation(unequal, 20, balanced=True)
+    rows = chosen.real_rows()
+    assert chosen.train.labels[rows].bincount().tolist() == [10, 10]
+    frequent = Evaluation(unequal, 33)
+    labels = frequent.train.labels[frequent.real_rows()]
+    assert (labels.numpy() == np.sort(frequent.prompted)).all()
+    with pytest.warns(UserNote, match="no noise floor"):
+        assert Evaluation(unequal, 5000).real_rows() is None
+
+
+def test_accuracy_is_of_known_labels_and_of_classes_that_can_be_told_apart():
+    right = np.eye(2)[[0] * 27 + [1] * 3]
+    labels = np.array([0] * 27 + [1] * 3)
+    assert accuracy_of("a judge", right, labels).value == 1.0
+    with pytest.raises(UserError, match=r"a judge is right about 90.0%"):
+        accuracy_of("a judge", np.eye(2)[np.zeros(30, dtype=int)], labels)
+    assert accuracy_of("a judge", right, np.full(30, -1)) is None
+    assert accuracy_of("a judge", right, np.zeros(30, dtype=int)) is None
+
+
+def test_a_density_of_whole_numbers_is_no_fraction():
+    ones = Measure("density", "higher", np.ones(50))
+    assert ones.interval() == (1, 1)
+    assert Measure("precision", "higher", np.ones(50), fraction=True).interval().low < 0.95

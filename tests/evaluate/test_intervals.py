@@ -59,7 +59,7 @@ def interval_of(name):
             return SCORES[name](drawn[rows], REAL)
 
         step = 1 / len(REAL) if name in PARTS else 0.0
-        return by_leaving_out(score, len(drawn), PARTS.get(name, 2), step)
+        return by_leaving_out(score, len(drawn), PARTS.get(name, 2), step, name in PARTS)
 
     return interval
 

@@ -101,7 +101,7 @@ def test_a_process_fetches_its_own_rows_alone(tiny, monkeypatch):
 
 def test_stratified_levels_fill_every_part_of_the_distribution(tiny):
     recipe = override(tiny, ["train.batch=50"])
-    flat = noise_schedule(ScheduleConfig(name="flow", options={"t_min": 1e-9, "t_max": 0.5}))
+    flat = noise_schedule(ScheduleConfig(name="flow", options={"t_min": 1e-6, "t_max": 0.5}))
     sigma = draws(recipe, 0, schedule=flat).sigma
     u = (sigma / (1 + sigma) / 0.5).sort().values
     assert ((u * 50).floor() == torch.arange(50)).all()

@@ -73,3 +73,28 @@ def test_a_clip_that_sees_nothing_finds_nothing(pictures):
             clip.model.visual_projection.weight.fill_(value)
         assert retrieval(clip, pictures) == 0
         assert retrieval(clip, unlabelled) == 0
+
+
+def test_unknown_labels_and_shared_captions_are_no_failures_of_a_perfect_clip(
+    pictures, monkeypatch
+):
+    state = prepare(resolve("clip-digits", DIGITS), device_name="cpu")
+    clip = state.model.eval()
+    known = {caption: number for number, caption in enumerate(pictures.distinctive)}
+    current = {}
+
+    def encode_images(x, sigma=None):
+        rows, current["row"] = current["row"], current["row"] + len(x)
+        return torch.eye(10)[current["groups"][rows : rows + len(x)]]
+
+    monkeypatch.setattr(clip, "encode_images", encode_images)
+    monkeypatch.setattr(
+        clip, "encode_text", lambda said: torch.stack([torch.eye(10)[known[s]] for s in said])
+    )
+    half = replace(pictures, labels=torch.where(torch.arange(40) < 20, pictures.labels, -1))
+    current |= {"row": 0, "groups": half.group[half.labels >= 0]}
+    assert retrieval(clip, half) == 1
+    shared = replace(pictures, classes=(), groups=(*pictures.groups, *pictures.groups))
+    shared = replace(shared, group=torch.arange(40) % 20)
+    current |= {"row": 0, "groups": shared.group % 10}
+    assert retrieval(clip, shared) == 1

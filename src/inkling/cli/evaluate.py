@@ -63,7 +63,6 @@ def evaluate(
     """
     from inkling.evaluate import samples, scores
     from inkling.evaluate.evaluation import Evaluation
-    from inkling.evaluate.features import features as see
     from inkling.models.clip import Clip
     from inkling.system.disk import check_writable
     from inkling.visualize import grids
@@ -89,7 +88,7 @@ def evaluate(
     if compare is not None:
         click.echo(_differences(chosen, made(compare), features))
         return
-    seen = see(features, chosen.data, chosen.pipeline.device)
+    seen = chosen.features(features)
     reader = Clip.load(clip, chosen.pipeline.device) if clip else None
     images = chosen.samples()
     memory, near = chosen.memorised(images)
@@ -109,9 +108,8 @@ def _differences(chosen: "Evaluation", other: "Evaluation", features: str) -> st
         UserError: the two are scored on other terms.
     """
     from inkling.evaluate import scores
-    from inkling.evaluate.features import features as see
 
-    seen, beside = (see(features, each.data, each.pipeline.device) for each in (chosen, other))
+    seen, beside = (each.features(features) for each in (chosen, other))
     scores.check_alike(chosen.terms(seen), other.terms(beside))
     pairs = ((each, each.samples()) for each in (chosen, other))
     ours, theirs = (each.measures(images, seen(images), seen) for each, images in pairs)

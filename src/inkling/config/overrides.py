@@ -4,7 +4,7 @@ Everything that comes in is checked: types and ranges by msgspec, names by the r
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -12,9 +12,10 @@ import msgspec
 from inkling.config.kinds import KINDS
 from inkling.config.recipe import RunRecipe, ScheduleConfig
 from inkling.config.registries import REGISTRIES, leaves
-from inkling.config.values import in_words, parsed
+from inkling.config.values import check_finite, in_words, parsed
 from inkling.errors import UserError, unknown_name
 from inkling.nets.configs import NETWORKS, NetworkConfig
+from inkling.settings import Settings
 
 AnyRecipe = TypeVar("AnyRecipe", bound=RunRecipe)
 AnySettings = TypeVar("AnySettings", bound=msgspec.Struct)
@@ -60,8 +61,8 @@ def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
     """
     tree: dict[str, Any] = msgspec.to_builtins(recipe)
     pairs = [_pair(assignment) for assignment in assignments]
-    # Names first: they decide which settings there are.
-    for path, text in sorted(pairs, key=lambda pair: not _chooses(tree, pair[0])):
+    # Groups before what is in them, and names first: they decide which settings there are.
+    for path, text in sorted(pairs, key=lambda p: (p[0].count("."), not _chooses(tree, p[0]))):
         if path == "net.kind" and "net" in tree:
             tree["net"] = _network(text, tree["net"])
             continue
@@ -71,8 +72,12 @@ def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
         changed = _convert(tree, type(recipe))
     except ValueError as error:
         raise UserError(in_words(error)) from None
-    for path in {path.rpartition(_OPTIONS)[0] or path.rpartition(".")[0] for path, _ in pairs}:
-        _check_schedule(changed, path)
+    before = dict(_schedules(recipe))
+    for path, schedule in _schedules(changed):
+        if schedule != before.get(path) and schedule.name:
+            from inkling.core.noise import make_schedule
+
+            make_schedule(schedule.name, schedule.options)  # refuses options that it does not have
     return changed
 
 
@@ -89,15 +94,14 @@ def _group(tree: dict[str, Any], path: str) -> dict[str, Any] | None:
     return node if isinstance(node, dict) else None
 
 
-def _check_schedule(recipe: RunRecipe, path: str) -> None:
-    """Refuse options that no noise schedule of that name has, if the path names a schedule."""
-    found: Any = recipe
-    for key in path.split("."):
-        found = getattr(found, key, None)
-    if isinstance(found, ScheduleConfig) and found.name:
-        from inkling.core.noise import make_schedule
-
-        make_schedule(found.name, found.options)
+def _schedules(settings: Any, below: str = "") -> Iterator[tuple[str, ScheduleConfig]]:
+    """Every noise schedule in a recipe, with its path."""
+    for name in getattr(settings, "__struct_fields__", ()):
+        value = getattr(settings, name)
+        if isinstance(value, ScheduleConfig):
+            yield below + name, value
+        else:
+            yield from _schedules(value, f"{below}{name}.")
 
 
 def replaced(settings: AnySettings, changes: dict[str, Any], what: str) -> AnySettings:
@@ -120,6 +124,7 @@ def replaced(settings: AnySettings, changes: dict[str, Any], what: str) -> AnySe
             raise UserError(unknown_name(str(value), get_args(hints[name]), name))
         try:
             tree[name] = msgspec.to_builtins(value)
+            check_finite(f"{name}={value}", tree[name])
             msgspec.convert(tree[name], hints[name])
         except ValueError as error:
             raise UserError(f"{name}={value}: {in_words(error)}") from None
@@ -176,14 +181,29 @@ def _assign(whole: type, tree: dict[str, Any], path: str, text: str) -> None:
             f"{path} is a group of settings; set one of them ({_one_of(path, before)}), or all as "
             "JSON"
         )
+    kind = _type_at(whole, tree, path)
+    if isinstance(kind, type) and issubclass(kind, Settings):
+        try:  # whole, so that its parts can be set one by one after it
+            value = msgspec.to_builtins(_whole(kind, value))
+        except ValueError as error:
+            raise UserError(f"{path}={text}: {in_words(error)}") from None
     if isinstance(before, list | tuple) and not isinstance(value, list):
         value = value.split(",") if isinstance(value, str) else [value]
-    if isinstance(before, list | tuple) and str in get_args(_type_at(whole, tree, path)):
+    if isinstance(before, list | tuple) and str in get_args(kind):
         # Names may look like numbers: data.classes=0,1.
         listed = text.startswith("[") and all(isinstance(each, str) for each in value)
         names = (each.strip() for each in text.strip("[]").split(","))
         value = value if listed else [*filter(None, names)]
     node[leaf] = value
+
+
+def _whole(kind: type, group: dict[str, Any]) -> Any:
+    """A group of settings from some of them."""
+    return (
+        _union(NetworkConfig, group)
+        if issubclass(kind, NetworkConfig)
+        else msgspec.convert(group, kind)
+    )
 
 
 def _one_of(path: str, group: dict[str, Any]) -> str:

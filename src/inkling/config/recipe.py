@@ -154,6 +154,18 @@ class ClipGuidance(Settings, frozen=True):
     """A key of `inkling.core.SAMPLERS`; ancestral noise corrects errors of the gradient."""
     steps: Count = 40
 
+    def __post_init__(self) -> None:
+        _check_interval("sample.clip.interval", self.interval)
+
+
+def _check_interval(name: str, interval: tuple[float, ...]) -> None:
+    """Refuse noise levels between which nothing lies."""
+    low, high = interval
+    if not low < high:
+        raise UserError(
+            f"{name}={low:g},{high:g} has no noise level in it; give the lower one first"
+        )
+
 
 class Sample(Settings, frozen=True):
     """How a model is sampled: one value from the command line to the solver."""
@@ -179,6 +191,7 @@ class Sample(Settings, frozen=True):
     """For `inkling sample --clip`, and `inkling.sampling.clip_guidance.load_guide`."""
 
     def __post_init__(self) -> None:
+        _check_interval("sample.interval", self.interval)
         # `negative + scale (prompt - negative)`: up to 1 it lies between the two.
         if self.negative_prompt and self.scale <= 1:
             raise UserError(

@@ -47,13 +47,26 @@ def parsed(path: str, text: str) -> Any:
             value = json.loads(plain)
         except (json.JSONDecodeError, RecursionError):
             continue
-        if not all(map(math.isfinite, _numbers(value))):
-            raise UserError(
-                f"{path}={text}: settings are finite numbers; use a large one such as 1e9 where "
-                "there is no limit"
-            )
+        check_finite(f"{path}={text}", value)
         return value
     return text
+
+
+def check_finite(typed: str, value: Any) -> None:
+    """Refuse numbers that are not finite, wherever in a value.
+
+    Args:
+        typed: setting and value, for the message.
+        value: as JSON.
+
+    Raises:
+        UserError: it has one.
+    """
+    if not all(map(math.isfinite, _numbers(value))):
+        raise UserError(
+            f"{typed}: settings are finite numbers; use a large one such as 1e9 where there is no "
+            "limit"
+        )
 
 
 def _numbers(value: Any) -> Iterator[float]:

@@ -24,6 +24,11 @@ class Schedule(Protocol):
         ...
 
 
+_MOST_TIMESTEPS = 1_000_000
+_LEAST_SIGMA, _MOST_SIGMA = 1e-6, 1e7
+"""Noise levels within which losses and scalings are finite in float32."""
+
+
 def _require(ok: bool, schedule: object, need: str) -> None:
     """Refuse values for which a schedule would not be finite, positive and rising.
 
@@ -63,8 +68,9 @@ class Linear:
     timesteps: int = 1000
 
     def __post_init__(self) -> None:
-        need = "0 < beta_start <= beta_end < 1 and at least 2 timesteps"
-        _require(0 < self.beta_start <= self.beta_end < 1 and self.timesteps >= 2, self, need)
+        need = f"0 < beta_start <= beta_end < 1 and 2 to {_MOST_TIMESTEPS:,} timesteps"
+        known = 0 < self.beta_start <= self.beta_end < 1
+        _require(known and 2 <= self.timesteps <= _MOST_TIMESTEPS, self, need)
 
     def betas(self) -> Tensor:
         """[timesteps] float64."""
@@ -84,9 +90,9 @@ class Cosine:
     timesteps: int = 1000
 
     def __post_init__(self) -> None:
-        need = "offset >= 0, 0 < max_beta < 1 and at least 2 timesteps"
-        known = 0 <= self.offset < inf and 0 < self.max_beta < 1 and self.timesteps >= 2
-        _require(known, self, need)
+        need = f"offset >= 0, 0 < max_beta < 1 and 2 to {_MOST_TIMESTEPS:,} timesteps"
+        known = 0 <= self.offset < inf and 0 < self.max_beta < 1
+        _require(known and 2 <= self.timesteps <= _MOST_TIMESTEPS, self, need)
 
     def betas(self) -> Tensor:
         """[timesteps] float64."""
@@ -108,8 +114,9 @@ class Karras:
     rho: float = 7.0
 
     def __post_init__(self) -> None:
-        need = "0 < sigma_min < sigma_max, both finite, and rho > 0"
-        _require(0 < self.sigma_min < self.sigma_max < inf and 0 < self.rho < inf, self, need)
+        need = "0 < sigma_min < sigma_max, both finite, and rho from 0.1 to 1000"
+        _require(0 < self.sigma_min < self.sigma_max < inf, self, need)
+        _require(0.1 <= self.rho <= 1000, self, need)
 
     def sigma(self, u: Tensor) -> Tensor:
         """[...] like `u`."""
@@ -200,14 +207,13 @@ def make_schedule(name: str, options: Mapping[str, float]) -> Schedule:
         if option not in known:
             raise UserError(unknown_name(option, known, f"option of the schedule {name!r}:"))
         whole = known[option].type is int
-        if whole and value != int(value):
+        if whole and not float(value).is_integer():
             raise UserError(f"{option}={value:g} of the schedule {name!r} is no whole number")
         typed[option] = int(value) if whole else value
     made: Schedule = SCHEDULES[name](**typed)
     low, high = ends_of(made)
-    _require(
-        0 < low < high < inf, made, f"positive, rising, finite levels, not {low:g} to {high:g}"
-    )
+    need = f"rising levels between {_LEAST_SIGMA:g} and {_MOST_SIGMA:g}, not {low:g} to {high:g}"
+    _require(_LEAST_SIGMA <= low < high <= _MOST_SIGMA, made, need)
     return made
 
 

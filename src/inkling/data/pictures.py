@@ -103,6 +103,13 @@ class Pictures:
         shared = Counter(sentence for group in self.groups for sentence in set(group))
         return tuple(min(group, key=shared.__getitem__) for group in self.groups)
 
+    def distinct_captions(self) -> tuple[tuple[str, ...], Tensor]:
+        """(captions that differ, one of the distinctive ones for each image [N] int64)."""
+        said = [self.distinctive[group] for group in self.group.tolist()]
+        row = {caption: number for number, caption in enumerate(dict.fromkeys(said))}
+        which = torch.tensor([row[caption] for caption in said], dtype=torch.int64)
+        return tuple(row), which
+
     @property
     def conditional(self) -> bool:
         """Whether any image has a caption."""

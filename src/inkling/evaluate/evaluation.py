@@ -15,8 +15,10 @@ from torch import Tensor
 from inkling.core.rng import stream
 from inkling.errors import UserError, UserNote
 from inkling.evaluate import learned_scores
-from inkling.evaluate.features import Features, Outputs
-from inkling.evaluate.measures import PROMPT_ACCURACY, Measure, of_outputs
+from inkling.evaluate.features import Features, OfJudge, Outputs
+from inkling.evaluate.features import features as see
+from inkling.evaluate.judge import judge_for
+from inkling.evaluate.measures import PROMPT_ACCURACY, Measure, accuracy_of, of_outputs
 from inkling.evaluate.memory import Memory, Nearest, memory, nearest_images
 from inkling.evaluate.reference import evaluation_data, known_rows, parts_of
 from inkling.evaluate.samples import Plan, cached_samples, home, key, model_of, plan
@@ -68,9 +70,8 @@ class Evaluation:
         self.data = self.pipeline.recipe.data
         if data is not None:
             self.data = msgspec.structs.replace(self.data, path=str(data))
-        self.train, self.reference, self.held_against = evaluation_data(
-            self.pipeline, self.data, reference, balanced
-        )
+        found = evaluation_data(self.pipeline, self.data, reference, balanced)
+        self.train, self.reference, self.held_against, self._withheld = found
         settings = self.pipeline.settings(**(sampling or {}))
         self.plan: Plan = plan(self.pipeline, self.reference, settings, seed, weights, balanced)
         self._outputs: dict[str, Outputs] = {}
@@ -103,6 +104,23 @@ class Evaluation:
             return None
         rows = np.arange(self.count) % len(self.plan.prompted)
         return np.array(self.plan.prompted)[rows]
+
+    def features(self, text: str) -> Features:
+        """Features by name, as in `evaluate.features.features`; no judge has seen the reference.
+
+        Raises:
+            UserError: there are no such features, or the judge learnt from the reference.
+        """
+        if text == "judge" and self._withheld is not None:
+            return OfJudge(*judge_for(self.data, self._withheld))
+        found = see(text, self.data, self.pipeline.device)
+        known = self.pipeline.card.fingerprint
+        if isinstance(found, OfJudge) and self._withheld and found.judge.fingerprint == known:
+            raise UserError(
+                f"{found.name} was trained on the pictures of which some are the reference; leave "
+                "the file out (--features judge), and one is trained without them"
+            )
+        return found
 
     def file(self, features: Features) -> Path:
         """The file for its scores by these features."""
@@ -142,10 +160,16 @@ class Evaluation:
             names = ("colour", "shape", "size", "relation")
             correct = faithfulness_of_each(scenes, images)
             found += [
-                Measure(f"faithful: {name}", "higher", correct[:, column])
-                for column, name in enumerate(names)
+                Measure(
+                    f"faithful: {name}", "higher", each, fraction=bool(np.isin(each, (0, 1)).all())
+                )
+                for name, each in zip(names, correct.T, strict=True)
             ]
-            found.append(Measure("faithful: all", "higher", (correct == 1).all(1).astype(float)))
+            found.append(
+                Measure(
+                    "faithful: all", "higher", (correct == 1).all(1).astype(float), fraction=True
+                )
+            )
         return found
 
     def _judged(self, features: Features) -> bool:
@@ -161,27 +185,31 @@ class Evaluation:
         None where they do not tell the classes of the prompts apart.
 
         Raises:
-            UserError: no better than always naming the most frequent class.
+            UserError: as `accuracy_of`.
         """
         probabilities = self._real(features).probabilities
         if probabilities is None or not self._judged(features):
             return None
-        labels = self.reference.labels.numpy()
-        known = labels >= 0
-        right = Measure(
-            "judge on real pictures",
-            "higher",
-            (probabilities.argmax(1) == labels)[known].astype(float),
-        )
-        chance = np.bincount(labels[known]).max() / known.sum()
-        if right.interval().low <= chance:
-            raise UserError(
-                f"{features.name} is right about {right.value:.1%} of {known.sum():,} real "
-                f"pictures, and naming the most frequent class alone about {chance:.1%}: its "
-                "scores would mean nothing. Train a better one (inkling train judge-NAME), or use "
-                "--features pixels"
-            )
-        return right
+        return accuracy_of(features.name, probabilities, self.reference.labels.numpy())
+
+    def real_rows(self) -> Tensor | None:
+        """Random training images in place of the samples: one for each, of its prompt's class.
+
+        None, with a note, where there are too few.
+        """
+        order = torch.randperm(len(self.train), generator=stream(self.plan.seed, "floor"))
+        if self.prompted is None:
+            chosen = order[: self.count]
+        else:
+            labels = self.train.labels[order]
+            wanted = np.bincount(self.prompted)
+            parts = [order[labels == label][:count] for label, count in enumerate(wanted)]
+            chosen = torch.cat(parts)
+        if len(chosen) == self.count:
+            return chosen
+        lack = f"it takes {self.count:,} training pictures in the classes of the prompts"
+        warnings.warn(f"no noise floor: {lack}, and there are too few", UserNote, stacklevel=3)
+        return None
 
     def floors(self, features: Features) -> dict[str, Measure]:
         """Noise floors: the same measures of as many real training images.
@@ -189,12 +217,10 @@ class Evaluation:
         That of prompt accuracy is the judge's accuracy on the reference, since it was trained on
         the training images.
         """
-        rows = torch.randperm(len(self.train), generator=stream(self.plan.seed, "floor"))
-        some = self.train.take(rows[: self.count])
-        if len(some) < self.count:
-            lack = f"it takes {self.count:,} training pictures, and there are only {len(some):,}"
-            warnings.warn(f"no noise floor: {lack}", UserNote, stacklevel=2)
+        rows = self.real_rows()
+        if rows is None:
             return {}
+        some = self.train.take(rows)
         measures = of_outputs(features(some.pixels()), self._real(features))
         floors = {measure.name: measure for measure in measures}
         accuracy = self.judge_accuracy(features)
@@ -255,10 +281,12 @@ class Evaluation:
         if clip is not None:
             prompts = [self.plan.prompt(row) for row in range(self.count)]
             measures += learned_scores.clip_scores(images, prompts, clip)
-        scores = [scored(measure, floors.get(measure.name)) for measure in measures]
-        if cas and self.prompted is not None:
-            parts = (self.prompted.tolist(), self.train, self.reference, self.plan.seed)
-            scores.append(learned_scores.cas(images, *parts))
+        scores = [scored(m, floors.get(m.name)) for m in measures if _is_finite(m)]
+        if cas and self.prompted is not None and bool((self.reference.labels >= 0).any()):
+            rows = self.real_rows()
+            real = None if rows is None else self.train.take(rows)
+            prompted = self.prompted.tolist()
+            scores.append(learned_scores.cas(images, prompted, self.train, real, self.reference))
         if self.pipeline.model.codec.is_pixels:
             captioned = self.plan.prompts != ("",)
             scores.append(
@@ -272,6 +300,14 @@ class Evaluation:
             scores=scores,
             details=_details(found, self.confusion(outputs, features), self.pipeline.card),
         )
+
+
+def _is_finite(measure: Measure) -> bool:
+    """Whether a score is a number; one that is not is left out, with a note."""
+    if np.isfinite(measure.value):
+        return True
+    warnings.warn(f"no {measure.name}: it is not a finite number", UserNote, stacklevel=3)
+    return False
 
 
 def _details(memory: Memory, confusion: list[list[int]] | None, card: Card) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.special import expit, logit
 
 LEVEL = 0.95
 VALUES = 20
@@ -60,6 +61,7 @@ def by_leaving_out(
     count: int,
     parts: int = 2,
     step: float = 0.0,
+    bounded: bool = False,
     seed: int = 0,
 ) -> Interval:
     """Interval of any statistic of a set of images, from its values without one part of the set.
@@ -77,6 +79,8 @@ def by_leaving_out(
             models are too narrow, and with a few, those of good models too wide.
         step: smallest difference that the statistic can show; the ends are at least so far away,
             since values that are all equal do not prove that no other could have come.
+        bounded: whether it lies between 0 and 1: then its interval is symmetric in its log-odds,
+            and longer towards the middle.
         seed: of the random parts.
     """
     rng = np.random.default_rng(seed)
@@ -89,4 +93,9 @@ def by_leaving_out(
     spread = np.std(found, ddof=1) * np.sqrt(parts - 1)
     margin = float(stats.t.ppf(0.5 + LEVEL / 2, len(found) - 1) * spread)
     margin = max(margin, step)
-    return Interval(value - margin, value + margin)
+    if not bounded:
+        return Interval(value - margin, value + margin)
+    inside = (value + step) / (1 + 2 * step)  # a score of 0 or 1 has no log-odds
+    reach = margin / (inside * (1 - inside))
+    low, high = (float(expit(logit(inside) + sign * reach)) for sign in (-1, 1))
+    return Interval(max(0.0, min(low, value - step)), min(1.0, max(high, value + step)))

@@ -44,6 +44,7 @@ class Judge:
         self.channels, *size = card.shape
         self.size = (size[0], size[1])
         self.classes = card.classes
+        self.fingerprint = card.fingerprint
         self.summary = card.summary
         """Its accuracy in words, if it was measured."""
 
@@ -120,16 +121,25 @@ def train_judge(
     return Judge(state.model, state.card), state
 
 
-def judge_for(data: Data) -> tuple[Judge, str]:
+def judge_for(data: Data, withheld: tuple[int, int] | None = None) -> tuple[Judge, str]:
     """A judge of a data set, and its name; trained once for the same pictures, and cached.
+
+    Args:
+        data: the settings of the data set.
+        withheld: number and seed of the images that a run held out of training, where they are what
+            the judge is to judge by, so that it must not learn from them; None: it learns from all.
 
     Raises:
         UserError: the data set has no classes.
     """
-    # All images of the classes, whatever limit and captions the scored model was trained with.
-    data = msgspec.structs.replace(data, captions=True, caption="", limit=None, codec="")
+    data = msgspec.structs.replace(data, captions=True, caption="", codec="")
+    if withheld is None:  # all images, whatever limit the scored model was trained with
+        data = msgspec.structs.replace(data, limit=None)
     pictures = read_pictures(data)
-    key = hashlib.sha256(repr((pictures.fingerprint, _EPOCHS, _LEAST_STEPS)).encode())
+    parts = (pictures.fingerprint, _EPOCHS, _LEAST_STEPS, withheld)
+    if withheld is not None:
+        pictures, _ = pictures.split(*withheld)
+    key = hashlib.sha256(repr(parts).encode())
     file = cache_folder() / "judges" / f"{data.name}-{key.hexdigest()[:12]}.safetensors"
     if not file.is_file() or not _intact(file):
         if not pictures.classes:

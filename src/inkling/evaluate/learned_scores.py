@@ -38,7 +38,7 @@ def bits(pipeline: TextToImage, reference: Pictures, captioned: bool, seed: int)
     """
     some = reference.take(torch.arange(min(_BITS, len(reference))))
     model, recipe = pipeline.model, pipeline.recipe
-    captions = [some.groups[int(group)][0] if captioned else "" for group in some.group]
+    captions = [some.distinctive[int(group)] if captioned else "" for group in some.group]
     with torch.no_grad():
         distinct = list(dict.fromkeys(captions))
         number = torch.tensor([distinct.index(caption) for caption in captions])
@@ -63,7 +63,11 @@ def bits(pipeline: TextToImage, reference: Pictures, captioned: bool, seed: int)
 
 
 def cas(
-    images: Tensor, prompted: Sequence[int], train: Pictures, reference: Pictures, seed: int
+    images: Tensor,
+    prompted: Sequence[int],
+    train: Pictures,
+    real: Pictures | None,
+    reference: Pictures,
 ) -> Score:
     """Classification accuracy score (Ravuri & Vinyals 2019): accuracy on real test images of a
     classifier that was trained on samples alone.
@@ -71,9 +75,9 @@ def cas(
     Args:
         images: the samples, uint8 [N, C, H, W].
         prompted: the class of each sample's prompt, N.
-        train: real training images; as many as there are samples give the noise floor.
+        train: the training set, for the form of its images and its classes.
+        real: as many training images, of the same classes, for the noise floor; None: without it.
         reference: the real test images.
-        seed: of the choice of training images.
     """
     count = len(images)
     samples = replace(
@@ -83,8 +87,8 @@ def cas(
         labels=torch.as_tensor(prompted),
         group=torch.zeros(count, dtype=torch.int64),
     )
-    real = train.take(torch.randperm(len(train), generator=stream(seed, "floor"))[:count])
-    found, floor = (train_judge(each, _EPOCHS)[0].accuracy(reference) for each in (samples, real))
+    found = train_judge(samples, _EPOCHS)[0].accuracy(reference)
+    floor = None if real is None else train_judge(real, _EPOCHS)[0].accuracy(reference)
     test = int((reference.labels >= 0).sum())
     interval = of_a_share(round(found * test), test)
     return Score(
@@ -95,7 +99,7 @@ def cas(
         n=count,
         better="higher",
         method=f"fraction of {test:,} real pictures, Wilson",
-        floor=floor if len(real) == count else None,
+        floor=floor,
     )
 
 

@@ -45,9 +45,10 @@ class Measure(NamedTuple):
     """[N] one number for each image, whose mean is the score."""
     whole: Callable[[np.ndarray], float] | None = None
     """Or the score as a function of the rows [M] of the images."""
-    least: float = float("-inf")
-    most: float = float("inf")
-    """Its smallest and its largest possible value."""
+    fraction: bool = False
+    """Whether each of the values is 0 or 1, so that the score is a fraction of the images."""
+    bounded: bool = False
+    """Whether the score lies between 0 and 1, for a score with `whole`."""
     size: int = 0
     """Number of images, for a score with `whole`."""
     parts: int = 2
@@ -68,20 +69,14 @@ class Measure(NamedTuple):
         """How its interval is computed."""
         if self.values is None:
             return _WHOLE[self.parts]
-        return _FRACTION if self._binary else _MEAN
-
-    @property
-    def _binary(self) -> bool:
-        """Whether every value is 0 or 1."""
-        return self.values is not None and bool(np.isin(self.values, (0, 1)).all())
+        return _FRACTION if self.fraction else _MEAN
 
     def interval(self) -> Interval:
         """95 % interval of its expectation over random samples, at this sample size."""
         if self.values is None:
             assert self.whole is not None, "a measure is a mean or a function of the set"
-            low, high = by_leaving_out(self.whole, self.size, self.parts, self.step)
-            return Interval(max(low, self.least), min(high, self.most))
-        if self._binary:
+            return by_leaving_out(self.whole, self.size, self.parts, self.step, self.bounded)
+        if self.fraction:
             return of_a_share(int(self.values.sum()), len(self.values))
         return of_a_mean(self.values)
 
@@ -89,7 +84,7 @@ class Measure(NamedTuple):
         """The difference from the same measure of another set, paired by the samples' seeds."""
         if self.values is not None and other.values is not None:
             gaps = self.values.astype(float) - other.values
-            paired = of_paired_shares if self._binary and other._binary else of_a_mean
+            paired = of_paired_shares if self.fraction else of_a_mean
             return float(gaps.mean()), paired(gaps)
         mine, theirs = self.whole, other.whole
         assert mine is not None and theirs is not None, "one measure has one form"
@@ -121,13 +116,12 @@ def of_features(samples: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
         warnings.warn(f"no Frechet distance: {error}", UserNote, stacklevel=2)
     few, others = samples[:MOST_NEIGHBOURS], real[:MOST_NEIGHBOURS]
     inside = metrics.balls(few, others, 3)
-    yield Measure("precision", "higher", (inside > 0).astype(float))
+    yield Measure("precision", "higher", (inside > 0).astype(float), fraction=True)
     yield Measure(
         "recall",
         "higher",
         whole=lambda rows: metrics.recall(others, few[rows]),
-        least=0.0,
-        most=1.0,
+        bounded=True,
         size=len(few),
         parts=5,
         step=1 / len(others),
@@ -137,8 +131,7 @@ def of_features(samples: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
         "coverage",
         "higher",
         whole=lambda rows: metrics.coverage(others, few[rows]),
-        least=0.0,
-        most=1.0,
+        bounded=True,
         size=len(few),
         parts=10,
         step=1 / len(others),
@@ -154,13 +147,42 @@ def of_probabilities(probabilities: np.ndarray, prompted: np.ndarray | None) -> 
     """
     if prompted is not None:
         right = (probabilities.argmax(1) == prompted).astype(float)
-        yield Measure(PROMPT_ACCURACY, "higher", right)
+        yield Measure(PROMPT_ACCURACY, "higher", right, fraction=True)
     yield Measure(
         "Inception-score form",
         "higher",
         whole=lambda rows: metrics.inception_score(probabilities[rows]),
         size=len(probabilities),
     )
+
+
+def accuracy_of(name: str, probabilities: np.ndarray, labels: np.ndarray) -> Measure | None:
+    """Accuracy of a judge on real images that it never saw; None if they show fewer than two
+    classes.
+
+    Args:
+        name: of the judge, for messages.
+        probabilities: [N, classes].
+        labels: [N], -1 where the class is not known.
+
+    Raises:
+        UserError: it knows no more than which classes are frequent.
+    """
+    known = labels >= 0
+    counts = np.bincount(labels[known], minlength=probabilities.shape[1])
+    shown = int((counts > 0).sum())
+    if shown < 2:
+        return None
+    right = (probabilities.argmax(1) == labels)[known].astype(float)
+    # The mean over classes: naming a frequent one is no knowledge.
+    by_class = right * known.sum() / counts[labels[known]] / shown
+    if of_a_mean(by_class).low <= 1 / shown:
+        raise UserError(
+            f"{name} is right about {right.mean():.1%} of {known.sum():,} real pictures, no more "
+            "than by naming frequent classes: its scores would mean nothing. Train a better one "
+            "(inkling train judge-NAME), or use --features pixels"
+        )
+    return Measure("judge on real pictures", "higher", right, fraction=True)
 
 
 def of_outputs(

@@ -35,6 +35,8 @@ class EvaluationData(NamedTuple):
     """The reference images, in random order."""
     name: str
     """Name and size of the reference, with a digest of its pixels."""
+    withheld: tuple[int, int] | None
+    """Number and seed of the images held out of training, if these are the reference."""
 
 
 def evaluation_data(
@@ -84,7 +86,9 @@ def evaluation_data(
         digest = hashlib.blake2b(reference.pixels().cpu().numpy().tobytes(), digest_size=3)
         full_name = f"{name}, {len(reference):,} pictures ({digest.hexdigest()})"
         train = of_equal_classes(train) if balanced else train
-        return EvaluationData(train, reference, full_name)
+        count = len(held_out) if read is candidates[-1][1] else 0
+        withheld = (count, pipeline.recipe.train.seed) if count else None
+        return EvaluationData(train, reference, full_name, withheld)
     raise reasons[0]
 
 

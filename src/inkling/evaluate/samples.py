@@ -102,7 +102,7 @@ def plan(
         numbers = in_frequencies(counts, total)
         prompts = tuple(pipeline.classes[number] for number in numbers)
         return Plan(prompts, numbers, (), settings, seed, weights, balanced)
-    captions = (reference.groups[int(group)][0] for group in reference.group[:_MOST_PROMPTS])
+    captions = (reference.distinctive[int(group)] for group in reference.group[:_MOST_PROMPTS])
     prompts = tuple(caption for caption in captions if pipeline.model.text.takes(caption))
     return Plan(prompts or ("",), (), (), settings, seed, weights)
 

@@ -14,7 +14,6 @@ from inkling.config.overrides import to_json
 from inkling.data.decode import open_picture
 from inkling.errors import UserError
 from inkling.evaluate.evaluation import Evaluation
-from inkling.evaluate.features import features
 from inkling.evaluate.scores import Report
 from inkling.inspect.plots import plot, reports_of
 from inkling.inspect.request import PlotRequest
@@ -105,7 +104,7 @@ def evaluate(request: PlotRequest, count: int) -> Path:
     """
     chosen = Evaluation(request.run, count, data=request.data, device=request.device)
     kind = "judge" if chosen.pipeline.classes else "pixels"
-    outputs = features(kind, chosen.data, chosen.pipeline.device)
+    outputs = chosen.features(kind)
     images = chosen.samples()
     memory, _ = chosen.memorised(images)
     return chosen.report(images, outputs, memory).save(chosen.file(outputs))

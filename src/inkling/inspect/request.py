@@ -60,7 +60,7 @@ class PlotRequest:
         """The given prompts, or the classes, or some captions, or the empty prompt."""
         if self.given or self.pipeline.classes:
             return [*(self.given or self.pipeline.classes)][:_PROMPTS]
-        captions = [group[0] for group in self.pictures.groups if group[0]]
+        captions = [sentence for sentence in self.pictures.distinctive if sentence]
         if not captions or not self.pipeline.recipe.data.captions:
             return [""]
         some = captions[:: max(1, len(captions) // _PROMPTS)]

@@ -27,6 +27,9 @@ from inkling.text import ENCODERS, TextEncoder
 
 _BEYOND = 1.05
 """Factor by which sampling may leave the range of training without a word."""
+_LEFT, _LAST = 0.1, 0.3
+"""Largest fraction of signal where sampling starts, and of noise where it ends, likewise; relative
+to the data."""
 
 
 def noise_schedule(settings: ScheduleConfig) -> noise.Schedule:
@@ -68,10 +71,12 @@ class SamplingStart(NamedTuple):
     signal: float
     """Fraction of the data's standard deviation that is left at the level that sampling starts
     from, as far as training reached: 0 is pure noise."""
+    sigma_data: float
+    """Standard deviation of the data."""
 
     @property
     def problem(self) -> str:
-        """How sampling leaves the range of training, in one line; empty if it does not."""
+        """How sampling does not fit training, in one line; empty if it does."""
         (low, high), (bottom, top) = self.trained, self.sampled
         ranges = f"training has noise levels {low:.3g} to {high:.3g}, sampling {bottom:.3g} to "
         ranges += f"{top:.3g}"
@@ -79,6 +84,10 @@ class SamplingStart(NamedTuple):
             return f"{ranges}: it starts at {top / high:,.3g} times the noisiest level of training"
         if bottom * _BEYOND < low:
             return f"{ranges}: it ends at {low / bottom:,.3g} times less than training ever had"
+        if self.signal > _LEFT:
+            return f"{ranges}: it starts as if from pure noise, where {self.signal:.0%} is signal"
+        if bottom > _LAST * self.sigma_data:
+            return f"{ranges}: its last step removes all noise from {bottom:.3g} at once"
         return ""
 
 
@@ -92,7 +101,8 @@ def sampling_start(diffusion: Diffusion, grid: ScheduleConfig) -> SamplingStart:
     sampled = noise.ends_of(sampling_schedule(grid, diffusion.noise))
     top = min(trained[1], sampled[1])
     sigma_data = diffusion.sigma_data
-    return SamplingStart(trained, sampled, sigma_data / math.hypot(sigma_data, top))
+    signal = sigma_data / math.hypot(sigma_data, top)
+    return SamplingStart(trained, sampled, signal, sigma_data)
 
 
 def text_encoder(

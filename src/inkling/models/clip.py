@@ -231,6 +231,8 @@ class Clip(nn.Module):
             captions: M of them.
         """
         texts = self.encode_text(captions)
+        if not bool(texts.isfinite().all()):
+            raise UserError("this CLIP gives no finite numbers for these captions; train it again")
         found = [
             (self.encode_images(from_bytes(part.to(self.device))) @ texts.T).argmax(1).cpu()
             for part in torch.split(images, 250)

@@ -46,7 +46,7 @@ def prompts_for(state: TrainState) -> list[str]:
     """Prompts of previews: the classes if there are any, else sentences from all over the set."""
     if state.card.classes:
         return list(state.card.classes[:_PROMPTS])
-    said = [group[0] for group in state.pictures.groups if group[0]]
+    said = [sentence for sentence in state.pictures.distinctive if sentence]
     some = said[:: max(1, len(said) // (2 * _PROMPTS))]
     model = state.model
     assert isinstance(model, TextDenoiser), "only denoisers have prompts"

@@ -11,6 +11,7 @@ RUN/model.safetensors     at the end: the model; of a CLIP, in the format of tra
 """
 
 import json
+import math
 import time
 import warnings
 from pathlib import Path
@@ -212,10 +213,8 @@ class RunFolder:
         write_whole(out / "recipe.json", (to_json(state.recipe) + "\n").encode())
         if resume is not None:
             records = [r for r in read_metrics(out) if r["step"] <= resume.progress["step"]]
-            self.best = min(
-                (r["validation_loss"] for r in records if "validation_loss" in r),
-                default=self.best,
-            )
+            losses = [r["validation_loss"] for r in records if "validation_loss" in r]
+            self.best = min(filter(math.isfinite, losses), default=self.best)
             text = "".join(json.dumps(r) + "\n" for r in records)
             write_whole(out / "metrics.jsonl", text.encode())
 

@@ -191,6 +191,8 @@ class TextToImage:
         Raises:
             UserError: not one prompt for each seed, or an index without a class.
         """
+        if not len(prompts):
+            raise UserError("there is no caption to sample; give one an image")
         if len(prompts) != len(seeds):
             raise UserError(f"{len(prompts)} captions for {len(seeds)} seeds; give one an image")
         asked = prompts.tolist() if isinstance(prompts, Tensor) else prompts

@@ -177,9 +177,10 @@ def retrieval(clip: Clip, pictures: Pictures, among: int = 10, seed: int = 0) ->
     if len(pictures) > _TESTED:
         pictures = pictures.take(torch.randperm(len(pictures), generator=generator)[:_TESTED])
     if 1 < len(pictures.classes) <= among:
+        pictures = pictures.take(torch.where(pictures.labels >= 0)[0])
         firsts, numbers = pictures.classes, pictures.labels
     else:
-        firsts, numbers = pictures.distinctive, pictures.group
+        firsts, numbers = pictures.distinct_captions()
     texts = encoded(clip, firsts)  # [M, D]
     right = []
     for rows in torch.split(torch.arange(len(pictures)), _BATCH):
@@ -204,8 +205,7 @@ def encoded(clip: Clip, captions: Sequence[str]) -> Tensor:
 @torch.no_grad()
 def held_out_loss(clip: Clip, pictures: Pictures) -> float:
     """Cross-entropy of each picture's own caption among one caption of every group."""
-    numbers, own = torch.unique(pictures.group, return_inverse=True)
-    captions = [pictures.distinctive[number] for number in numbers.tolist()]
+    captions, own = pictures.distinct_captions()
     texts = encoded(clip, captions)  # [M, D]
     losses = []
     for rows in torch.split(torch.arange(len(pictures)), _BATCH):

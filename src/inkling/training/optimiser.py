@@ -106,7 +106,7 @@ class Optimisers:
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Take back what `tensors` and `counters` gave, in the memory layout of the parameters."""
-        if self.scaler and counters["scaler"]:
+        if self.scaler and counters.get("scaler"):
             self.scaler.load_state_dict(counters["scaler"])
         for number, optimiser in enumerate(self.optimisers):
             for p in optimiser.param_groups[0]["params"]:

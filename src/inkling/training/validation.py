@@ -92,10 +92,7 @@ def validate_denoiser(
     u = u[torch.randperm(count, generator=generator)]
     clean = model.codec.encode(pictures.pixels().to(device))
     noise = torch.randn(clean.shape, generator=generator).to(device)
-    said = [pictures.distinctive[group] for group in pictures.group.tolist()]
-    captions = list(dict.fromkeys(said))
-    row = {caption: number for number, caption in enumerate(captions)}
-    which = torch.tensor([row[caption] for caption in said])
+    captions, which = pictures.distinct_captions()
     ids = trimmed(model.text.tokenize(captions, cut=True)).to(device)
     sigma, which = schedule.sigma(u).float().to(device), which.to(device)
     held = _HeldOut(model, diffusion, clean, noise, sigma, ids)

@@ -50,10 +50,14 @@ def sweep(
     rows = []
     for sampler in samplers:
         for scale in scales:
+            # Up to 1 there is nothing that leads away from a negative prompt.
+            plain: dict[str, Any] = {"negative_prompt": ""} if scale <= 1 else {}
             cells = [
                 _tile(
                     pipeline(
-                        prompts, seeds=seeds, sampler=sampler, scale=scale, steps=count, **options
+                        prompts,
+                        seeds=seeds,
+                        **plain | options | {"sampler": sampler, "scale": scale, "steps": count},
                     ).numpy(),
                     across,
                 )
