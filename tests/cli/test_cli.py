@@ -339,3 +339,20 @@ def test_printed_commands_are_quoted_for_a_shell(tmp_path):
     assert command[3] in ("$(id)", "it's")
     out, _ = inkling("train", "my photos", "--resume", cwd=tmp_path)
     assert "inkling train 'my photos' --from 'runs/my photos'" in out
+
+
+def test_names_and_prompts_that_are_no_text_are_one_sentence(run, tmp_path):
+    odd = os.fsdecode(b"nuk\xff")
+    assert "cannot be a path" in refuses("train", "digits", "--out", tmp_path / odd)
+    assert "is no valid text; type it in UTF-8" in refuses("sample", run, odd)
+
+
+def test_a_run_folder_does_not_hide_a_class_of_the_data(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.new("L", (8, 8), 40 * number).save(tmp_path / "data" / name / f"{number}.png")
+    data = tmp_path / "data"
+    said = refuses("train", data, "--out", data / "cat", *SMALL)
+    assert "holds pictures of the data" in said
+    assert sorted(file.name for file in (data / "cat").iterdir()) == [f"{n}.png" for n in range(4)]

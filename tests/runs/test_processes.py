@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from inkling.models import checkpoint
 from inkling.models.checkpoint import checkpoints
 from inkling.runs import run_folder
+from inkling.runs.metrics import read_metrics
 from tests.cli.test_cli import SMALL, inkling
 
 SETTINGS = [*SMALL, "--set", "train.batch=16", "--set", "train.checkpoint_every=20"]
@@ -54,7 +55,7 @@ def test_two_processes_are_one(tmp_path):
     every = ["--set", "train.previews=5"]
     alone = finish(launch(tmp_path / "one", 50, 1, *every))
     both = finish(launch(tmp_path / "two", 50, 2, *every))
-    one, two = (run_folder.read_metrics(tmp_path / name) for name in ("one", "two"))
+    one, two = (read_metrics(tmp_path / name) for name in ("one", "two"))
     assert [r["step"] for r in one] == [r["step"] for r in two] == [10, 20, 30, 40, 50]
     for a, b in zip(one, two, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
@@ -108,7 +109,7 @@ def test_weights_that_are_shared_out_learn_what_whole_ones_do(tmp_path):
     (tmp_path / "two" / checkpoint.FILE).unlink()  # as if it had been killed after its last state
     said = finish(launch(tmp_path / "two", 50, 2, *more, "--resume"))
     assert "step 40" in said
-    one, two = (run_folder.read_metrics(tmp_path / name) for name in ("one", "two"))
+    one, two = (read_metrics(tmp_path / name) for name in ("one", "two"))
     for a, b in zip(one, two, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], abs=1e-3)
@@ -140,7 +141,7 @@ def test_other_objectives_too_are_one_run_on_two_processes(tmp_path, kind):
             run += ["--set", "train.shard=true"]
         said = finish(start(processes, *run))
         assert said.count("step 20/20") == 1
-    one, two = (run_folder.read_metrics(tmp_path / name) for name in ("1", "2"))
+    one, two = (read_metrics(tmp_path / name) for name in ("1", "2"))
     assert len(one) == len(two) == 2
     for a, b in zip(one, two, strict=True):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
@@ -152,6 +153,6 @@ def test_two_processes_agree_on_how_many_steps_fit_a_budget(tmp_path):
     said = finish(
         start(2, "train", "digits", "--out", tmp_path / "two", *SETTINGS, "--budget", "6s")
     )
-    *_, last = run_folder.read_metrics(tmp_path / "two")
+    *_, last = read_metrics(tmp_path / "two")
     assert last["step"] == last["total"]
     assert f"step {last['total']}/{last['total']}" in said

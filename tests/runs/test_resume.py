@@ -23,7 +23,8 @@ from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
 from inkling.models.checkpoint import checkpoints
 from inkling.runs import auto_recipe, run_folder
-from inkling.runs.resume import Asked, to_resume
+from inkling.runs.metrics import read_metrics
+from inkling.runs.resume import Asked, to_restart, to_resume
 from inkling.runs.session import StopFlag, run
 from inkling.training import loop
 from inkling.training.loop import fit
@@ -67,7 +68,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(tiny, tmp_path, stop
     assert update.progress.step == 30
     whole, torn = (tmp_path / name / checkpoint.FILE for name in ("whole", "torn"))
     assert same(whole, torn)
-    steps = [r["step"] for r in run_folder.read_metrics(tmp_path / "torn")]
+    steps = [r["step"] for r in read_metrics(tmp_path / "torn")]
     assert steps == sorted(set(steps)) == [10, 20, 30]
 
 
@@ -80,9 +81,7 @@ def test_the_last_states_are_kept_and_the_best_model(tiny, tmp_path):
         "step-00000015",
     ]
     validations = [
-        r["validation_loss"]
-        for r in run_folder.read_metrics(tmp_path / "a")
-        if "validation_loss" in r
+        r["validation_loss"] for r in read_metrics(tmp_path / "a") if "validation_loss" in r
     ]
     best = checkpoint.read(tmp_path / "a" / run_folder.BEST)
     assert best.card.steps == 10 * (1 + validations.index(min(validations)))
@@ -264,8 +263,18 @@ def test_a_run_killed_while_it_wrote_its_first_state_starts_afresh(tiny, tmp_pat
     half = out / "checkpoints" / f".inkling-{DEAD}-0123abcd.partial.safetensors"
     half.write_text("half of it")
     os.utime(half, (0, 0))
+    (out / "averages").mkdir()
+    (out / "averages" / "step-00000900.safetensors").write_text("of the run that was killed")
+    (out / "averages" / "notes.txt").write_text("mine")
     assert to_resume(out, Asked("digits")) is None
-    drive(tiny, out)
+    with pytest.raises(UserError, match="is of digits and cannot go on as mnist"):
+        to_restart(out, Asked("mnist"))
+    with pytest.raises(UserError, match=r"other settings than train\.lr=0\.5"):
+        to_restart(out, Asked("digits", ["train.lr=0.5"]))
+    again = to_restart(out, Asked("digits"))
+    assert again.net == tiny.net
+    *_, _ = run(again, out, device_name="cpu", again=True)
+    assert [file.name for file in (out / "averages").iterdir()] == ["notes.txt"]
     assert checkpoint.read(out / checkpoint.FILE).card.steps == 4
     assert not list(out.rglob("*.partial*"))
 
@@ -416,7 +425,7 @@ def test_files_that_no_run_wrote_are_left_alone(tmp_path):
     (tmp_path / ".notes.partial").write_text("mine")
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
     with pytest.raises(UserError, match=r"recipe\.json was not written by a run of inkling"):
-        to_resume(tmp_path, Asked("digits"))
+        to_restart(tmp_path, Asked("digits"))
     assert "already holds a run" in refuses("train", "digits", "--out", tmp_path)
     assert "not written by a run" in refuses("train", "digits", "--out", tmp_path, "--resume")
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
@@ -446,7 +455,7 @@ def test_odd_lines_of_metrics_are_passed_over(tmp_path):
     odd = ["[]", "5", "null", "{}", '{"step": 3, "lo', json.dumps(good | {"loss": "low"})]
     lines = [*odd[:3], json.dumps(good), *odd[3:]]
     (tmp_path / "metrics.jsonl").write_bytes("\n".join(lines).encode() + b"\n\xff")
-    assert run_folder.read_metrics(tmp_path) == [good]
+    assert read_metrics(tmp_path) == [good]
 
 
 def test_files_are_read_and_written_as_utf_8(own, tmp_path):
@@ -523,7 +532,7 @@ def test_metrics_are_sent_on_to_tensorboard(tiny, tmp_path):
     events = reading.EventAccumulator(str(next((tmp_path / "a" / "tensorboard").iterdir())))
     events.Reload()
     sent = {event.step: event.value for event in events.Scalars("loss")}
-    logged = {r["step"]: r["loss"] for r in run_folder.read_metrics(tmp_path / "a")}
+    logged = {r["step"]: r["loss"] for r in read_metrics(tmp_path / "a")}
     assert sent == pytest.approx(logged)
     assert any(tag.startswith("loss_by_sigma/") for tag in events.Tags()["scalars"])
 

@@ -25,6 +25,7 @@ class NamedPath(click.ParamType):  # type: ignore[type-arg]
         if not str(value).strip():
             self.fail("the name is empty; name a file or a folder (. is this one)", param, ctx)
         try:
+            os.fsdecode(value).encode()  # checkpoints name their files in UTF-8
             os.lstat(value)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             pass  # nothing there, or not for us; whoever opens it says so

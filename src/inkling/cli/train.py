@@ -17,11 +17,8 @@ from inkling.system.shell import command
 
 if TYPE_CHECKING:
     from inkling.config.recipe import RunRecipe
-    from inkling.models.checkpoint import Checkpoint
-    from inkling.runs.resume import Asked
+    from inkling.runs.resume import Asked, Begun
     from inkling.runs.session import StopFlag, Update
-
-    Begun = tuple[Path, RunRecipe, Checkpoint | None]
 
 
 @click.command()
@@ -102,15 +99,16 @@ def train(
             begun = _resumed(out, asked, held) if resume else _fresh(out, asked)
             if begun is None:
                 return 0
-            out, chosen, stored = begun
+            out = begun.out
             updates = session.run(
-                chosen,
+                begun.recipe,
                 out,
                 device_name=device,
                 start_from=start_from,
-                resume=stored,
+                resume=begun.stored,
                 started=started,
                 flag=flag,
+                again=begun.again,
             )
             last = console.follow(updates, out)
         except KeyboardInterrupt:
@@ -132,6 +130,7 @@ def _fresh(out: Path | None, asked: "Asked") -> "Begun":
     from inkling.models import checkpoint
     from inkling.runs import auto_recipe, console, run_folder
     from inkling.runs.lock import check_folder, free_folder
+    from inkling.runs.resume import Begun
     from inkling.system.distributed import is_main_process
 
     name, first = auto_recipe.name_of(asked.target), is_main_process()
@@ -145,15 +144,17 @@ def _fresh(out: Path | None, asked: "Asked") -> "Begun":
     chosen = auto_recipe.resolve(asked.target, asked.assignments, asked.small, before)
     if auto_recipe.is_chosen(asked.target):
         console.say(f"chosen from the pictures: {_choices_of(chosen)}")
+    if out is not None:
+        run_folder.check_apart(out, chosen)
     usual = Path("runs", name)
-    return out or (free_folder(usual.parent, name) if first else usual), chosen, None
+    return Begun(out or (free_folder(usual.parent, name) if first else usual), chosen)
 
 
 def _resumed(out: Path | None, asked: "Asked", held: ExitStack) -> "Begun | None":
     """What a run goes on from, its folder held; None if it is finished."""
     from inkling.runs import auto_recipe, console, run_folder
     from inkling.runs.lock import check_folder, locked
-    from inkling.runs.resume import agreed, to_resume
+    from inkling.runs.resume import Begun, agreed, to_restart, to_resume
     from inkling.system.distributed import is_main_process
 
     out = out or Path("runs", auto_recipe.name_of(asked.target))
@@ -168,9 +169,13 @@ def _resumed(out: Path | None, asked: "Asked", held: ExitStack) -> "Begun | None
     stored = to_resume(out, asked)
     if stored is not None:
         console.say(f"{out}: step {stored.progress['step']}")
-        return out, stored.recipe, stored
-    console.say(f"{out}: no checkpoint: starting afresh")
-    return _fresh(out, asked)
+        return Begun(out, stored.recipe, stored)
+    recipe = to_restart(out, asked)
+    if recipe is None:
+        console.say(f"{out}: no checkpoint: starting afresh")
+        return _fresh(out, asked)
+    console.say(f"{out}: no checkpoint yet: starting again with the settings of this run")
+    return Begun(out, recipe, None, again=True)
 
 
 @contextmanager

@@ -19,8 +19,9 @@ from inkling.evaluate.scores import Report
 from inkling.inspect.request import PlotRequest
 from inkling.models import checkpoint
 from inkling.models.build import noise_schedule
+from inkling.runs.metrics import read_metrics
 from inkling.runs.preview import by_prompt
-from inkling.runs.run_folder import BEST, read_metrics
+from inkling.runs.run_folder import BEST
 from inkling.sampling.pipeline import TextToImage
 from inkling.system.disk import check_writable
 from inkling.system.shell import command

@@ -10,6 +10,7 @@ import plotext
 
 from inkling.errors import UserError
 from inkling.runs import run_folder
+from inkling.runs.metrics import read_metrics
 from inkling.system.progress import duration
 
 _SCORES = (
@@ -43,7 +44,7 @@ def frames(out: Path, size: tuple[int, int]) -> Iterator[str]:
     if not (out / "metrics.jsonl").is_file() and not (out / "recipe.json").is_file():
         raise UserError(f"there is no run in {out}; name a folder that `inkling train` writes into")
     while True:
-        records = run_folder.read_metrics(out)
+        records = read_metrics(out)
         done = run_folder.finished(out)
         yield frame(out, records, done, size)
         if done:

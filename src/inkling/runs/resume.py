@@ -13,8 +13,7 @@ from inkling.config.recipes import small
 from inkling.errors import UserError
 from inkling.models.checkpoint import Checkpoint
 from inkling.runs.auto_recipe import find_target, kind_of, name_of_path, placed
-from inkling.runs.run_folder import clear_traces, newest
-from inkling.system.distributed import is_main_process
+from inkling.runs.run_folder import newest, recipe_without_checkpoint
 
 
 class Asked(NamedTuple):
@@ -27,22 +26,40 @@ class Asked(NamedTuple):
     start_from: Path | None = None
 
 
+class Begun(NamedTuple):
+    """What a run begins with."""
+
+    out: Path
+    recipe: RunRecipe
+    stored: Checkpoint | None = None
+    """The checkpoint that it goes on from."""
+    again: bool = False
+    """Whether the folder holds this run, killed before its first checkpoint."""
+
+
 def to_resume(out: Path, asked: Asked) -> Checkpoint | None:
-    """The training checkpoint from which a run goes on; None to start afresh.
+    """The training checkpoint from which a run goes on; None if it has none.
 
     Where its data are may have changed: then the recipe in the checkpoint is given with the new
     path.
 
     Raises:
-        UserError: the checkpoints are damaged, the folder holds files that are not a run's, or the
-            run contradicts what is asked.
+        UserError: the checkpoints are damaged, or the run contradicts what is asked.
     """
     stored = newest(out)
-    if stored is None:
-        if is_main_process():
-            clear_traces(out)
-        return None
-    return stored._replace(recipe=agreed(out, stored.recipe, asked))
+    return None if stored is None else stored._replace(recipe=agreed(out, stored.recipe, asked))
+
+
+def to_restart(out: Path, asked: Asked) -> RunRecipe | None:
+    """The settings of a run that was killed before its first checkpoint; None if there was none.
+
+    Raises:
+        UserError: the folder holds files that are not a run's, or the run contradicts what is
+            asked.
+    """
+    recipe = recipe_without_checkpoint(out)
+    # It starts again, from another run's weights if that is asked.
+    return recipe and agreed(out, recipe, asked._replace(start_from=None))
 
 
 def agreed(out: Path, recipe: RunRecipe, asked: Asked) -> RunRecipe:

@@ -23,9 +23,11 @@ from torch import Tensor
 from inkling.config.overrides import from_json, to_json
 from inkling.config.recipe import RunRecipe
 from inkling.config.registries import leaves
+from inkling.data.sources.tree import PICTURES
 from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
 from inkling.models.checkpoint import CHECKPOINTS, Checkpoint
+from inkling.runs.metrics import read_metrics
 from inkling.runs.trackers import Trackers
 from inkling.system.disk import clear_leftovers, write_whole
 from inkling.training import posthoc_ema
@@ -37,8 +39,6 @@ from inkling.training.state import TrainState
 BEST = "best.safetensors"
 SAMPLES = "samples"
 _TRACES = (checkpoint.FILE, "metrics.jsonl", "recipe.json")
-_RECORD = {"step", "total", "loss", "grad_norm", "images_per_second", "seconds"}
-"""Numbers that every line of `metrics.jsonl` has; the total may be unknown."""
 
 
 def check_free(out: Path) -> None:
@@ -51,6 +51,21 @@ def check_free(out: Path) -> None:
         raise UserError(
             f"{out} already holds a run; nothing was changed. Go on with it (--resume), choose "
             "another --out, or move it away"
+        )
+
+
+def check_apart(out: Path, recipe: RunRecipe) -> None:
+    """Refuse a folder that holds pictures of the data, which would no longer be read as such.
+
+    Raises:
+        UserError: it does.
+    """
+    data = Path(recipe.data.path)
+    inside = recipe.data.path and Path(out).absolute().is_relative_to(data.absolute())
+    if inside and out.is_dir() and any(f.suffix.lower() in PICTURES for f in out.iterdir()):
+        raise UserError(
+            f"{out} holds pictures of the data in {data}, and a run folder is never read as data; "
+            "choose another --out"
         )
 
 
@@ -122,24 +137,31 @@ def newest(out: Path) -> Checkpoint | None:
     return None
 
 
-def clear_traces(out: Path) -> None:
-    """Remove what a run left that was killed before its first checkpoint.
+def recipe_without_checkpoint(out: Path) -> RunRecipe | None:
+    """The settings of a run that was killed before its first checkpoint; None if there was none.
 
     Raises:
-        UserError: a file has the name of one of ours and is none; nothing was changed.
+        UserError: a file has the name of one of ours and is none.
     """
     left = [name for name in ("recipe.json", "metrics.jsonl") if (out / name).exists()]
     if not left:
-        return
+        return None
     try:
-        recipe_of(out)  # every run writes its recipe first
+        return recipe_of(out)  # every run writes its recipe first
     except UserError as error:
         raise UserError(
             f"{out / left[0]} was not written by a run of inkling ({error}); nothing was changed. "
             "Choose another --out, or move it away"
         ) from None
-    for name in left:
-        (out / name).unlink()
+
+
+def clear_traces(out: Path) -> None:
+    """Remove what a run wrote that starts again: metrics, previews, averages, its best model."""
+    for pattern in ("metrics.jsonl", BEST, f"{SAMPLES}/step-*.png"):
+        for file in out.glob(pattern):
+            file.unlink()
+    for file in (out / posthoc_ema.FOLDER).glob("step-*.safetensors"):
+        file.unlink()
 
 
 def claim(out: Path) -> None:
@@ -201,8 +223,12 @@ class Cadence:
 class RunFolder:
     """What the main process writes into a run folder."""
 
-    def __init__(self, out: Path, state: TrainState, resume: Checkpoint | None):
+    def __init__(
+        self, out: Path, state: TrainState, resume: Checkpoint | None, again: bool = False
+    ):
         claim(out)
+        if again:
+            clear_traces(out)
         for folder in (out, *(out / name for name in (CHECKPOINTS, posthoc_ema.FOLDER, SAMPLES))):
             clear_leftovers(folder)
         self.out = out
@@ -279,25 +305,3 @@ def _snapshot_is_due(progress: Progress) -> bool:
     if not wanted or total is None:
         return False
     return progress.step == total or progress.step % max(1, total // wanted) == 0
-
-
-def read_metrics(out: Path) -> list[dict[str, Any]]:
-    """The records of a run's `metrics.jsonl`; lines that are cut off or no records are left out."""
-    path = out / "metrics.jsonl"
-    if not path.is_file():
-        return []
-    lines = path.read_text("utf-8", errors="replace").splitlines()
-    return [record for line in lines if (record := _record(line)) is not None]
-
-
-def _record(line: str) -> dict[str, Any] | None:
-    """The record in a line, if it is one."""
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict) or not found.keys() >= _RECORD:
-        return None
-    numbers = [found[name] for name in _RECORD - {"total"}]
-    numbers += [found["total"] or 0, found.get("validation_loss", 0)]
-    return found if all(isinstance(each, int | float) for each in numbers) else None

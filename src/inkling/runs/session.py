@@ -14,6 +14,7 @@ from inkling.errors import UserError, UserNote
 from inkling.models.checkpoint import Checkpoint
 from inkling.runs.final_scores import add_final_scores
 from inkling.runs.lock import locked
+from inkling.runs.metrics import read_metrics
 from inkling.runs.preview import PREVIEWS, cost_in_steps
 from inkling.runs.run_folder import (
     SAMPLES,
@@ -22,7 +23,6 @@ from inkling.runs.run_folder import (
     check_free,
     check_storable,
     gathered,
-    read_metrics,
 )
 from inkling.system.distributed import agreed_numbers, any_process, is_main_process
 from inkling.training.loop import Progress, fit
@@ -99,12 +99,14 @@ def run(
     resume: Checkpoint | None = None,
     started: float | None = None,
     flag: StopFlag | None = None,
+    again: bool = False,
 ) -> Iterator[Update]:
     """Train into a folder; yields after every step. Arguments as in `fit`.
 
     Args:
         out: the run folder.
         flag: stops the run at the next step, its state saved, when it is raised.
+        again: whether the folder holds this very run, killed before its first checkpoint.
 
     Raises:
         UserError: as `fit`, when the folder holds a run and none is resumed, when another process
@@ -112,7 +114,7 @@ def run(
     """
     check_storable(recipe)
     with locked(out):
-        if resume is None and is_main_process():
+        if resume is None and not again and is_main_process():
             check_free(out)
         training = fit(
             recipe,
@@ -121,18 +123,22 @@ def run(
             resume=resume,
             started=started,
         )
-        yield from _driven(training, out, resume, flag or StopFlag())
+        yield from _driven(training, out, resume, flag or StopFlag(), again)
 
 
 def _driven(
-    training: Iterator[Progress], out: Path, resume: Checkpoint | None, flag: StopFlag
+    training: Iterator[Progress],
+    out: Path,
+    resume: Checkpoint | None,
+    flag: StopFlag,
+    again: bool,
 ) -> Iterator[Update]:
     first = next(training)  # what is wrong with data or recipe shows before anything is written
     flag.heeded = True
     state = first.state
     state.budget.preview_cost_steps = cost_in_steps(state)
     device, sharded = state.accelerator.device, state.sharded
-    folder = RunFolder(out, state, resume) if state.accelerator.is_main_process else None
+    folder = RunFolder(out, state, resume, again) if state.accelerator.is_main_process else None
     losses: list[torch.Tensor] = []
     progress = first
     for progress in chain([first], training):

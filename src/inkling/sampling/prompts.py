@@ -23,13 +23,17 @@ def caption_of(prompt: Prompt, classes: Sequence[str], text: TextEncoder | None 
         text: the encoder, which may read some sentences only; None: something that reads any text.
 
     Raises:
-        UserError: an index without a class.
+        UserError: an index without a class, or bytes that are no text.
     """
     if isinstance(prompt, Mapping):
         parts = [(caption_of(part, classes, text), weight) for part, weight in prompt.items()]
         return {str(caption): weight for caption, weight in parts}
     if not isinstance(prompt, str):
         return _class(index(prompt), classes)
+    try:
+        prompt.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"the prompt {prompt!r} is no valid text; type it in UTF-8") from None
     if (
         text is None
         or not prompt
