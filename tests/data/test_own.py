@@ -203,6 +203,65 @@ def test_splits_are_words_of_folders_that_hold_folders(tmp_path):
     assert classed(own(tmp_path / "b")) == {"test tube": 10, "train station": 10}
 
 
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train_images", "test_images"),
+        ("train2017", "val2017"),
+        ("training_set", "test-data"),
+        ("trainA", "testA"),
+        ("cats_train", "cats_test"),
+    ],
+)
+@pytest.mark.parametrize("inside", ["", "a/", "b/"])
+def test_folders_whose_names_hold_a_split_are_splits(tmp_path, train, test, inside):
+    put(tmp_path, f"{train}/a/*" if inside else f"{train}/*")
+    put(tmp_path, f"{train}/b/*" if inside else f"{train}/1.png")
+    put(tmp_path, f"{test}/{inside}1.png")
+    assert len(own(tmp_path)) == (20 if inside else 10)
+    assert len(own(tmp_path, "test")) == 1
+    assert own(tmp_path).classes == own(tmp_path, "test").classes == (tuple("ab") * bool(inside))
+
+
+def test_of_several_words_for_testing_one_is_the_split(tmp_path):
+    put(tmp_path, "seg_train/a/*", "seg_train/b/*", "seg_val/a/*", "seg_test/b/1.png")
+    assert classed(own(tmp_path)) == {"a": 10, "b": 10}
+    assert classed(own(tmp_path, "test")) == {"a": 0, "b": 1}
+    assert own(tmp_path).layout.endswith("left aside: seg_val/ (10 pictures)")
+
+
+@pytest.mark.parametrize("name", ["test_set", "animals_test"])
+def test_a_folder_with_the_classes_beside_it_is_their_test_split(tmp_path, name):
+    put(tmp_path, "cats/*", "dogs/*", f"{name}/cats/*", f"{name}/dogs/1.png")
+    assert classed(own(tmp_path)) == {"cats": 10, "dogs": 10}
+    assert classed(own(tmp_path, "test")) == {"cats": 10, "dogs": 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("cats/*", "dogs/*", "test_images/*"), "may be a test split or a class"),
+        (("cats/*", "dogs/*", "train_images/*"), "may be the training split or a class"),
+        (("trainA/*", "trainB/*", "testA/*", "testB/*"), "trainA and trainB; name the one"),
+        (
+            ("cat_train/*", "cat_test/*", "dog_train/*", "dog_test/*"),
+            "name a class and a split at once",
+        ),
+        (("test_images/*",), "no folder of train pictures"),
+    ],
+)
+def test_folders_that_may_be_splits_are_refused_with_the_choices(tmp_path, names, says):
+    with pytest.raises(UserError, match=says):
+        own(put(tmp_path, *names))
+
+
+def test_a_class_whose_name_holds_a_split_stays_a_class(tmp_path):
+    put(tmp_path, "train station/*", "airport/*", "test tube/*")
+    assert own(tmp_path).classes == ("airport", "test tube", "train station")
+    shutil.rmtree(tmp_path / "test tube")
+    assert own(tmp_path).classes == ("airport", "train station")
+
+
 def test_splits_inside_the_folders_of_classes(tmp_path):
     put(tmp_path, "cat/train/*", "dog/train/*", "dog/test/*")
     assert classed(own(tmp_path)) == {"cat": 10, "dog": 10}
@@ -435,6 +494,41 @@ def test_metadata_that_name_no_picture_or_few_are_refused(tmp_path):
     assert classed(own(tmp_path)) == {"cat": 10, "dog": 10}
 
 
+def test_a_caption_with_an_unquoted_comma_is_refused(tmp_path):
+    put(tmp_path, "0.png", "1.png")
+    note = tmp_path / "metadata.csv"
+    note.write_text("file_name,text\n0.png,a cat\n1.png,a dog, asleep\n")
+    with pytest.raises(UserError, match=r"line 3 has more cells .* put a caption with a comma in"):
+        own(tmp_path)
+    note.write_text("file_name,text\n0.png,a cat,\n1.png,a dog,\n")  # nothing is lost
+    assert captions(own(tmp_path)) == [("a cat",), ("a dog",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("metadata.csv", "filename,caption\n0.png,x\n", "file_name; it has filename, caption"),
+        ("metadata.csv", "file_name;text\n0.png;x\n", r"it has file_name;text \(separate columns"),
+        ("metadata.csv", "f\0i\0l\0e\0", "has no column file_name; it has f"),
+        ("Metadata.CSV", "filename\n0.png\n", "Metadata.CSV has no column file_name"),
+        ("metadata.csv", "file_name,text\n", "names no picture"),
+        ("metadata.jsonl", '[{"file_name": "0.png", "text": "x"}]', "names no picture; give it"),
+        ("METADATA.JSONL", "", "names no picture"),
+    ],
+)
+def test_metadata_that_name_nothing_are_refused(tmp_path, name, text, says):
+    put(tmp_path, "0.png")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=says):
+        own(tmp_path)
+
+
+def test_metadata_in_capitals_or_utf16_are_read(tmp_path):
+    put(tmp_path, "0.png")
+    (tmp_path / "Metadata.CSV").write_text("file_name,text\n0.png,caf\u00e9\n", encoding="utf-16")
+    assert captions(own(tmp_path)) == [("caf\u00e9",)]
+
+
 def test_line_separators_inside_captions_lose_no_picture(tmp_path):
     said = "one\u2028two\x0bthree\x85four"
     rows = [{"file_name": f"{n}.png", "text": said} for n in range(3)]
@@ -492,3 +586,8 @@ def test_names_that_are_not_utf8(tmp_path):
 def test_paths_that_cannot_be_are_one_sentence(path):
     with pytest.raises(UserError):
         own(path)
+
+
+def test_pictures_that_are_gone_are_named_with_the_way_to_name_others(tmp_path):
+    with pytest.raises(UserError, match=r"no folder \S+gone; name where the pictures are now with"):
+        own(tmp_path / "gone")
