@@ -87,9 +87,23 @@ def test_a_single_class_of_a_test_folder_keeps_its_label(tmp_path):
     assert classed(own(tmp_path, "test")) == {"cat": 0, "dog": 10}
 
 
-def test_a_test_folder_without_classes_has_no_labels(tmp_path):
+def test_a_test_split_without_what_training_has_is_refused(tmp_path):
     put(tmp_path, "train/cat/*", "train/dog/*", "test/*")
-    assert own(tmp_path, "test").labels.tolist() == [-1] * 10
+    with pytest.raises(UserError, match=r"the 10 test pictures of \S+ have no class folders"):
+        own(tmp_path, "test")
+    assert len(own(tmp_path, "test", captions=False)) == 10
+    put(tmp_path / "b", "train/*", "test/*")
+    for row in range(10):
+        (tmp_path / "b" / "train" / f"{row}.txt").write_text("a caption")
+    with pytest.raises(
+        UserError, match=r"have no captions in .txt files, and the training pictures"
+    ):
+        own(tmp_path / "b", "test")
+    put(tmp_path / "c", "train/1.png", "test/1.png")
+    (tmp_path / "c" / "metadata.csv").write_text("file_name,text\ntrain/1.png,x\ntest/1.png,\n")
+    with pytest.raises(UserError, match=r"have no captions or labels in metadata.csv"):
+        own(tmp_path / "c", "test")
+    assert len(own(tmp_path / "c")) == len(own(tmp_path / "c", "test", captions=False)) == 1
 
 
 @pytest.mark.parametrize(
@@ -142,14 +156,28 @@ def test_folders_that_differ_in_underscores_or_case_are_one_class(tmp_path):
     assert found.problems == ("the folders Red Car, red car, red_car are one class, 'Red Car'",)
 
 
-def test_two_labels_of_one_name_stay_two_with_the_right_captions(tmp_path):
+def test_labels_of_one_name_are_one_class(tmp_path):
     names = ["crane", "dog", "crane", "eel"]
     write_parquet(tmp_path / "train.parquet", [0, 1, 2, 3, 2], names)
+    write_parquet(tmp_path / "test.parquet", [2, 3], names)
     found = own(tmp_path)
-    assert found.labels.tolist() == [0, 1, 2, 3, 2]
+    assert found.classes == ("crane", "dog", "eel")
+    assert found.labels.tolist() == [0, 1, 0, 2, 0]
     assert [said[0] for said in captions(found)] == ["crane", "dog", "crane", "eel", "crane"]
-    only = own(tmp_path, classes=("eel", "crane"))
-    assert [said[0] for said in captions(only)] == ["crane", "crane", "eel", "crane"]
+    assert found.problems == ("2 labels are named 'crane' and are one class",)
+    assert own(tmp_path, "test").labels.tolist() == [0, 2]
+    assert own(tmp_path, classes=("eel", "crane")).labels.tolist() == [1, 1, 0, 1]
+
+
+def test_texts_that_stand_for_no_label_or_a_number_are_read_as_such(tmp_path):
+    labels = ["1", "1.0", "01", "2.5", "", "nan", "NaN", "None", "-1", "-1.0", None]
+    write_parquet(tmp_path / "a.parquet", labels)
+    put(tmp_path / "b", *(f"{row}.png" for row in range(11)))
+    rows = "".join(f"{row}.png,{label or ''}\n" for row, label in enumerate(labels))
+    (tmp_path / "b" / "metadata.csv").write_text(f"file_name,label\n{rows}")
+    for path in (tmp_path / "a.parquet", tmp_path / "b"):
+        assert own(path).classes == ("1", "2.5")
+        assert own(path).labels.tolist() == [0, 0, 0, 1] + [-1] * 7
 
 
 # Splits
