@@ -275,6 +275,7 @@ def test_a_folder_with_the_classes_beside_it_is_their_test_split(tmp_path, name)
             ("cat_train/*", "cat_test/*", "dog_train/*", "dog_test/*"),
             "name a class and a split at once",
         ),
+        (("cats/*", "dogs/*", "cats_test/*", "dogs_test/*"), "name a class and a split at once"),
         (("test_images/*",), "no folder of train pictures"),
     ],
 )
@@ -288,6 +289,10 @@ def test_a_class_whose_name_holds_a_split_stays_a_class(tmp_path):
     assert own(tmp_path).classes == ("airport", "test tube", "train station")
     shutil.rmtree(tmp_path / "test tube")
     assert own(tmp_path).classes == ("airport", "train station")
+    put(
+        tmp_path / "b", "train \u00e0 vapeur/*", "test \u043a\u043e\u0442/*", "\u043a\u0438\u0442/*"
+    )
+    assert len(own(tmp_path / "b").classes) == 3
 
 
 def test_splits_inside_the_folders_of_classes(tmp_path):

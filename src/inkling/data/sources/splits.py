@@ -128,15 +128,16 @@ def _words(name: str) -> list[str]:
 
 
 def _rest(name: str) -> str:
-    """What is left of a name without its split."""
+    """The letters and digits that are left of a name without its split."""
     word = re.escape(_split_word(name))
-    return re.sub("[^a-z0-9]", "", re.sub(word, "", name.lower(), count=1))
+    return re.sub(r"[\W_]", "", re.sub(word, "", name.lower(), count=1))
 
 
 def _plain_split(name: str) -> str:
     """The split that a folder's name spells beside nothing but plain words; empty: none."""
     rest = [word for word in _words(name) if word not in (*TRAIN, *TEST)]
-    return _split_word(name) if all(word in _PLAIN or len(word) == 1 for word in rest) else ""
+    plain = name.isascii() and all(word in _PLAIN or len(word) == 1 for word in rest)
+    return _split_word(name) if plain else ""
 
 
 def _role(name: str) -> str | None:
@@ -178,10 +179,12 @@ def _by_words(
         by_role.setdefault(_role_of(_split_word(name)), []).append(name)
     train, test = by_role.get("train", []), by_role.get("test", [])
     paired = {_rest(name) for name in train} & {_rest(name) for name in test}
-    if len(paired) > 1:
+    of_classes = {_rest(name) for name in by_role.get(None, [])}
+    mixed = [name for name in test if len(paired) > 1 or _rest(name) in of_classes]
+    if mixed:
         raise UserError(
-            f"{root} has folders {printable(train[0])!r} and {printable(test[0])!r} that name a "
-            "class and a split at once; put the folders of the classes into train and test"
+            f"{root} has folders such as {printable(mixed[0])!r} that name a class and a split at "
+            "once; put the folders of the classes into train and test"
         )
     if paired:
         train = [name for name in train if _rest(name) in paired]
