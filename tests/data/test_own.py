@@ -87,9 +87,23 @@ def test_a_single_class_of_a_test_folder_keeps_its_label(tmp_path):
     assert classed(own(tmp_path, "test")) == {"cat": 0, "dog": 10}
 
 
-def test_a_test_folder_without_classes_has_no_labels(tmp_path):
+def test_a_test_split_without_what_training_has_is_refused(tmp_path):
     put(tmp_path, "train/cat/*", "train/dog/*", "test/*")
-    assert own(tmp_path, "test").labels.tolist() == [-1] * 10
+    with pytest.raises(UserError, match=r"the 10 test pictures of \S+ have no class folders"):
+        own(tmp_path, "test")
+    assert len(own(tmp_path, "test", captions=False)) == 10
+    put(tmp_path / "b", "train/*", "test/*")
+    for row in range(10):
+        (tmp_path / "b" / "train" / f"{row}.txt").write_text("a caption")
+    with pytest.raises(
+        UserError, match=r"have no captions in .txt files, and the training pictures"
+    ):
+        own(tmp_path / "b", "test")
+    put(tmp_path / "c", "train/1.png", "test/1.png")
+    (tmp_path / "c" / "metadata.csv").write_text("file_name,text\ntrain/1.png,x\ntest/1.png,\n")
+    with pytest.raises(UserError, match=r"have no captions or labels in metadata.csv"):
+        own(tmp_path / "c", "test")
+    assert len(own(tmp_path / "c")) == len(own(tmp_path / "c", "test", captions=False)) == 1
 
 
 @pytest.mark.parametrize(
@@ -142,14 +156,28 @@ def test_folders_that_differ_in_underscores_or_case_are_one_class(tmp_path):
     assert found.problems == ("the folders Red Car, red car, red_car are one class, 'Red Car'",)
 
 
-def test_two_labels_of_one_name_stay_two_with_the_right_captions(tmp_path):
+def test_labels_of_one_name_are_one_class(tmp_path):
     names = ["crane", "dog", "crane", "eel"]
     write_parquet(tmp_path / "train.parquet", [0, 1, 2, 3, 2], names)
+    write_parquet(tmp_path / "test.parquet", [2, 3], names)
     found = own(tmp_path)
-    assert found.labels.tolist() == [0, 1, 2, 3, 2]
+    assert found.classes == ("crane", "dog", "eel")
+    assert found.labels.tolist() == [0, 1, 0, 2, 0]
     assert [said[0] for said in captions(found)] == ["crane", "dog", "crane", "eel", "crane"]
-    only = own(tmp_path, classes=("eel", "crane"))
-    assert [said[0] for said in captions(only)] == ["crane", "crane", "eel", "crane"]
+    assert found.problems == ("2 labels are named 'crane' and are one class",)
+    assert own(tmp_path, "test").labels.tolist() == [0, 2]
+    assert own(tmp_path, classes=("eel", "crane")).labels.tolist() == [1, 1, 0, 1]
+
+
+def test_texts_that_stand_for_no_label_or_a_number_are_read_as_such(tmp_path):
+    labels = ["1", "1.0", "01", "2.5", "", "nan", "NaN", "None", "-1", "-1.0", None]
+    write_parquet(tmp_path / "a.parquet", labels)
+    put(tmp_path / "b", *(f"{row}.png" for row in range(11)))
+    rows = "".join(f"{row}.png,{label or ''}\n" for row, label in enumerate(labels))
+    (tmp_path / "b" / "metadata.csv").write_text(f"file_name,label\n{rows}")
+    for path in (tmp_path / "a.parquet", tmp_path / "b"):
+        assert own(path).classes == ("1", "2.5")
+        assert own(path).labels.tolist() == [0, 0, 0, 1] + [-1] * 7
 
 
 # Splits
@@ -201,6 +229,70 @@ def test_splits_are_words_of_folders_that_hold_folders(tmp_path):
         assert classed(own(tmp_path, split)) == {"a": 10, "b": 10}
     put(tmp_path / "b", "train station/*", "test tube/*")
     assert classed(own(tmp_path / "b")) == {"test tube": 10, "train station": 10}
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train_images", "test_images"),
+        ("train2017", "val2017"),
+        ("training_set", "test-data"),
+        ("trainA", "testA"),
+        ("cats_train", "cats_test"),
+    ],
+)
+@pytest.mark.parametrize("inside", ["", "a/", "b/"])
+def test_folders_whose_names_hold_a_split_are_splits(tmp_path, train, test, inside):
+    put(tmp_path, f"{train}/a/*" if inside else f"{train}/*")
+    put(tmp_path, f"{train}/b/*" if inside else f"{train}/1.png")
+    put(tmp_path, f"{test}/{inside}1.png")
+    assert len(own(tmp_path)) == (20 if inside else 10)
+    assert len(own(tmp_path, "test")) == 1
+    assert own(tmp_path).classes == own(tmp_path, "test").classes == (tuple("ab") * bool(inside))
+
+
+def test_of_several_words_for_testing_one_is_the_split(tmp_path):
+    put(tmp_path, "seg_train/a/*", "seg_train/b/*", "seg_val/a/*", "seg_test/b/1.png")
+    assert classed(own(tmp_path)) == {"a": 10, "b": 10}
+    assert classed(own(tmp_path, "test")) == {"a": 0, "b": 1}
+    assert own(tmp_path).layout.endswith("left aside: seg_val/ (10 pictures)")
+
+
+@pytest.mark.parametrize("name", ["test_set", "animals_test"])
+def test_a_folder_with_the_classes_beside_it_is_their_test_split(tmp_path, name):
+    put(tmp_path, "cats/*", "dogs/*", f"{name}/cats/*", f"{name}/dogs/1.png")
+    assert classed(own(tmp_path)) == {"cats": 10, "dogs": 10}
+    assert classed(own(tmp_path, "test")) == {"cats": 10, "dogs": 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("cats/*", "dogs/*", "test_images/*"), "may be a test split or a class"),
+        (("cats/*", "dogs/*", "train_images/*"), "may be the training split or a class"),
+        (("trainA/*", "trainB/*", "testA/*", "testB/*"), "trainA and trainB; name the one"),
+        (
+            ("cat_train/*", "cat_test/*", "dog_train/*", "dog_test/*"),
+            "name a class and a split at once",
+        ),
+        (("cats/*", "dogs/*", "cats_test/*", "dogs_test/*"), "name a class and a split at once"),
+        (("test_images/*",), "no folder of train pictures"),
+    ],
+)
+def test_folders_that_may_be_splits_are_refused_with_the_choices(tmp_path, names, says):
+    with pytest.raises(UserError, match=says):
+        own(put(tmp_path, *names))
+
+
+def test_a_class_whose_name_holds_a_split_stays_a_class(tmp_path):
+    put(tmp_path, "train station/*", "airport/*", "test tube/*")
+    assert own(tmp_path).classes == ("airport", "test tube", "train station")
+    shutil.rmtree(tmp_path / "test tube")
+    assert own(tmp_path).classes == ("airport", "train station")
+    put(
+        tmp_path / "b", "train \u00e0 vapeur/*", "test \u043a\u043e\u0442/*", "\u043a\u0438\u0442/*"
+    )
+    assert len(own(tmp_path / "b").classes) == 3
 
 
 def test_splits_inside_the_folders_of_classes(tmp_path):
@@ -435,6 +527,41 @@ def test_metadata_that_name_no_picture_or_few_are_refused(tmp_path):
     assert classed(own(tmp_path)) == {"cat": 10, "dog": 10}
 
 
+def test_a_caption_with_an_unquoted_comma_is_refused(tmp_path):
+    put(tmp_path, "0.png", "1.png")
+    note = tmp_path / "metadata.csv"
+    note.write_text("file_name,text\n0.png,a cat\n1.png,a dog, asleep\n")
+    with pytest.raises(UserError, match=r"line 3 has more cells .* put a caption with a comma in"):
+        own(tmp_path)
+    note.write_text("file_name,text\n0.png,a cat,\n1.png,a dog,\n")  # nothing is lost
+    assert captions(own(tmp_path)) == [("a cat",), ("a dog",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("metadata.csv", "filename,caption\n0.png,x\n", "file_name; it has filename, caption"),
+        ("metadata.csv", "file_name;text\n0.png;x\n", r"it has file_name;text \(separate columns"),
+        ("metadata.csv", "f\0i\0l\0e\0", "has no column file_name; it has f"),
+        ("Metadata.CSV", "filename\n0.png\n", "Metadata.CSV has no column file_name"),
+        ("metadata.csv", "file_name,text\n", "names no picture"),
+        ("metadata.jsonl", '[{"file_name": "0.png", "text": "x"}]', "names no picture; give it"),
+        ("METADATA.JSONL", "", "names no picture"),
+    ],
+)
+def test_metadata_that_name_nothing_are_refused(tmp_path, name, text, says):
+    put(tmp_path, "0.png")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=says):
+        own(tmp_path)
+
+
+def test_metadata_in_capitals_or_utf16_are_read(tmp_path):
+    put(tmp_path, "0.png")
+    (tmp_path / "Metadata.CSV").write_text("file_name,text\n0.png,caf\u00e9\n", encoding="utf-16")
+    assert captions(own(tmp_path)) == [("caf\u00e9",)]
+
+
 def test_line_separators_inside_captions_lose_no_picture(tmp_path):
     said = "one\u2028two\x0bthree\x85four"
     rows = [{"file_name": f"{n}.png", "text": said} for n in range(3)]
@@ -492,3 +619,8 @@ def test_names_that_are_not_utf8(tmp_path):
 def test_paths_that_cannot_be_are_one_sentence(path):
     with pytest.raises(UserError):
         own(path)
+
+
+def test_pictures_that_are_gone_are_named_with_the_way_to_name_others(tmp_path):
+    with pytest.raises(UserError, match=r"no folder \S+gone; name where the pictures are now with"):
+        own(tmp_path / "gone")

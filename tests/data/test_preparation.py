@@ -1,5 +1,6 @@
 """The cache of prepared pictures: whole or not there, found again, chosen form."""
 
+import json
 import os
 import signal
 import subprocess
@@ -163,6 +164,18 @@ def test_damaged_prepared_pictures_are_prepared_again_with_a_note(tmp_path, cach
     with pytest.warns(UserNote, match="are damaged and are made again"):
         assert (own(folder).pixels() == before).all()
     assert (own(folder).pixels() == before).all()  # without a note
+
+
+@pytest.mark.parametrize(
+    "damage", [{"group": [0, 9, 0]}, {"group": [0, -1, 0]}, {"groups": [[]]}, {"labels": [0, 0, 7]}]
+)
+def test_prepared_pictures_of_impossible_captions_are_prepared_again(tmp_path, cache, damage):
+    folder = write(tmp_path / "a", 3)
+    own(folder)
+    (file,) = cache.glob("folder-*/about.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | damage))
+    with pytest.warns(UserNote, match="are damaged and are made again"):
+        assert own(folder).group.tolist() == [0, 0, 0]
 
 
 def test_prepared_pictures_have_the_permissions_of_the_umask(tmp_path, cache):

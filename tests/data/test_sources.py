@@ -320,6 +320,69 @@ def test_a_torn_shard_is_one_sentence(tmp_path):
         own(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("left", "says"),
+    [
+        (1024 + 300, "no sound tar file"),
+        (1024 + 512, "no sound tar file"),
+        (1024, "a.tar has no end"),
+    ],
+)
+def test_a_shard_that_is_cut_short_is_said(tmp_path, left, says):
+    write_tar(tmp_path / "a.tar", {"0.png": png(noise(8, 8)), "1.png": png(noise(8, 8))})
+    with (tmp_path / "a.tar").open("r+b") as file:
+        file.truncate(left)
+    if "sound" not in says:
+        assert says in own(tmp_path / "a.tar").problems[0]
+        return
+    with pytest.raises(UserError, match=says):
+        own(tmp_path / "a.tar")
+
+
+def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
+    write_tar(tmp_path / "a.tar", {"0.png": png(noise(8, 8)), "1.png": png(noise(8, 8))})
+    with (tmp_path / "a.tar").open("r+b") as file:
+        file.seek(1024 + 150)
+        file.write(b"x")
+    with pytest.raises(UserError, match="no sound tar file"):
+        own(tmp_path / "a.tar")
+
+
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_links_inside_shards_are_counted(tmp_path, kind):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        add(tar, "0.png", png(noise(8, 8)))
+        for name in ("1.png", "2.png", "note"):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, "0.png"
+            tar.addfile(link)
+    pictures = own(tmp_path)
+    assert len(pictures) == 1
+    assert "2 members are links and were left out, the first is 1.png" in pictures.problems[0]
+
+
+def test_pictures_that_share_a_key_are_counted(tmp_path):
+    names = [f"2023.{row}.png" for row in range(9)] + ["b.left.png", "b.right.png", "c.png"]
+    write_tar(tmp_path / "a.tar", {name: png(noise(8, 8)) for name in names})
+    pictures = own(tmp_path)
+    assert len(pictures) == 3
+    assert pictures.problems == (
+        "a.tar: 8 more pictures share the key 2023 and were left out; names end at their first dot",
+        "a.tar: 1 more pictures share the key b and were left out; names end at their first dot",
+    )
+
+
+def test_parquet_that_unpacks_to_far_more_than_pictures_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("inkling.data.sources.parquet.LARGEST_PICTURE", 1 << 16)
+    file = tmp_path / "a.parquet"
+    for cells in ([bytes(1 << 20)], [bytes(1 << 20), *[png(noise(8, 8))] * 20]):
+        write_parquet(file, {"image": cells})
+        with pytest.raises(UserError, match=r"a.parquet has \d+ rows that unpack from .* to 1,0"):
+            own(file)
+    write_parquet(file, {"image": [png(noise(64, 64))] * 8 + [png(noise(200, 200))] * 4})
+    assert len(own(file)) == 12
+
+
 def parts_of(batch):
     return {f"cifar-10-batches-py/data_batch_{number}": batch for number in range(1, 6)}
 

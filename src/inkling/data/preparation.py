@@ -29,7 +29,7 @@ from inkling.system.cache import cache_folder
 from inkling.system.once import written_once
 from inkling.system.progress import bar
 
-_FORMAT = "4"
+_FORMAT = "5"
 """Cache version: increase it when the same files and settings give other bytes or captions."""
 _PREPARED = (
     "size",
@@ -145,8 +145,7 @@ def _load(folder: Path) -> Pictures | None:
     try:
         known = msgspec.json.decode((folder / "about.json").read_bytes(), type=Metadata)
         size, expected = (folder / "images.u8").stat().st_size, math.prod(known.shape)
-        sound = size == expected > 0 and len(known.group) == len(known.labels) == known.shape[0]
-        return _pictures(folder, known) if sound else None
+        return _pictures(folder, known) if size == expected > 0 and _is_sound(known) else None
     except PermissionError as error:
         raise UserError(
             f"cannot read the prepared pictures in {folder} ({error.strerror}); ask their owner "
@@ -154,6 +153,19 @@ def _load(folder: Path) -> Pictures | None:
         ) from None
     except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return None
+
+
+def _is_sound(known: Metadata) -> bool:
+    """Whether every image has captions and a class, or none, that there are."""
+    return (
+        len(known.group) == len(known.labels) == known.shape[0]
+        and min(known.shape) > 0
+        and all(known.groups)
+        and min(known.group) >= 0
+        and max(known.group) < len(known.groups)
+        and min(known.labels) >= -1
+        and max(known.labels) < len(known.classes)
+    )
 
 
 def _pictures(folder: Path, known: Metadata) -> Pictures:

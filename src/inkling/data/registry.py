@@ -69,9 +69,12 @@ def read(name: str, path: str = "", split: str = "train", options: Options = Opt
         )
     folder = Path(os.path.expanduser(path)) if path else None
     if folder is not None and name != "hub" and not os.path.exists(folder):
-        raise UserError(
-            f"there is no folder {folder}; name one with the files of {name!r}, or leave it out"
+        fix = (
+            "name where the pictures are now with --data"
+            if name == "folder"
+            else f"name one with the files of {name!r}, or leave it out"
         )
+        raise UserError(f"there is no folder {printable(folder)}; {fix}")
     found = dataset.find(folder, split, options)
     if not isinstance(found, Pictures):
         if options.classes and options.classes != found.classes:

@@ -21,11 +21,16 @@ _EXTENDED = (
 
 
 class _Bounded(tarfile.TarInfo):
-    """A header that may not ask for more memory than any name or attribute needs."""
+    """A sound header that may not ask for more memory than any name or attribute needs."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        header = super().frombuf(buf, encoding, errors)
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if any(buf):  # zeros or nothing are the end; anything else would be taken for it
+                raise tarfile.ReadError(str(error)) from None
+            raise
         if header.size < 0 or (header.type in _EXTENDED and header.size > LARGEST_TEXT):
             raise tarfile.ReadError(f"a header of {header.size:,} bytes")
         return header
@@ -60,6 +65,7 @@ def _wanted(
     most: Callable[[PurePosixPath], int],
     problems: list[str],
 ) -> Iterator[tuple[PurePosixPath, bytes]]:
+    links: list[str] = []
     for member in archive:
         name = PurePosixPath(member.name)
         if name.is_absolute() or ".." in name.parts:
@@ -67,8 +73,10 @@ def _wanted(
                 f"{path} holds a member named {member.name!r}, which leads out of the archive; "
                 "no valid archive has one, so all of it is refused"
             )
-        largest = most(name) if member.isfile() else 0
-        if not largest:
+        largest = most(name)
+        if largest and (member.islnk() or member.issym()):
+            links.append(member.name)
+        if not largest or not member.isfile():
             continue
         if member.issparse() or member.size > largest:
             size = "is a sparse file" if member.issparse() else f"has {member.size:,} bytes"
@@ -79,3 +87,10 @@ def _wanted(
         content = archive.extractfile(member)
         if content is not None:
             yield name, content.read()
+    if links:
+        problems.append(
+            f"{path.name}: {len(links):,} members are links and were left out, the first is "
+            f"{links[0]}; pack the files themselves (tar --dereference --hard-dereference)"
+        )
+    if archive.fileobj and not archive.fileobj.read(tarfile.BLOCKSIZE):
+        problems.append(f"{path.name} has no end, so members may be missing; fetch it again")

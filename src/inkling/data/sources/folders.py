@@ -5,7 +5,7 @@ How a folder is read is decided here, once, from its training split.
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -65,7 +65,37 @@ def pictures_in(tree: Tree, split: str, labelled: bool) -> Source:
         raise UserError(f"{root} has no folder of {split} pictures")
     notes = read_metadata(tree.root, tree.metadata)
     reading = _reading(tree, splits.train or named, notes, labelled)
-    return READERS[reading.kind](Part(tree, split, splits, named, notes, reading))
+    part = Part(tree, split, splits, named, notes, reading)
+    if labelled and split == "test" and splits.train:
+        _check_described(part)
+    return READERS[reading.kind](part)
+
+
+def _check_described(part: Part) -> None:
+    """Refuse test images of which none has a caption or a class, where those for training have.
+
+    Raises:
+        UserError: none has.
+    """
+    notes, texts, depth = part.notes.by_name, texts_of(part.tree), part.reading.depth
+    described: dict[str, Callable[[Named], bool]] = {
+        "metadata": lambda e: (
+            e.path not in notes or bool(notes[e.path].captions or notes[e.path].label)
+        ),
+        "texts": lambda e: os.path.splitext(e.path)[0] in texts,
+        "folders": lambda e: len(e.parts) > depth + 1,
+        "bare": lambda e: True,
+    }
+    if not any(map(described[part.reading.kind], part.named)):
+        lacking = {
+            "metadata": f"captions or labels in {part.metadata}",
+            "texts": "captions in .txt files",
+            "folders": "class folders",
+        }[part.reading.kind]
+        raise UserError(
+            f"the {len(part.named):,} test pictures of {printable(part.tree.root)} have no "
+            f"{lacking}, and the training pictures have; add them, or move these pictures elsewhere"
+        )
 
 
 def _reading(tree: Tree, named: Sequence[Named], notes: Notes, labelled: bool) -> Reading:

@@ -55,7 +55,8 @@ def hub(name: str, split: str) -> Source:
 
     files = [Path(file["filename"]) for file in table.cache_files]
     own = _class_names(table, labels)
-    classes = _class_names(loaded["train"] if "train" in known else table, labels)
+    trained = _class_names(loaded["train"] if "train" in known else table, labels)
+    classes = tuple(dict.fromkeys(trained))  # several of one name are one class
     return Source(items, len(rows), files, stamp=f"{name}/{chosen}", classes=classes)
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from inkling.errors import UserError
 
+_UNLABELLED = frozenset({"nan", "NaN", "None", "-1", "-1.0"})
+"""What programs write into a column of text for no label."""
 _LISTED = 12
 """Classes that are listed in a message."""
 
@@ -56,19 +58,22 @@ def same_class(name: str) -> str:
 
 
 def label_text(value: Any) -> str:
-    """A label as text; empty: no label.
+    """A label as text, 1 and "1.0" as "1"; empty: no label.
 
     Raises:
         TypeError: it is a list or another value that names no class.
     """
-    if value is None or (isinstance(value, int) and value < 0):  # the hub's sign for "no label"
-        return ""
+    if value is None or (isinstance(value, int | float) and value < 0):
+        return ""  # the hub's sign for "no label"
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if not isinstance(value, str | int | float):
         raise TypeError(f"a label is a number or a text, not {type(value).__name__}")
     text = storable(str(value).strip())
-    return (text.lstrip("0") or "0") if _is_number(text) else text
+    if text in _UNLABELLED:
+        return ""
+    whole = re.fullmatch(r"([0-9]+)(\.0*)?", text)  # a column with gaps turns 1 into 1.0
+    return (whole[1].lstrip("0") or "0") if whole else text
 
 
 def distinct(labels: Iterable[str]) -> tuple[str, ...]:
@@ -82,11 +87,6 @@ def _rank(label: str) -> tuple[bool, int]:
 
 def _is_number(label: str) -> bool:
     return label.isascii() and label.isdigit()
-
-
-def index_in(classes: Sequence[str]) -> dict[str, int]:
-    """Index by name; of classes of one name, that of the first."""
-    return {name: row for row, name in reversed(list(enumerate(classes)))}
 
 
 def unknown_class(where: object, name: str, classes: Sequence[str]) -> UserError:

@@ -1,5 +1,6 @@
 """`metadata.jsonl` and `metadata.csv` beside images, as in the hub's imagefolder convention."""
 
+import codecs
 import csv
 import io
 import json
@@ -14,6 +15,9 @@ from inkling.errors import UserError
 from inkling.system.reading import require_regular
 
 FILES = frozenset({"metadata.jsonl", "metadata.csv"})
+_NAME = "file_name"
+_SHOWN = 200
+"""Characters of a header that a message shows."""
 _CELL = 1 << 24
 """Characters that a cell of a CSV file may have."""
 
@@ -44,7 +48,8 @@ class Notes(NamedTuple):
 
 
 def read_text(path: Path, problems: list[str]) -> str:
-    """The text of a file: UTF-8 with or without a byte-order mark, else Latin-1 and a problem.
+    """The text of a file: UTF-16 with a byte-order mark, UTF-8 with or without, else Latin-1 and
+    a problem.
 
     Raises:
         UserError: it cannot be read.
@@ -54,7 +59,8 @@ def read_text(path: Path, problems: list[str]) -> str:
     except OSError as error:
         raise UserError(f"cannot read {printable(path)}: {error.strerror}") from None
     try:
-        return raw.decode("utf-8-sig")
+        wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return raw.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError:
         problems.append(f"{printable(path.name)} is not UTF-8 and was read as Latin-1")
         return raw.decode("latin-1")
@@ -68,17 +74,26 @@ def read_metadata(root: Path, names: list[str]) -> Notes:
         names: the metadata files, as paths below it.
 
     Raises:
-        UserError: a file cannot be read, or names an image outside the folder.
+        UserError: a file cannot be read, names no image, or names one outside the folder.
     """
     found = Notes({}, False, [])
     for name in names:
-        rows = _json_rows if name.endswith(".jsonl") else _csv_rows
+        rows = _json_rows if name.lower().endswith(".jsonl") else _csv_rows
+        names_any = False
         try:
             for number, row in rows(root / name, found.problems):
-                captioned = _enter(root, name, number, row, found)
-                found = found._replace(captioned=found.captioned or captioned)
+                if _enter(root, name, number, row, found):
+                    names_any = True
+                    captioned = column(list(row), CAPTION_COLUMNS) is not None
+                    found = found._replace(captioned=found.captioned or captioned)
         except csv.Error as error:
             raise UserError(f"{printable(root / name)} is no sound CSV file: {error}") from None
+        if not names_any:
+            raise UserError(
+                f"{printable(root / name)} names no picture; give it one in file_name on each "
+                'line, such as {"file_name": "1.png", "text": "a cat"} in metadata.jsonl, or '
+                "remove it"
+            )
     return found
 
 
@@ -93,20 +108,36 @@ def _json_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, Any]]:
 
 
 def _csv_rows(path: Path, problems: list[str]) -> Iterator[tuple[int, Any]]:
-    """(line number, cells by column) of each row."""
+    """(line number, cells by column) of each row.
+
+    Raises:
+        UserError: there is no column of file names, or a row has more cells than the header.
+    """
     before = csv.field_size_limit(_CELL)
     try:
         rows = csv.DictReader(io.StringIO(read_text(path, problems), newline=""), strict=True)
+        header = rows.fieldnames or ()
+        if header and _NAME not in header:
+            raise UserError(
+                f"{printable(path)} has no column {_NAME}; it has "
+                f"{printable(', '.join(header))[:_SHOWN]} (separate columns by commas, save it as "
+                "UTF-8)"
+            )
         for row in rows:
-            yield rows.line_num, {name: cell for name, cell in row.items() if name is not None}
+            if any(cell.strip() for cell in row.pop(None, ())):
+                raise UserError(
+                    f"{printable(path)} line {rows.line_num} has more cells than the header's "
+                    f'{len(header)}; put a caption with a comma in quotes: "a cat, asleep"'
+                )
+            yield rows.line_num, row
     finally:
         csv.field_size_limit(before)
 
 
 def _enter(root: Path, file: str, number: int, row: Any, found: Notes) -> bool:
-    """Add a row; whether it has a column of captions."""
+    """Add a row; whether it names an image."""
     where = f"{printable(os.path.basename(file))} line {number}"
-    name = row.get("file_name") if isinstance(row, dict) else None
+    name = row.get(_NAME) if isinstance(row, dict) else None
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         found.problems.append(f"{where} names no picture and was left out")
         return False
@@ -127,4 +158,4 @@ def _enter(root: Path, file: str, number: int, row: Any, found: Notes) -> bool:
     before = found.by_name.get(inside, Note(inside, (), ""))
     joined = tuple(dict.fromkeys((*before.captions, *said)))
     found.by_name[inside] = Note(inside, joined, before.label or named)
-    return caption is not None
+    return True

@@ -1,15 +1,16 @@
 """Parquet files in the hub's layout: columns of encoded images and of labels or captions."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from inkling.data.source import Item, Source
+from inkling.data.sources.archives import LARGEST_PICTURE
 from inkling.data.sources.labels import (
     distinct,
-    index_in,
     label_text,
     printable,
     storable,
@@ -22,6 +23,8 @@ IMAGE_COLUMNS = ("image", "img", "picture", "jpg", "png", "webp")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class", "category")
 CAPTION_COLUMNS = ("caption", "captions", "text", "texts", "sentences", "prompt", "description")
 _ROWS = 256
+_RATIO = 16
+"""How many times smaller images and captions are compressed at most, in large groups of rows."""
 
 
 def column(names: Sequence[str], wanted: Sequence[str]) -> str | None:
@@ -65,7 +68,8 @@ def parquet(
     first = (training or paths)[0]
     own = tuple(classes) or _class_names(paths[0], label) or _class_names(first, label)
     known = tuple(classes) or (_classes(training or paths, label) if label else ())
-    number = index_in(known)
+    known = tuple(dict.fromkeys(known))
+    number = {name: row for row, name in enumerate(known)}
 
     def index(value: Any, where: str) -> int:
         """The label of a cell; a number counts in the classes of its own file."""
@@ -89,7 +93,11 @@ def parquet(
                 found = index(cells.get(label), where) if label else -1
                 yield Item(where, content if isinstance(content, bytes) else b"", captions, found)
 
-    return Source(items, count, tuple(paths), classes=known)
+    several = [name for name, n in Counter(own).items() if n > 1]
+    problems = [
+        f"{own.count(name)} labels are named {name!r} and are one class" for name in several
+    ]
+    return Source(items, count, tuple(paths), classes=known, problems=problems)
 
 
 def count_pictures(path: Path) -> int:
@@ -129,8 +137,29 @@ def _opened(path: Path) -> Iterator[Any]:
 def _rows(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
     """The cells of each row by column."""
     with _opened(path) as file:
+        _check_size(path, file.metadata, columns)
         for batch in file.iter_batches(_ROWS, columns=columns):
             yield from batch.to_pylist()
+
+
+def _check_size(path: Path, about: Any, columns: Sequence[str]) -> None:
+    """Refuse cells that unpack to far more than any picture has.
+
+    Raises:
+        UserError: a group of rows is too large.
+    """
+    for number in range(about.num_row_groups):
+        rows = about.row_group(number)
+        for part in map(rows.column, range(rows.num_columns)):
+            size, packed = part.total_uncompressed_size, part.total_compressed_size
+            if part.path_in_schema.split(".")[0] not in columns or size <= LARGEST_PICTURE:
+                continue
+            if size > LARGEST_PICTURE * rows.num_rows or size > _RATIO * packed:
+                raise UserError(
+                    f"{printable(path)} has {rows.num_rows:,} rows that unpack from {packed:,} to "
+                    f"{size:,} bytes; no pictures do, so it is not read: write it again with one "
+                    "picture a row"
+                )
 
 
 def _class_names(path: Path, label: str | None) -> tuple[str, ...]:

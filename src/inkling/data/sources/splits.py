@@ -12,6 +12,11 @@ from inkling.errors import UserError
 TRAIN = ("train", "training")
 TEST = ("test", "testing", "validation", "valid", "val", "eval")
 """Names of the splits; of several that are there, the first is taken."""
+_PLAIN = frozenset(
+    {"image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "pics", "data"}
+    | {"set", "dataset", "split", "folder", "files", "samples", "examples", "jpg", "jpeg", "png"}
+)
+"""Words that say nothing of what pictures show: train_images is a split, train station a class."""
 _OUTWEIGHS = 4
 
 
@@ -49,7 +54,7 @@ def splits_of(root: str, pictures: Sequence[str], structured: Iterable[str] = ()
         structured: folders that are known to be a split because they hold metadata.
 
     Raises:
-        UserError: a folder named train may be a split or a class.
+        UserError: a folder may be a split or a class.
     """
     named = [Named(path, tuple(path.split(os.sep))) for path in pictures]
     while (first := _only_folder(named)) is not None and _role(first) is None:
@@ -57,8 +62,9 @@ def splits_of(root: str, pictures: Sequence[str], structured: Iterable[str] = ()
     top = Counter(each.parts[0] for each in named if len(each.parts) > 1)
     loose = len(named) - sum(top.values())
     train, test = _first(top, TRAIN), _first(top, TEST)
+    _check_several(root, train, top)
     if train is None and test is None:
-        train, test = _by_words(named, top)
+        train, test = _by_words(root, named, top)
     if train is None and test is None:
         return _inside_classes(named)
     used = {train, test}
@@ -72,7 +78,8 @@ def splits_of(root: str, pictures: Sequence[str], structured: Iterable[str] = ()
         _check_both(root, train, test, named, others)
     training = [each for each in named if train is not None and each.parts[0] == train]
     if train is None:  # what is not for testing is for training
-        training, others, loose = [e for e in named if _role(e.parts[0]) is None], {}, 0
+        training = [e for e in named if e.parts[0] != test and _role(e.parts[0]) is None]
+        others, loose = {}, 0
     aside = [f"{name}{os.sep} ({count:,} pictures)" for name, count in sorted(others.items())]
     spare = [name for name in top if _role(name) is not None and name not in (train, test)]
     aside += [f"{name}{os.sep} ({top[name]:,} pictures)" for name in sorted(spare)]
@@ -108,22 +115,45 @@ def is_shard(file: str) -> bool:
 def _split_word(file: str) -> str:
     """The first split that a path names, from its end; empty: none, or several at once."""
     for part in reversed(file.split(os.sep)):
-        words = set(re.findall("[a-z]+", part.lower()))
-        roles = {_role(word) for word in words} - {None}
-        if len(roles) == 1:
-            return next(word for word in (*TRAIN, *TEST) if word in words)
+        words = _words(part)
+        found = [word for word in (*TRAIN, *TEST) if word in words]
+        if len({word in TRAIN for word in found}) == 1:
+            return found[0]
     return ""
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name in lower case, without numbers: trainSet_2017 has train and set."""
+    return [word.lower() for word in re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
+
+
+def _rest(name: str) -> str:
+    """The letters and digits that are left of a name without its split."""
+    word = re.escape(_split_word(name))
+    return re.sub(r"[\W_]", "", re.sub(word, "", name.lower(), count=1))
+
+
+def _plain_split(name: str) -> str:
+    """The split that a folder's name spells beside nothing but plain words; empty: none."""
+    rest = [word for word in _words(name) if word not in (*TRAIN, *TEST)]
+    plain = name.isascii() and all(word in _PLAIN or len(word) == 1 for word in rest)
+    return _split_word(name) if plain else ""
 
 
 def _role(name: str) -> str | None:
     """The split that a folder of this name holds."""
-    lowered = name.lower()
-    return "train" if lowered in TRAIN else "test" if lowered in TEST else None
+    return _role_of(_plain_split(name))
+
+
+def _role_of(word: str) -> str | None:
+    return "train" if word in TRAIN else "test" if word in TEST else None
 
 
 def _first(folders: Iterable[str], wanted: Sequence[str]) -> str | None:
-    known = {name.lower(): name for name in folders}
-    return next((known[name] for name in wanted if name in known), None)
+    """The folder of the first of the wanted splits; one of exactly that name comes first."""
+    known = {_plain_split(name): name for name in sorted(folders, key=len, reverse=True)}
+    known |= {name.lower(): name for name in folders}
+    return next((known[word] for word in wanted if word in known), None)
 
 
 def _only_folder(named: Sequence[Named]) -> str | None:
@@ -136,16 +166,59 @@ def _below(named: Iterable[Named]) -> list[Named]:
     return [Named(each.path, each.parts[1:]) for each in named]
 
 
-def _by_words(named: Sequence[Named], top: Iterable[str]) -> tuple[str | None, str | None]:
-    """Folders such as seg_train and seg_test, if there is one of each and they hold folders."""
+def _by_words(
+    root: str, named: Sequence[Named], top: Iterable[str]
+) -> tuple[str | None, str | None]:
+    """Folders such as seg_train and seg_test: they hold folders, or differ in the split alone.
+
+    Raises:
+        UserError: each class has a folder for each split.
+    """
     by_role: dict[str | None, list[str]] = {}
     for name in sorted(top):
-        by_role.setdefault(_role(_split_word(name)), []).append(name)
+        by_role.setdefault(_role_of(_split_word(name)), []).append(name)
     train, test = by_role.get("train", []), by_role.get("test", [])
+    paired = {_rest(name) for name in train} & {_rest(name) for name in test}
+    of_classes = {_rest(name) for name in by_role.get(None, [])}
+    mixed = [name for name in test if len(paired) > 1 or _rest(name) in of_classes]
+    if mixed:
+        raise UserError(
+            f"{root} has folders such as {printable(mixed[0])!r} that name a class and a split at "
+            "once; put the folders of the classes into train and test"
+        )
+    if paired:
+        train = [name for name in train if _rest(name) in paired]
+        test = [name for name in test if _rest(name) in paired]
+        test = sorted(test, key=lambda name: TEST.index(_split_word(name)))[:1]
     deep = {each.parts[0] for each in named if len(each.parts) > 2}
-    if len(train) == len(test) == 1 and {*train, *test} <= deep:
+    if len(train) == len(test) == 1 and (paired or {*train, *test} <= deep):
         return train[0], test[0]
+    if not train and len(test) == 1 and _has_same_classes(test[0], named, by_role.get(None, [])):
+        return None, test[0]
     return None, None
+
+
+def _check_several(root: str, train: str | None, top: Iterable[str]) -> None:
+    """Refuse trainA beside trainB: neither is the training split alone.
+
+    Raises:
+        UserError: there are several.
+    """
+    if train is None or train.lower() in TRAIN:
+        return
+    several = sorted(name for name in top if _role(name) == "train")
+    if len(several) > 1:
+        raise UserError(
+            f"{root} has several folders of training pictures, "
+            f"{' and '.join(map(printable, several))}; name the one that you mean, or put them "
+            "into one"
+        )
+
+
+def _has_same_classes(test: str, named: Sequence[Named], others: Iterable[str]) -> bool:
+    """Whether a folder holds folders, all of them named as others beside it."""
+    inside = {same_class(e.parts[1]) for e in named if e.parts[0] == test and len(e.parts) > 2}
+    return bool(inside) and inside <= set(map(same_class, others))
 
 
 def _check_both(
@@ -197,7 +270,7 @@ def _is_training(
     deep = {each.parts[0] for each in named if len(each.parts) > 2}
     inside = sum(each.parts[0] == train for each in named)
     has_classes = train in deep or train in structured
-    if others and not has_classes and not deep:
+    if others and not has_classes and not deep and train.lower() in TRAIN:
         return False
     if has_classes and not (deep - {train}) and outweighs(inside, loose):
         return True
@@ -215,8 +288,7 @@ def _check_test(root: str, test: str, named: Sequence[Named], others: dict[str, 
     Raises:
         UserError: it may be a class.
     """
-    inside = {same_class(e.parts[1]) for e in named if e.parts[0] == test and len(e.parts) > 2}
-    if not inside or not inside <= set(map(same_class, others)):
+    if not _has_same_classes(test, named, others):
         raise UserError(
             f"{root} has a folder {printable(test)!r} beside others and no training split; it may "
             "be a test split or a class: put the others into train, or rename it"

@@ -6,6 +6,7 @@ may be larger than both.
 
 import json
 import tarfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,8 @@ from inkling.errors import UserError, one_line
 
 _TEXTS = ("txt", "text", "caption")
 _NOTES = frozenset({*_TEXTS, "json", "cls"})
+_LISTED = 5
+"""Keys of several pictures that are named."""
 _LOOKED_AT = 32
 """Samples that decide whether shards have classes."""
 
@@ -72,7 +75,7 @@ def _all_samples(paths: Sequence[Path], problems: list[str]) -> Iterator[tuple[I
 
 
 def _samples(path: Path, problems: list[str]) -> Iterator[tuple[Item, str]]:
-    key, parts = "", dict[str, bytes]()
+    key, parts, lost = "", dict[str, bytes](), list[str]()
     for member, content in members(path, _largest, problems):
         stem, _, ending = member.name.partition(".")
         sample = str(member.parent / stem)
@@ -82,8 +85,17 @@ def _samples(path: Path, problems: list[str]) -> Iterator[tuple[Item, str]]:
         key, ending = sample, ending.lower()
         if ending in _NOTES or all(each in _NOTES for each in parts):  # one picture is enough
             parts[ending] = content
+        else:
+            lost.append(key)
     if parts:
         yield from _item(printable(f"{path.name}:{key}"), parts)
+    for key, count in list(Counter(lost).items())[:_LISTED]:
+        problems.append(
+            f"{path.name}: {count:,} more pictures share the key {printable(key)} and were left "
+            "out; names end at their first dot"
+        )
+    if len(set(lost)) > _LISTED:
+        problems.append(f"{path.name}: {len(lost):,} pictures in all share the key of another")
 
 
 def _largest(name: PurePosixPath) -> int:

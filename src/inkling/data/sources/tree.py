@@ -133,7 +133,7 @@ def _add(tree: Tree, name: str, entry: "os.DirEntry[str]") -> None:
         tree.tars.append(name)
     elif ending == ".txt" and stem:
         tree.texts.append(name)
-    elif entry.name in METADATA:
+    elif entry.name.lower() in METADATA:
         tree.metadata.append(name)
     else:
         tree.others.append(name)
