@@ -59,6 +59,7 @@ def test_a_sound_recipe_with_a_frozen_encoder_has_nothing_wrong(sound, encoder, 
     assert wrong(override(sound, settings)) == set()
 
 
+@pytest.mark.filterwarnings("ignore:training has noise levels")
 def test_values_that_were_scaled_twice(sound, monkeypatch):
     with_pictures(monkeypatch, lambda p: replace(p, images=p.images // 255))
     assert "value range" in wrong(sound)
@@ -77,6 +78,7 @@ def test_mirrored_digits(sound):
     assert wrong(override(sound, ["data.mirror=true"])) == {"mirroring"}
 
 
+@pytest.mark.filterwarnings("ignore:training has noise levels")
 def test_a_noisiest_level_that_is_not_noise(sound):
     short = ["diffusion.noise.options.sigma_max=2"]
     assert wrong(override(sound, short)) == {"noise levels"}

@@ -117,7 +117,9 @@ def test_intervals_that_are_too_narrow_are_found(monkeypatch):
     honest = measured.of_features
 
     def narrow(samples, real):
-        yield from (each._replace(step=0.0, parts=2) for each in honest(samples, real))
+        yield from (
+            each._replace(step=0.0, parts=2, bounded=False) for each in honest(samples, real)
+        )
 
     monkeypatch.setattr(measured, "of_features", narrow)
     assert "interval of recall, far" in wrong(measured.intervals())

@@ -79,8 +79,8 @@ def by_leaving_out(
             models are too narrow, and with a few, those of good models too wide.
         step: smallest difference that the statistic can show; the ends are at least so far away,
             since values that are all equal do not prove that no other could have come.
-        bounded: whether it lies between 0 and 1: then its interval is symmetric in its log-odds,
-            and longer towards the middle.
+        bounded: whether it lies between 0 and 1, which takes a `step`: then its interval is
+            symmetric in its log-odds, and longer towards the middle.
         seed: of the random parts.
     """
     rng = np.random.default_rng(seed)
@@ -95,7 +95,8 @@ def by_leaving_out(
     margin = max(margin, step)
     if not bounded:
         return Interval(value - margin, value + margin)
-    inside = (value + step) / (1 + 2 * step)  # a score of 0 or 1 has no log-odds
-    reach = margin / (inside * (1 - inside))
-    low, high = (float(expit(logit(inside) + sign * reach)) for sign in (-1, 1))
+    width = 1 + 2 * step  # a little more than from 0 to 1, whose log-odds are not finite
+    inside = (value + step) / width
+    reach = margin / width / (inside * (1 - inside))
+    low, high = (width * float(expit(logit(inside) + sign * reach)) - step for sign in (-1.0, 1.0))
     return Interval(max(0.0, min(low, value - step)), min(1.0, max(high, value + step)))
