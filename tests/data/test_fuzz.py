@@ -360,7 +360,10 @@ def test_a_folder_gives_the_pictures_and_captions_written_into_it(plan):
             try:
                 read_back = found(root, split)
             except UserError as error:
-                assert plan.refused is not False or not expected, sentence(error)
+                said = sentence(error)
+                # Texts beside all training pictures, and none beside those for testing.
+                bare = split == "test" and "no captions in .txt files" in said
+                assert plan.refused is not False or not expected or bare, said
                 continue
             assert plan.refused is not True
             if plan.refused is False:
