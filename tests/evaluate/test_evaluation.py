@@ -436,13 +436,13 @@ def test_a_judge_does_not_learn_from_a_reference_that_was_held_out(tmp_path):
 
 def test_noise_floors_are_of_the_classes_of_the_prompts(unequal):
     chosen = Evaluation(unequal, 20, balanced=True)
-    rows = chosen.real_rows()
+    rows = chosen.real_rows
     assert chosen.train.labels[rows].bincount().tolist() == [10, 10]
     frequent = Evaluation(unequal, 33)
-    labels = frequent.train.labels[frequent.real_rows()]
+    labels = frequent.train.labels[frequent.real_rows]
     assert (labels.numpy() == np.sort(frequent.prompted)).all()
     with pytest.warns(UserNote, match="no noise floor"):
-        assert Evaluation(unequal, 5000).real_rows() is None
+        assert Evaluation(unequal, 5000).real_rows is None
 
 
 def test_accuracy_is_of_known_labels_and_of_classes_that_can_be_told_apart():

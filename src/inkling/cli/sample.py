@@ -10,7 +10,8 @@ from inkling.errors import UserError
 from inkling.system.disk import check_writable, saved
 
 if TYPE_CHECKING:
-    from inkling.config.recipe import ClipGuidance
+    from inkling.sampling.clip_guidance import Guide
+    from inkling.sampling.pipeline import TextToImage
 
 
 @click.command()
@@ -93,7 +94,6 @@ def sample(
 
     from inkling.evaluate import class_shares
     from inkling.runs import console
-    from inkling.sampling.clip_guidance import load_guide
     from inkling.sampling.parallel import sample_all
     from inkling.sampling.pipeline import TextToImage
     from inkling.system.distributed import is_main_process, process_count
@@ -101,13 +101,7 @@ def sample(
 
     pipeline = TextToImage.load(run, device, weights)
     wanted = _wanted(plain, mixes, between)
-    clip_settings = _clip_settings(pipeline.recipe.sample.clip, clip, strength, form)
-    guided = (clip, strength, form) != (None, None, None)
-    if guided and (mixes or between or not any(plain)):
-        raise UserError("a CLIP guides towards plain prompts: name one, without --mix or --between")
-    guide = None
-    if clip_settings.model and any(plain):
-        guide = load_guide(clip_settings, plain, pipeline.device)
+    guide = _guide(pipeline, [] if mixes or between else plain, clip, strength, form)
     reader = class_shares.reader_for(guide, plain, judge)
     settings = pipeline.settings(
         guided=guide is not None,
@@ -138,21 +132,32 @@ def sample(
             click.echo(class_shares.table(reader, plain, images, without))
 
 
-def _clip_settings(
-    recommended: "ClipGuidance", clip: str | None, strength: float | None, form: str | None
-) -> "ClipGuidance":
-    """The recipe's guidance by a CLIP, with what the options change.
+def _guide(
+    pipeline: "TextToImage",
+    prompts: list[str],
+    clip: str | None,
+    strength: float | None,
+    form: str | None,
+) -> "Guide | None":
+    """The CLIP that the recipe recommends, with what the options change; None without prompts.
 
     Raises:
-        UserError: settings of guidance and no CLIP, or no such form.
+        UserError: settings of guidance and no CLIP or no prompt, or no such form.
     """
     from inkling.config.overrides import replaced
+    from inkling.sampling.clip_guidance import load_guide
 
+    recommended = pipeline.recipe.sample.clip
     if not (clip or recommended.model) and (strength, form) != (None, None):
         raise UserError("--strength and --form are settings of CLIP guidance; name one with --clip")
     given = {"model": clip, "strength": strength, "form": form}
     given = {name: value for name, value in given.items() if value is not None}
-    return replaced(recommended, given, "setting of CLIP guidance")
+    settings = replaced(recommended, given, "setting of CLIP guidance")
+    if given and not any(prompts):
+        raise UserError("a CLIP guides towards plain prompts: name one, without --mix or --between")
+    if not settings.model or not any(prompts):
+        return None
+    return load_guide(settings, prompts, pipeline.device)
 
 
 def _wanted(plain: list[str], mixes: tuple[str, ...], between: int | None) -> list[Any]:

@@ -139,7 +139,7 @@ def _fresh(out: Path | None, asked: "Asked") -> "Begun":
         run_folder.check_free(out)
     before = None
     if asked.start_from is not None:
-        before = checkpoint.read(checkpoint.locate(asked.start_from)).recipe
+        before = checkpoint.read_recipe(checkpoint.locate(asked.start_from))
         console.say(f"from {asked.start_from}, with its {', '.join(before.structure)}")
     chosen = auto_recipe.resolve(asked.target, asked.assignments, asked.small, before)
     if auto_recipe.is_chosen(asked.target):

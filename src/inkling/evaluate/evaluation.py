@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,7 @@ class Evaluation:
             return None
         return accuracy_of(features.name, probabilities, self.reference.labels.numpy())
 
+    @cached_property
     def real_rows(self) -> Tensor | None:
         """Random training images in place of the samples: one for each, of its prompt's class.
 
@@ -217,7 +219,7 @@ class Evaluation:
         That of prompt accuracy is the judge's accuracy on the reference, since it was trained on
         the training images.
         """
-        rows = self.real_rows()
+        rows = self.real_rows
         if rows is None:
             return {}
         some = self.train.take(rows)
@@ -283,10 +285,9 @@ class Evaluation:
             measures += learned_scores.clip_scores(images, prompts, clip)
         scores = [scored(m, floors.get(m.name)) for m in measures if _is_finite(m)]
         if cas and self.prompted is not None and bool((self.reference.labels >= 0).any()):
-            rows = self.real_rows()
-            real = None if rows is None else self.train.take(rows)
-            prompted = self.prompted.tolist()
-            scores.append(learned_scores.cas(images, prompted, self.train, real, self.reference))
+            rows = self.real_rows
+            parts = (self.train, None if rows is None else self.train.take(rows), self.reference)
+            scores.append(learned_scores.cas(images, self.prompted.tolist(), *parts))
         if self.pipeline.model.codec.is_pixels:
             captioned = self.plan.prompts != ("",)
             scores.append(

@@ -66,9 +66,11 @@ def evaluation_data(
     if split not in splits:
         raise UserError(unknown_name(split, splits, f"reference split of {data.name!r}:"))
     train, held_out = _trained_on(pipeline, data)
-    digests = {_digest(image) for part in parts_of(train) for image in part}
-    if train.mirror:
-        digests |= {_digest(image.flip(-1)) for part in parts_of(train) for image in part}
+    digests: set[bytes] = set()
+    for part in parts_of(train):
+        digests.update(map(_digest, part))
+        if train.mirror:
+            digests.update(map(_digest, part.flip(-1)))
     unlimited = msgspec.structs.replace(data, limit=None)
     candidates: list[tuple[str, Callable[[], Pictures]]] = [
         (f"{data.name} {split}", lambda: read_pictures(unlimited, split)),

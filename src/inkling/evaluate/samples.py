@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from inkling.config.recipe import Sample
@@ -174,14 +173,7 @@ def model_of(run: Path) -> str:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    file = checkpoint.locate(run)
-    try:
-        with safe_open(file, framework="pt") as opened:
-            found: str = opened.metadata()["digest"]
-    except (OSError, SafetensorError, KeyError, TypeError):
-        checkpoint.read(file)  # says what is wrong
-        raise
-    return found
+    return checkpoint.read_digest(checkpoint.locate(run))
 
 
 def key(run: Path, chosen: Plan) -> str:

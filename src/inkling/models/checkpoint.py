@@ -8,6 +8,7 @@ everything in it tells a damaged file from an intact one.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,23 +82,8 @@ def read(file: Path) -> Checkpoint:
     Raises:
         UserError: no file, a truncated or damaged one, or one that is not ours.
     """
-    try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = dict(opened.metadata() or {})
-            if metadata.get("format") in _OLD:
-                raise UserError(
-                    f"{file} was written by an earlier version of inkling (format "
-                    f"{metadata['format']!r}, this version reads {FORMAT!r}) and cannot be "
-                    "converted; train it again with the settings in its recipe.json, or install "
-                    "the version that wrote it"
-                )
-            if metadata.get("format") != FORMAT:
-                raise UserError(
-                    f"{file} is a safetensors file but not an inkling checkpoint (format "
-                    f"{metadata.get('format', 'none')!r}, this version reads {FORMAT!r}); train "
-                    "one with `inkling train`"
-                )
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    with _opened(file) as (opened, metadata):
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
         if digest(tensors, metadata) != metadata["digest"]:
             raise ValueError("its digest does not fit its content")
         return Checkpoint(
@@ -107,6 +93,28 @@ def read(file: Path) -> Checkpoint:
             msgspec.json.decode(metadata["card"], type=Card),
             json.loads(metadata["progress"]),
         )
+
+
+def read_recipe(file: Path) -> RunRecipe:
+    """The settings in a file, without reading its weights; errors as in `read`."""
+    with _opened(file) as (_, metadata):
+        return from_json(metadata["recipe"])
+
+
+def read_digest(file: Path) -> str:
+    """The digest in a file, without checking it against its weights; errors as in `read`."""
+    with _opened(file) as (_, metadata):
+        return metadata["digest"]
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[tuple[Any, dict[str, str]]]:
+    """A file and its metadata; what is wrong with either, in the block too, is one sentence."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = dict(opened.metadata() or {})
+            _check_format(file, metadata)
+            yield opened, metadata
     except UserError:
         raise
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
@@ -114,6 +122,22 @@ def read(file: Path) -> Checkpoint:
             f"{file} is truncated, damaged or not an inkling checkpoint ({_why(error)}); "
             "copy or train it again"
         ) from None
+
+
+def _check_format(file: Path, metadata: Mapping[str, str]) -> None:
+    if metadata.get("format") in _OLD:
+        raise UserError(
+            f"{file} was written by an earlier version of inkling (format "
+            f"{metadata['format']!r}, this version reads {FORMAT!r}) and cannot be "
+            "converted; train it again with the settings in its recipe.json, or install "
+            "the version that wrote it"
+        )
+    if metadata.get("format") != FORMAT:
+        raise UserError(
+            f"{file} is a safetensors file but not an inkling checkpoint (format "
+            f"{metadata.get('format', 'none')!r}, this version reads {FORMAT!r}); train "
+            "one with `inkling train`"
+        )
 
 
 def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
