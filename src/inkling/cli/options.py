@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from inkling.config.cadence import seconds_of
 from inkling.settings import LARGEST_SEED
-from inkling.training.budget import seconds_of
 
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 

@@ -14,8 +14,8 @@ from inkling.config.recipe import (
     Sample,
     ScheduleConfig,
     Text,
-    Train,
 )
+from inkling.config.train import Train
 from inkling.data.settings import Data
 from inkling.nets.configs import UNetConfig
 
@@ -104,7 +104,12 @@ MNIST_DDPM = Recipe(
     net=_DDPM_NET,
     text=_UNCONDITIONAL,
     diffusion=_eps(_COSINE),
-    train=_adam(steps=14_062, batch=64, lr=2e-4, ema_decay=0.999),
+    train=_adam(
+        steps=14_062,
+        batch=64,
+        lr=2e-4,
+        ema_decay=0.999,
+    ),
     sample=_ancestral(),
 )
 
@@ -127,7 +132,7 @@ MNIST_CLIP = replace(
         MNIST_DDPM.sample,
         clip=ClipGuidance(
             model=_CLIP,
-            form="inner",
+            form="mean",
             strength=2.0,
             inner_steps=5,
             step_size=0.15,
@@ -136,6 +141,15 @@ MNIST_CLIP = replace(
         ),
     ),
 )
+
+_SCENES = (
+    "a red kite high in a cloudy blue sky",
+    "a sailboat on a calm ocean",
+    "a man under an umbrella in the rain",
+    "a mountain range in the snow on a sunny day",
+    "a plate of food on a wooden table",
+)
+"""Five prompts, as many as the source's previews have."""
 
 COCO_TEXT = Recipe(
     name="coco-text",
@@ -168,7 +182,10 @@ COCO_TEXT = Recipe(
         curve="cosine",
         ema_decay=0.9999,
         keep=2,
-        previews=400,
+        previews="500steps",
+        preview_prompts=_SCENES,
+        preview_count=3,
+        milestones=(),
     ),
     sample=_ancestral(scale=4.0),
 )
@@ -192,7 +209,15 @@ MNIST_CLASS_L1 = Recipe(
     ),
     text=_LABELS,
     diffusion=_eps(_HO_LINEAR, "l1"),
-    train=_adam(steps=937_500, batch=64, lr=1e-4, clip=1.0, caption_drop=0.1, ema_decay=0.999),
+    train=_adam(
+        steps=937_500,
+        batch=64,
+        lr=1e-4,
+        clip=1.0,
+        caption_drop=0.1,
+        ema_decay=0.999,
+        previews="1000steps",
+    ),
     sample=_ancestral(),
 )
 
@@ -217,7 +242,14 @@ CIFAR10 = Recipe(
     net=_SCALABLE_NET,
     text=_UNCONDITIONAL,
     diffusion=_eps(_COSINE),
-    train=_adam(steps=350_000, batch=100, lr=2e-4, clip=1.0, ema_decay=0.9999),
+    train=_adam(
+        steps=350_000,
+        batch=100,
+        lr=2e-4,
+        clip=1.0,
+        ema_decay=0.9999,
+        milestones=("50k", "100k", "250k", "300k", "350k"),
+    ),
     sample=_ancestral(),
 )
 
