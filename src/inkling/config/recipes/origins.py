@@ -35,7 +35,7 @@ _A = _COMMON | {
     "net.attention": "at two levels in the source's code; which two, chosen by inkling",
     "net.condition": "text and time are added as stated; they enter each block as a bias, not "
     "the image",
-    "text.encoder": "pre-trained CLIP as stated; that it stays as it is, from the source's code",
+    "text.encoder": "pre-trained CLIP as stated; that it stays frozen is inkling's choice",
     "text.model": "not stated which CLIP; chosen by inkling",
     "text.pooled": "not stated; a sum with the time embedding needs one vector a caption",
     "sample.sampler": "not stated by name; the steps it describes, and fresh noise",
