@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--small", is_flag=True, help="As a two-minute trial.")
 def recipes(name: str | None, as_json: bool, small: bool) -> None:
     """List the recipes, or print one whole, with where each value comes from."""
-    from inkling.config.recipes import RECIPES, explained
+    from inkling.config.recipes import DIFFERENCES, RECIPES, explained
     from inkling.config.recipes import small as shrunk
 
     if name is None:
@@ -43,6 +43,10 @@ def recipes(name: str | None, as_json: bool, small: bool) -> None:
     click.echo(f"{recipe.name}: {recipe.source}\n{recipe.expected}\n")
     for setting, value, origin in explained(recipe, RECIPES[name]):
         click.echo(f"{setting:32} {value:28} {origin}")
+    if differences := DIFFERENCES.get(name):
+        click.echo("\nwhere it differs from the source:")
+        for sentence in differences:
+            click.echo(f"- {sentence}")
 
 
 @click.command()

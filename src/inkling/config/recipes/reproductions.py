@@ -87,13 +87,17 @@ QUICKDRAW_TEXT = replace(
 
 _DDPM_NET = UNetConfig(
     widths=(128, 256, 512),
+    up_widths=(128, 128, 512),
+    width_change="block",
+    downsample_last=True,
     blocks=(2,),
     attention=(False,),
     middle=2,
     embedding=128,
+    frequencies=64,
     down="conv",
     up="nearest",
-    skips="concat",
+    skips="level",
 )
 
 MNIST_DDPM = Recipe(
@@ -118,7 +122,7 @@ MNIST_CLASS = replace(
     name="mnist-class",
     expected="5 epochs; every digit on request by the source",
     data=Data(name="mnist", caption="{}"),
-    net=replace(_DDPM_NET, widths=(64, 128, 256)),
+    net=replace(_DDPM_NET, widths=(64, 128, 256), up_widths=(64, 64, 256)),
     text=_LABELS,
     train=replace(MNIST_DDPM.train, steps=4_687),
 )
@@ -197,15 +201,21 @@ MNIST_CLASS_L1 = Recipe(
     data=Data(name="mnist", size=32, caption="{}"),
     net=UNetConfig(
         widths=(64, 128, 256, 512),
+        downsample_last=True,
         blocks=(2,),
         attention=(True, False, True, False),
+        up_attention=(True,),
+        attention_after="last",
         middle=2,
         condition="add",
         embedding=128,
+        frequencies=64,
+        embedding_factor=4,
         activation="gelu",
         standardised=True,
+        down="shuffle",
         up="transposed",
-        skips="concat",
+        skips="level",
     ),
     text=_LABELS,
     diffusion=_eps(_HO_LINEAR, "l1"),
@@ -223,15 +233,17 @@ MNIST_CLASS_L1 = Recipe(
 
 _SCALABLE_NET = UNetConfig(
     widths=(128, 256, 256, 256),
+    width_change="block",
     blocks=(2,),
     attention=(False, True, False, False),
+    attention_after="last",
     middle=2,
     middle_attention=False,
     condition="add",
     embedding=64,
     down="conv",
-    up="bilinear",
-    skips="concat",
+    up="plain_bilinear",
+    skips="level",
 )
 
 CIFAR10 = Recipe(
