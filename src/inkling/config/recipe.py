@@ -122,7 +122,7 @@ class Train(Settings, frozen=True):
     keep: Count = 2
     """Training checkpoints that are kept, the latest ones."""
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
-    """Where metrics go in addition to metrics.jsonl."""
+    """Where metrics and previews go in addition to the run folder."""
     most_skipped: Count = 20
     """Steps in a row whose loss or gradient is not finite, after which the run stops."""
 

@@ -160,6 +160,8 @@ def _driven(
         files = gathered(state, writes)
         if folder is not None:
             folder.write(progress, loss, validation, files)
+            if sheet is not None:
+                folder.trackers.log_preview(sheet, progress.step)
         yield Update(progress, loss, validation, sheet, stopped)
         if stopped:
             break
