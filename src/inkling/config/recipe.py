@@ -117,6 +117,8 @@ class Train(Settings, frozen=True):
     """Compute activations again in the backward pass: less memory, a third more time."""
     previews: Whole = 6
     """Previews and validations during the run, evenly spread, the last at its end."""
+    preview_files: bool = False
+    """Write the pictures of previews also one by one, with and without a prompt apart."""
     checkpoint_every: Annotated[str, Meta(pattern=r"^(\d+|(?=\d)(\d+h)?(\d+m)?(\d+s)?)$")] = "1m"
     """Steps ("40") or time ("2m") from one training checkpoint to the next."""
     keep: Count = 2
@@ -268,7 +270,7 @@ class RunRecipe(Settings, frozen=True, tag_field="kind"):
             UserError: one of them is set.
         """
         plain = Train()
-        for name in ("sizes", "widen", "recompute", "caption_drop"):
+        for name in ("sizes", "widen", "recompute", "caption_drop", "preview_files"):
             if getattr(self.train, name) != getattr(plain, name):
                 raise UserError(f"train.{name} is for denoisers, not for a {self.objective}")
         if self.data.codec:
