@@ -152,7 +152,9 @@ def test_mistakes_in_guidance_are_one_sentence(run, clip, verb):
         prompt = ("--prompt", "two") if verb[0] == "plot" else ("two",)
         return refuses(*verb, run, *prompt, *options)
 
-    assert "there is no folder 'missing', and the hub gave no" in told("--clip", "missing")
+    missing = told("--clip", "missing")
+    assert "there is no folder 'missing', and the hub gave no" in missing
+    assert "...); name a folder" in missing, "what the hub says is cut between words"
     alone = "without a CLIP there is nothing that strength could change; name one with --clip"
     assert alone in told("--strength", 2)
     assert "that form and interval could change" in told("--form", "inner", "--clip-interval=1,2")

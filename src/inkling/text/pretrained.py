@@ -6,6 +6,7 @@ is run: models of types that `transformers` knows are read, with weights in safe
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,10 +68,10 @@ def model_folder(model: str) -> Path:
     try:
         return Path(snapshot_download(model, ignore_patterns=_NEVER_READ))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        reason = textwrap.shorten(str(error), 120, placeholder="...")
         raise UserError(
-            f"there is no folder {model!r}, and the hub gave no model of that name "
-            f"({' '.join(str(error).split())[:120]}); name a folder in the format of "
-            "transformers, or connect to the network"
+            f"there is no folder {model!r}, and the hub gave no model of that name ({reason}); "
+            "name a folder in the format of transformers, or connect to the network"
         ) from None
 
 
