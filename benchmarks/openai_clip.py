@@ -10,7 +10,7 @@ pixels, and nothing of inkling's own in the folder.
 import json
 import math
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import click
 import torch
@@ -59,7 +59,8 @@ def with_layout_of_b32(small: Clip) -> Clip:
         logit_scale_init_value=math.log(10),
     )
     torch.manual_seed(0)
-    model = transformers.CLIPModel._from_config(config, attn_implementation="eager")
+    untyped: Any = transformers.CLIPModel
+    model = untyped._from_config(config, attn_implementation="eager")
     return Clip(model, small.tokenizer, PIXELS, Known(noisy=True))
 
 

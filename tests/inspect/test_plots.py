@@ -11,9 +11,11 @@ from PIL import Image
 
 from inkling.core.noise import Cosine, Linear, LogNormal
 from inkling.core.rng import ImageNoise
-from inkling.errors import UserNote
+from inkling.errors import UserError, UserNote
+from inkling.inspect import sample_figures
 from inkling.inspect.plots import PLOTS, plot
 from inkling.inspect.request import PlotRequest
+from inkling.models.build import load_denoiser
 from inkling.sampling.pipeline import TextToImage
 from inkling.visualize.prompt_figures import attention_maps, words_in
 from inkling.visualize.strips import TIMES, every, sigma_of, strip, times_of
@@ -171,3 +173,33 @@ def test_all_of_them_at_once_pass_over_what_cannot_be(tmp_path, captions):
     assert len(said.splitlines()) >= 10
     assert "no attention" in warned
     assert "no confusion" in warned
+
+
+def test_a_progression_has_a_row_for_every_milestone_and_eight_pictures_in_each(tmp_path):
+    """Of an unconditional run, in averaged and in last weights."""
+    out = tmp_path / "run"
+    settings = [*SMALL, "--set", "data.captions=false", "--set", "text.encoder=label"]
+    moments = ["--set", "train.milestones=2,50%,5,8"]
+    inkling("train", "digits", "--out", out, *settings, *moments, "--steps", 8)
+    pages = []
+    for weights in ("ema", "raw"):
+        request = PlotRequest([out], weights=weights)
+        stages = sample_figures._stages(request)
+        assert sorted(stages) == [2, 4, 5, 8]
+        expected = load_denoiser(out / "milestones" / "step-00000004.safetensors", weights)
+        found = stages[4].model.state_dict()
+        assert all(torch.equal(found[n], w) for n, w in expected.model.state_dict().items())
+        plot("progression", request, tmp_path / f"{weights}.png")
+        pages.append(Image.open(tmp_path / f"{weights}.png").convert("RGB"))
+    assert pages[0].size == pages[1].size
+    assert pages[0].tobytes() != pages[1].tobytes()
+    assert pages[0].width > 8 * 56
+    assert pages[0].height > 4 * 56
+
+
+def test_a_progression_of_one_moment_says_how_to_keep_more(tmp_path):
+    out = tmp_path / "run"
+    inkling("train", "digits", "--out", out, *SMALL, "--set", "train.milestones=[]", "--steps", 2)
+    (out / "best.safetensors").unlink()
+    with pytest.raises(UserError, match="one moment only; train with train.milestones=10%,30%,60%"):
+        plot("progression", PlotRequest([out]), tmp_path / "x.png")

@@ -86,7 +86,10 @@ def test_a_denoiser_of_latents_carries_its_codec(codec_run, tiny, tmp_path):
     last.state.save(tmp_path / "run")
     shutil.rmtree(folder)  # a path to the run is all that sampling needs
     pipeline = TextToImage.load(tmp_path / "run", "cpu")
-    assert pipeline.card.parameters < sum(p.numel() for p in pipeline.model.parameters())
+    of_codec = sum(p.numel() for p in pipeline.model.codec.parameters())
+    assert pipeline.card.frozen == {"codec": of_codec}
+    everything = sum(p.numel() for p in pipeline.model.parameters())
+    assert pipeline.card.parameters + of_codec == everything
     images = pipeline(["seven", "two"], seeds=[0, 1])
     assert images.shape == (2, 1, 8, 8)
     assert images.dtype == torch.uint8

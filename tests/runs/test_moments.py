@@ -111,11 +111,11 @@ def test_previews_sample_with_few_calls_where_the_recipe_takes_many():
 
 def test_milestones_are_models_that_stay(tiny, tmp_path):
     out = tmp_path / "run"
-    milestones = "train.milestones=5,1epoch,40%,40%"
+    milestones = "train.milestones=1,5,1epoch,40%,40%"
     trained(override(tiny, [*LONG, milestones, "train.keep=1", "train.checkpoint_every=3"]), out)
     files = sorted(file.name for file in (out / MILESTONES).iterdir())
-    assert files == [f"step-{step:08d}.safetensors" for step in (5, 12, 20)]
-    for step in (5, 12, 20):
+    assert files == [f"step-{step:08d}.safetensors" for step in (1, 5, 12, 20)]
+    for step in (1, 5, 12, 20):
         for weights in ("ema", "raw"):
             file = out / MILESTONES / f"step-{step:08d}.safetensors"
             assert TextToImage.load(file, "cpu", weights).card.steps == step

@@ -526,22 +526,6 @@ def test_a_state_says_what_it_needs(tiny):
     assert progress["budget"]["total"] == 4
 
 
-def test_metrics_are_sent_on_to_tensorboard(tiny, tmp_path):
-    reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    drive(override(tiny, [*LONG, "train.trackers=tensorboard"]), tmp_path / "a")
-    events = reading.EventAccumulator(str(next((tmp_path / "a" / "tensorboard").iterdir())))
-    events.Reload()
-    sent = {event.step: event.value for event in events.Scalars("loss")}
-    logged = {r["step"]: r["loss"] for r in read_metrics(tmp_path / "a")}
-    assert sent == pytest.approx(logged)
-    assert any(tag.startswith("loss_by_sigma/") for tag in events.Tags()["scalars"])
-
-
-def test_a_tracker_that_is_not_installed_is_one_sentence(tiny, tmp_path):
-    with pytest.raises(UserError, match=r"train.trackers has wandb.*pip install wandb"):
-        drive(override(tiny, ["train.trackers=wandb"]), tmp_path / "a")
-
-
 def test_pictures_that_vanish_during_training_are_not_missed(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("INKLING_CACHE", str(tmp_path / "cache"))
     (tmp_path / "pictures").mkdir()

@@ -12,7 +12,7 @@ from inkling.errors import UserError, UserNote
 from inkling.evaluate.features import OfVision
 from inkling.models.clip import Clip
 from inkling.text import FrozenEncoder
-from inkling.text.pretrained import Pretrained, token_pieces
+from inkling.text.pretrained import Pretrained, parameter_count, token_pieces
 from inkling.text.store import Store
 from inkling.text.transformer import byte_level_bpe
 
@@ -106,6 +106,15 @@ def test_each_caption_is_read_once_ever(tmp_path, monkeypatch):
     with pytest.warns(UserNote, match="1 of 2 captions are longer than 2 tokens"):
         fresh(folder, ["a bird"], max_tokens=2)
     assert read == ["a bird", "", "a bird"], "another length is another reading"
+
+
+@pytest.mark.parametrize("name", ["bert", "t5", "clip"])
+def test_parameters_are_counted_without_the_weights(name, tmp_path):
+    folder = family(name, tmp_path)
+    model = Pretrained(folder, 32).model
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    assert parameter_count(folder) == sum(p.numel() for p in model.parameters())
 
 
 def test_a_checkpoint_carries_what_was_read_of_a_small_set(tmp_path, monkeypatch):

@@ -1,17 +1,27 @@
 """Options that several verbs share."""
 
 import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import click
 
 from inkling.config.cadence import seconds_of
+from inkling.config.recipe import ClipGuidance
 from inkling.settings import LARGEST_SEED
 
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 
 
+WEIGHTS = click.option(
+    "--weights",
+    type=click.Choice(["ema", "raw"]),
+    default="ema",
+    show_default=True,
+    help="Averaged or last weights.",
+)
 SEED = click.IntRange(min=0, max=LARGEST_SEED)
 
 
@@ -51,3 +61,50 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         if seconds <= 0:
             self.fail(f"{value!r} is no time; write 90s, 5m or 1h30m", param, ctx)
         return seconds
+
+
+class Interval(click.ParamType):  # type: ignore[type-arg]
+    """Two numbers LOW,HIGH."""
+
+    name = "low,high"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, float]:
+        """Both numbers; refuses what are not two."""
+        try:
+            low, high = map(float, value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not two noise levels; write 0.3,80", param, ctx)
+        return low, high
+
+
+_GUIDANCE = {
+    "model": click.option("--clip", "model", metavar="CLIP",
+                          help="A CLIP that reads the prompts: a folder or a hub id."),
+    "form": click.option("--form", help="Form of its guidance: "
+                         + ", ".join(get_args(get_type_hints(ClipGuidance)["form"])) + "."),
+    "strength": click.option("--strength", type=click.FloatRange(min=0),
+                             help="Strength of its guidance; 0: off."),
+    "inner_steps": click.option("--inner-steps", type=click.IntRange(min=1),
+                                help="Gradient steps, in the forms inner and mean."),
+    "step_size": click.option("--step-size", type=click.FloatRange(min=0, min_open=True),
+                              help="Length of one of these."),
+    "interval": click.option("--clip-interval", "interval", type=Interval(), metavar="LOW,HIGH",
+                             help="The CLIP guides where LOW < sigma <= HIGH."),
+}  # fmt: skip
+"""The option of each setting of CLIP guidance that has one."""
+
+
+def clip_guidance(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of CLIP guidance; the command gets those that were typed, by the name of their
+    setting, as `guidance`.
+    """
+
+    @wraps(command)
+    def gathered(**arguments: Any) -> None:
+        typed = {name: arguments.pop(name) for name in _GUIDANCE}
+        given = {name: value for name, value in typed.items() if value is not None}
+        command(guidance=given, **arguments)
+
+    for option in reversed(_GUIDANCE.values()):
+        gathered = option(gathered)
+    return gathered

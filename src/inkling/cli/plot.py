@@ -1,11 +1,12 @@
 """`inkling plot`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from inkling.cli.options import DEVICE, PATH, SEED
+from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, clip_guidance
 from inkling.errors import UserError, unknown_name
 
 ALL = "all"
@@ -23,7 +24,9 @@ ALL = "all"
 @click.option("--sampler", help="As in sample.")
 @click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
 @click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
+@WEIGHTS
 @click.option("--seed", type=SEED, default=0, show_default=True)
+@clip_guidance
 @click.option("--data", type=PATH, help="Folder with the data set's files.")
 @click.option("--out", type=PATH, help="Default RUN/plots/KIND.png.")
 @DEVICE
@@ -38,7 +41,9 @@ def plot(
     sampler: str | None,
     steps: int | None,
     scale: float | None,
+    weights: str,
     seed: int,
+    guidance: dict[str, Any],
     data: Path | None,
     out: Path | None,
     device: str,
@@ -49,6 +54,7 @@ def plot(
     inkling plot strip runs/mnist
     inkling plot strip runs/mnist --every 100
     inkling plot animation runs/mnist --prompt three --out three.webp
+    inkling plot grid runs/ddpm --clip runs/clip-mnist
     inkling plot curves runs/one runs/two
     inkling plot all runs/mnist
     """
@@ -75,20 +81,25 @@ def plot(
     request = PlotRequest(
         runs,
         prompts,
-        seed,
-        device,
-        data,
-        {name: value for name, value in given.items() if value is not None},
-        strips.every(every) if every else _numbers(levels),
-        unit,
-        estimate,
+        seed=seed,
+        device=device,
+        data=data,
+        options={name: value for name, value in given.items() if value is not None},
+        levels=strips.every(every) if every else _numbers(levels),
+        unit=unit,
+        weights=weights,
+        estimate=estimate,
+        guidance=guidance,
     )
     if kind != ALL:
         click.echo(save_plot(kind, request, out))
         return
-    for name in PLOTS:
+    unguided = request
+    if guidance and request.guide:  # what is wrong with it is said once, before all figures
+        unguided = replace(request, guidance={}, given=())  # the prompts are for the CLIP
+    for name, each in PLOTS.items():
         try:
-            click.echo(save_plot(name, request))
+            click.echo(save_plot(name, request if each.guided else unguided))
         except UserError as error:
             click.echo(f"no {name}: {error}", err=True)
 

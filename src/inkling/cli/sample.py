@@ -1,17 +1,13 @@
 """`inkling sample`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from inkling.cli.options import DEVICE, PATH, SEED
+from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, clip_guidance
 from inkling.errors import UserError
 from inkling.system.disk import check_writable, saved
-
-if TYPE_CHECKING:
-    from inkling.sampling.clip_guidance import Guide
-    from inkling.sampling.pipeline import TextToImage
 
 
 @click.command()
@@ -32,13 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--prompts-file", type=PATH, help="More prompts, one a line.")
 @click.option("--out", type=PATH, help="FILE.png or FILE.npz; default RUN/samples.png.")
-@click.option(
-    "--weights",
-    type=click.Choice(["ema", "raw"]),
-    default="ema",
-    show_default=True,
-    help="Averaged or last weights.",
-)
+@WEIGHTS
 @click.option("--not", "avoid", help="A negative prompt; guidance leads away from it.")
 @click.option(
     "--mix", "mixes", multiple=True, metavar="A=0.5,B=0.5", help="A weighted sum of prompts."
@@ -46,9 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--between", type=click.IntRange(min=2), help="Steps from the first prompt to the last."
 )
-@click.option("--clip", help="A CLIP that reads the prompts: a folder or a hub id.")
-@click.option("--strength", type=click.FloatRange(min=0), help="Strength of its guidance; 0: off.")
-@click.option("--form", help="Form of its guidance: auto, noisy, network or inner.")
+@clip_guidance
 @click.option(
     "--judge",
     type=PATH,
@@ -69,9 +57,7 @@ def sample(
     avoid: str | None,
     mixes: tuple[str, ...],
     between: int | None,
-    clip: str | None,
-    strength: float | None,
-    form: str | None,
+    guidance: dict[str, Any],
     judge: Path | None,
     device: str,
 ) -> None:
@@ -94,6 +80,7 @@ def sample(
 
     from inkling.evaluate import class_shares
     from inkling.runs import console
+    from inkling.sampling.clip_guidance import guide_for
     from inkling.sampling.parallel import sample_all
     from inkling.sampling.pipeline import TextToImage
     from inkling.system.distributed import is_main_process, process_count
@@ -101,7 +88,10 @@ def sample(
 
     pipeline = TextToImage.load(run, device, weights)
     wanted = _wanted(plain, mixes, between)
-    guide = _guide(pipeline, [] if mixes or between else plain, clip, strength, form)
+    if guidance and (mixes or between):
+        raise UserError("a CLIP guides towards plain prompts; leave --mix and --between out")
+    towards = [] if mixes or between else plain
+    guide = guide_for(pipeline.recipe.sample.clip, guidance, towards, pipeline.device)
     reader = class_shares.reader_for(guide, plain, judge)
     settings = pipeline.settings(
         guided=guide is not None,
@@ -130,34 +120,6 @@ def sample(
         without = sample_all(pipeline, [""] * len(captions), seeds, settings)
         if is_main_process():
             click.echo(class_shares.table(reader, plain, images, without))
-
-
-def _guide(
-    pipeline: "TextToImage",
-    prompts: list[str],
-    clip: str | None,
-    strength: float | None,
-    form: str | None,
-) -> "Guide | None":
-    """The CLIP that the recipe recommends, with what the options change; None without prompts.
-
-    Raises:
-        UserError: settings of guidance and no CLIP or no prompt, or no such form.
-    """
-    from inkling.config.overrides import replaced
-    from inkling.sampling.clip_guidance import load_guide
-
-    recommended = pipeline.recipe.sample.clip
-    if not (clip or recommended.model) and (strength, form) != (None, None):
-        raise UserError("--strength and --form are settings of CLIP guidance; name one with --clip")
-    given = {"model": clip, "strength": strength, "form": form}
-    given = {name: value for name, value in given.items() if value is not None}
-    settings = replaced(recommended, given, "setting of CLIP guidance")
-    if given and not any(prompts):
-        raise UserError("a CLIP guides towards plain prompts: name one, without --mix or --between")
-    if not settings.model or not any(prompts):
-        return None
-    return load_guide(settings, prompts, pipeline.device)
 
 
 def _wanted(plain: list[str], mixes: tuple[str, ...], between: int | None) -> list[Any]:

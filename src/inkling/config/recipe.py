@@ -199,7 +199,7 @@ class RunRecipe(Settings, frozen=True, tag_field="kind"):
             UserError: one of them is set.
         """
         plain = Train()
-        for name in ("sizes", "widen", "recompute", "caption_drop"):
+        for name in ("sizes", "widen", "recompute", "caption_drop", "preview_files"):
             if getattr(self.train, name) != getattr(plain, name):
                 raise UserError(f"train.{name} is for denoisers, not for a {self.objective}")
         if self.data.codec:

@@ -72,6 +72,8 @@ class Train(Settings, frozen=True):
     """Prompts of the previews; empty: the classes, or captions of the training pictures."""
     preview_count: Whole = 0
     """Pictures of a preview for each prompt; 0: eight of each class, four of each caption."""
+    preview_files: bool = False
+    """Write the pictures of previews also one by one, with and without a prompt apart."""
     checkpoint_every: str = "1m"
     """From one training checkpoint to the next: steps such as "40" or "10k", epochs such as
     "1epoch", or time such as "2m"."""
@@ -81,7 +83,7 @@ class Train(Settings, frozen=True):
     """Moments whose model is kept for good, in RUN/milestones: after so many steps ("50k"), epochs
     ("3epochs"), or a part of the run ("30%")."""
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
-    """Where metrics go in addition to metrics.jsonl."""
+    """Where metrics and previews go in addition to the run folder."""
     most_skipped: Count = 20
     """Steps in a row whose loss or gradient is not finite, after which the run stops."""
 

@@ -6,7 +6,7 @@ A figure is a function from a request to a file. A new one is one function and o
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -16,55 +16,18 @@ from inkling.evaluate.memory import nearest_images
 from inkling.evaluate.reference import known_rows, parts_of
 from inkling.evaluate.samples import home, model_of
 from inkling.evaluate.scores import Report
+from inkling.inspect import sample_figures
 from inkling.inspect.request import PlotRequest
-from inkling.models import checkpoint
+from inkling.inspect.sample_figures import saved_page
 from inkling.models.build import noise_schedule
 from inkling.runs.metrics import read_metrics
-from inkling.runs.preview import by_prompt
-from inkling.runs.run_folder import BEST
-from inkling.sampling.pipeline import TextToImage
 from inkling.system.disk import check_writable
 from inkling.system.shell import command
-from inkling.visualize import animations, curves, figures, grids, prompt_figures, strips, sweeps
+from inkling.visualize import animations, curves, figures, grids, prompt_figures, strips
 from inkling.visualize.neighbours import neighbours
 
 _FEW = 4
 _NEIGHBOURS = 240
-_BEHIND = 1500
-
-
-def _strip(request: PlotRequest, out: Path) -> Path:
-    values = request.levels or strips.TIMES
-    page = strips.strip(
-        request.pipeline,
-        request.prompts,
-        values,
-        request.unit,
-        seed=request.seed,
-        estimate=request.estimate,
-        **request.many,
-    )
-    return _saved(page, out)
-
-
-def _animation(request: PlotRequest, out: Path) -> Path:
-    options: dict[str, Any] = {"sampler": "ddim", "steps": 40} | request.options
-    frames = animations.denoising(
-        request.pipeline, request.prompts, seed=request.seed, estimate=request.estimate, **options
-    )
-    return animations.save(frames, out)
-
-
-def _animations(request: PlotRequest, out: Path) -> Path:
-    """One file for each prompt, named after the prompt; returns their folder."""
-    options: dict[str, Any] = {"sampler": "ddim", "steps": 40} | request.options
-    for number, prompt in enumerate(request.prompts):
-        frames = animations.denoising(
-            request.pipeline, [prompt], seed=request.seed, estimate=request.estimate, **options
-        )
-        name = "".join(c if c.isalnum() else "-" for c in prompt)[:40] or "no-prompt"
-        animations.save(frames, out.with_name(f"{out.stem}-{number}-{name}{out.suffix}"))
-    return out.parent
 
 
 def _forward(request: PlotRequest, out: Path) -> Path:
@@ -83,15 +46,7 @@ def _forward(request: PlotRequest, out: Path) -> Path:
         schedule=schedule,
         seed=request.seed,
     )
-    return _saved(page, out)
-
-
-def _grid(request: PlotRequest, out: Path) -> Path:
-    prompts, count = request.prompts, 10
-    captions = [prompt for prompt in prompts for _ in range(count)]
-    seeds = range(request.seed, request.seed + len(captions))
-    samples = request.pipeline(captions, seeds=seeds, **request.options)
-    return _saved(grids.sheet(by_prompt(samples.numpy(), prompts), cell=56), out)
+    return saved_page(page, out)
 
 
 def _schedules(request: PlotRequest, out: Path) -> Path:
@@ -109,55 +64,8 @@ def _curves(request: PlotRequest, out: Path) -> Path:
     return curves.save_curves(found, out)
 
 
-def _progression(request: PlotRequest, out: Path) -> Path:
-    files = [*reversed(list(checkpoint.checkpoints(request.run))), request.run / BEST, request.run]
-    known: dict[int, TextToImage] = {}
-    for file in files:
-        if file.exists():
-            pipeline = TextToImage.load(file, request.device)
-            known[pipeline.card.steps] = pipeline
-    stages = [(f"{steps:,} steps", known[steps]) for steps in sorted(known)]
-    page = sweeps.progression(stages, request.prompts, seed=request.seed, **request.options)
-    return _saved(page, out)
-
-
-def _sweep(request: PlotRequest, out: Path) -> Path:
-    conditional = any(request.prompts)
-    scales: tuple[float, ...] = (1.0, 1.5, 2.5, 5.0) if conditional else (1.0,)
-    given: dict[str, Any] = {"scales": scales}
-    for name, plural in (("sampler", "samplers"), ("steps", "steps"), ("scale", "scales")):
-        if name in request.options:
-            given[plural] = (request.options[name],)
-    return _saved(
-        sweeps.sweep(request.pipeline, request.prompts[:_FEW], seed=request.seed, **given), out
-    )
-
-
-def _between(request: PlotRequest, out: Path) -> Path:
-    page = sweeps.interpolation(
-        request.pipeline, request.prompts[:_FEW], seed=request.seed, **request.many
-    )
-    return _saved(page, out)
-
-
-def _path(request: PlotRequest, out: Path) -> Path:
-    pictures, prompts = request.pictures, request.prompts[:5]
-    some = pictures.take(torch.linspace(0, len(pictures) - 1, min(_BEHIND, len(pictures))).long())
-    each = 8 if len(prompts) > 1 else 24
-    return figures.save_path(
-        request.pipeline,
-        some.pixels().cpu(),
-        [prompt for prompt in prompts for _ in range(each)],
-        out,
-        groups=some.labels.tolist(),
-        names=some.classes,
-        seed=request.seed,
-        **request.many,
-    )
-
-
 def _attention(request: PlotRequest, out: Path) -> Path:
-    return _saved(
+    return saved_page(
         prompt_figures.attention(
             request.pipeline, _sentences(request, _FEW), seed=request.seed, **request.options
         ),
@@ -169,7 +77,7 @@ def _ablation(request: PlotRequest, out: Path) -> Path:
     page = prompt_figures.ablation(
         request.pipeline, _sentences(request, _FEW), seed=request.seed, **request.options
     )
-    return _saved(page, out)
+    return saved_page(page, out)
 
 
 def _sentences(request: PlotRequest, count: int) -> list[str]:
@@ -192,7 +100,7 @@ def _nearest(request: PlotRequest, out: Path) -> Path:
     pictures = request.pictures
     found = nearest_images(samples, parts_of(pictures), pictures.mirror)
     nearest = pictures.at(known_rows(pictures)[found.row]).cpu()
-    return _saved(neighbours(samples, found.distance, nearest), out)
+    return saved_page(neighbours(samples, found.distance, nearest), out)
 
 
 def _confusion(request: PlotRequest, out: Path) -> Path:
@@ -217,11 +125,6 @@ def reports_of(run: Path) -> Iterator[Report]:
             yield report
 
 
-def _saved(page: Any, out: Path) -> Path:
-    grids.save(page, out)
-    return out
-
-
 class Plot(NamedTuple):
     """A kind of figure."""
 
@@ -231,6 +134,8 @@ class Plot(NamedTuple):
     suffix: str = ".png"
     axes: bool = False
     """Whether it has axes."""
+    guided: bool = False
+    """Whether a CLIP may guide its samples."""
 
     def check(self, out: Path) -> None:
         """Refuse a file that it cannot be written to, before anything is sampled.
@@ -246,17 +151,37 @@ class Plot(NamedTuple):
 
 
 PLOTS: dict[str, Plot] = {
-    "strip": Plot("sampling, a row for each prompt, a column for each noise level", _strip),
-    "animation": Plot("sampling as an animation of all prompts", _animation, ".gif"),
-    "animations": Plot("sampling as an animation, a file for each prompt", _animations, ".gif"),
+    "strip": Plot(
+        "sampling, a row for each prompt, a column for each noise level",
+        sample_figures.strip,
+        guided=True,
+    ),
+    "animation": Plot(
+        "sampling as an animation of all prompts", sample_figures.animation, ".gif", guided=True
+    ),
+    "animations": Plot(
+        "sampling as an animation, a file for each prompt",
+        sample_figures.animation_of_each,
+        ".gif",
+        guided=True,
+    ),
     "forward": Plot("real pictures with more and more noise", _forward),
-    "grid": Plot("ten pictures of each prompt", _grid),
+    "grid": Plot("ten pictures of each prompt", sample_figures.grid, guided=True),
     "schedules": Plot("beta, abar, sigma and log-SNR of every schedule", _schedules, axes=True),
     "curves": Plot("losses, bits, conditioning gain; several runs in one", _curves, axes=True),
-    "progression": Plot("the same seeds at every checkpoint of the run", _progression),
-    "sweep": Plot("guidance, steps and samplers on the same seeds", _sweep),
-    "between": Plot("from prompt to prompt, and from seed to seed", _between),
-    "path": Plot("sampling paths on two principal axes of the data", _path, axes=True),
+    "progression": Plot(
+        "the same seeds at every milestone of the run", sample_figures.progression, guided=True
+    ),
+    "sweep": Plot(
+        "guidance, steps and samplers on the same seeds", sample_figures.sweep, guided=True
+    ),
+    "between": Plot("from prompt to prompt, and from seed to seed", sample_figures.between),
+    "path": Plot(
+        "sampling paths on two principal axes of the data",
+        sample_figures.path,
+        axes=True,
+        guided=True,
+    ),
     "attention": Plot("attention maps of each word", _attention),
     "ablation": Plot("samples without each word in turn", _ablation),
     "nearest": Plot("samples above the nearest training pictures", _nearest),
@@ -275,10 +200,13 @@ def plot(kind: str, request: PlotRequest, out: Path | None = None) -> Path:
         out: file to write; None: RUN/plots/KIND.png or .gif.
 
     Raises:
-        UserError: the run cannot be read, lacks what the figure shows, or the file cannot be
-            written.
+        UserError: the run cannot be read, lacks what the figure shows, a CLIP is asked for that
+            cannot guide it, or the file cannot be written.
     """
     chosen = PLOTS[kind]
+    if request.guidance and not chosen.guided:
+        able = ", ".join(name for name, each in PLOTS.items() if each.guided)
+        raise UserError(f"a CLIP cannot guide the figure {kind}; leave --clip out, or draw {able}")
     folder = request.run if request.run.is_dir() else request.run.parent
     file = out or folder / "plots" / f"{kind}{chosen.suffix}"
     chosen.check(file)

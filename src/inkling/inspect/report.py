@@ -31,7 +31,7 @@ SHOWN = {
         "Training and held-out loss, held-out loss by noise level, bits per dimension, "
         "conditioning gain, gradient norm, speed.",
     ),
-    "progression": ("Training progress", "The same seeds at every stored checkpoint."),
+    "progression": ("Training progress", "The same seeds at every milestone of the training."),
     "between": ("Interpolation", "Between prompts with the same noise, and between seeds."),
     "path": (
         "Sampling paths",
@@ -53,7 +53,6 @@ _CARD = {
     "data": "trained on",
     "steps": "steps",
     "seconds": "seconds",
-    "parameters": "parameters",
     "device": "device",
     "precision": "precision",
     "processes": "processes",
@@ -129,6 +128,7 @@ def page(request: PlotRequest, paths: dict[str, Path]) -> str:
         for name, label in _CARD.items()
         if (value := getattr(card, name))
     ]
+    facts.append(("parameters", card.parameters_in_words(exact=True).removesuffix(" parameters")))
     versions = [("inkling", __version__), ("python", card.python)]
     versions += [(f"{name}, now", version(name)) for name in _LIBRARIES]
     versions.insert(2, ("torch, in training", card.torch))

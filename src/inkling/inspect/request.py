@@ -11,7 +11,8 @@ import msgspec
 
 from inkling.core.samplers import SAMPLERS
 from inkling.data import Pictures, read_pictures
-from inkling.errors import UserNote
+from inkling.errors import UserError, UserNote
+from inkling.sampling.clip_guidance import Guide, guide_for
 from inkling.sampling.pipeline import TextToImage
 
 _PROMPTS = 10
@@ -24,7 +25,7 @@ class PlotRequest:
     runs: Sequence[Path]
     """Run folders; most figures show the first."""
     given: Sequence[str] = ()
-    """Prompts; empty: prompts from the training set."""
+    """Prompts; empty: prompts from the training set, or those that the CLIP knows."""
     seed: int = 0
     device: str = "auto"
     data: Path | None = None
@@ -34,8 +35,12 @@ class PlotRequest:
     levels: Sequence[float] = ()
     """Noise levels of strips, in `unit`; empty: `strips.TIMES`."""
     unit: str = "t"
+    weights: str = "ema"
+    """"ema" for the averaged weights, "raw" for the last ones."""
     estimate: bool = False
     """Show estimates of the clean image instead of noisy images."""
+    guidance: dict[str, Any] = field(default_factory=dict)
+    """Settings of CLIP guidance in place of those that the run recommends, by name."""
 
     @property
     def run(self) -> Path:
@@ -45,7 +50,7 @@ class PlotRequest:
     @cached_property
     def pipeline(self) -> TextToImage:
         """The model of the first run."""
-        return TextToImage.load(self.run, self.device)
+        return TextToImage.load(self.run, self.device, self.weights)
 
     @cached_property
     def pictures(self) -> Pictures:
@@ -54,6 +59,30 @@ class PlotRequest:
         if self.data is not None:
             settings = msgspec.structs.replace(settings, path=str(self.data))
         return read_pictures(settings)
+
+    @cached_property
+    def guide(self) -> Guide | None:
+        """The CLIP that was asked for; where prompts are given, the one that the run recommends.
+
+        Raises:
+            UserError: as `guide_for`.
+        """
+        recommended = self.pipeline.recipe.sample.clip
+        return guide_for(recommended, self.guidance, self.given or None, self.pipeline.device)
+
+    @cached_property
+    def guided_prompts(self) -> list[str]:
+        """Prompts of figures that a CLIP may guide: where one does, the classes that it knows.
+
+        Raises:
+            UserError: no prompt is given, and the CLIP knows no class.
+        """
+        if self.given or self.guide is None:
+            return self.prompts
+        known = self.guide.clip.known.classes
+        if not known:
+            raise UserError("this CLIP knows no classes to ask for; name prompts with --prompt")
+        return [*known][:_PROMPTS]
 
     @cached_property
     def prompts(self) -> list[str]:
@@ -67,6 +96,16 @@ class PlotRequest:
         return [each for each in some if self.pipeline.model.text.takes(each)][: _PROMPTS // 2] or [
             ""
         ]
+
+    @property
+    def guided(self) -> dict[str, Any]:
+        """Options for figures that a CLIP may guide, as in `TextToImage.steps`."""
+        return {"guide": self.guide, **self.options}
+
+    @property
+    def guided_many(self) -> dict[str, Any]:
+        """As `many`, for figures that a CLIP may guide; under one, its own sampler and steps."""
+        return self.many if self.guide is None else self.guided
 
     @property
     def many(self) -> dict[str, Any]:

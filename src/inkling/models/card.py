@@ -31,6 +31,8 @@ class Card(Settings, frozen=True):
     """What could not be read."""
     parameters: int = 0
     """That learn."""
+    frozen: dict[str, int] = {}
+    """Parameters that stay as they are, by the part of the model."""
     device: str = ""
     precision: str = ""
     processes: int = 1
@@ -57,11 +59,28 @@ class Card(Settings, frozen=True):
         """(C, H, W) of the pictures."""
         return (self.channels, *self.size)
 
+    def parameters_in_words(self, exact: bool = False) -> str:
+        """How many parameters learn, of how many, and what stays as it is."""
+
+        def number(count: int) -> str:
+            return f"{count:,}" if exact else f"{count / 1e6:.2f}M"
+
+        if not self.frozen:
+            return f"{number(self.parameters)} parameters"
+        total = self.parameters + sum(self.frozen.values())
+        parts = " and ".join(f"the {name}" for name in self.frozen)
+        stay = "stays" if len(self.frozen) == 1 else "stay"
+        return (
+            f"{number(self.parameters)} trainable of {number(total)} parameters "
+            f"({parts} {stay} frozen)"
+        )
+
 
 def card_of(
     pictures: Pictures,
     *,
     parameters: int,
+    frozen: dict[str, int],
     device: str,
     precision: str,
     processes: int,
@@ -79,6 +98,7 @@ def card_of(
         fingerprint=pictures.fingerprint,
         problems=pictures.problems,
         parameters=parameters,
+        frozen=frozen,
         device=device,
         precision=precision,
         processes=processes,

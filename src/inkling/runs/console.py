@@ -49,7 +49,7 @@ def _opening(update: Update, out: Path) -> Iterator[str]:
     card = state.card
     yield (
         f"{state.recipe.name} on {card.device}, {card.precision}: {card.data}; "
-        f"{card.parameters / 1e6:.2f}M parameters; into {out}"
+        f"{card.parameters_in_words()}; into {out}"
     )
     if len(state.validation):
         yield (

@@ -25,7 +25,8 @@ _PROMPTS = 10
 _COUNT = 8
 _UNCONDITIONAL = 24
 """Pictures of a preview at least: of a model without prompts this many."""
-_NO_PROMPT = "(no prompt)"
+NO_PROMPT = "(no prompt)"
+"""The caption of samples without a prompt."""
 _QUICK, _QUICK_CALLS = "dpmpp_2m", 12
 """Solver of previews where the recommended one takes more calls than twice this."""
 _BATCH = 20
@@ -96,7 +97,7 @@ def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | No
         parts.append(images)
         if stopped():
             return None
-    return by_prompt(torch.cat(parts).numpy(), [prompt or _NO_PROMPT for prompt in prompts])
+    return by_prompt(torch.cat(parts).numpy(), [prompt or NO_PROMPT for prompt in prompts])
 
 
 def _samples_cost(state: TrainState) -> float:

@@ -3,6 +3,7 @@
 RUN/recipe.json           every setting
 RUN/metrics.jsonl         one line every few steps, one for each validation
 RUN/samples/*.png         previews: the same prompts and noise as training goes on
+RUN/samples/*/*.png       their pictures one by one, if train.preview_files is set
 RUN/checkpoints/          the last training checkpoints: each goes on as if never stopped
 RUN/milestones/           the model at the moments that train.milestones names
 RUN/averages/             short EMAs at several moments, if train.snapshots is set
@@ -29,6 +30,7 @@ from inkling.models import checkpoint
 from inkling.models.checkpoint import CHECKPOINTS, Checkpoint
 from inkling.runs.metrics import read_metrics
 from inkling.runs.moments import Every, Milestones
+from inkling.runs.preview_files import FOLDERS
 from inkling.runs.trackers import Trackers
 from inkling.system.disk import clear_leftovers, write_whole
 from inkling.training import posthoc_ema
@@ -158,7 +160,7 @@ def recipe_without_checkpoint(out: Path) -> RunRecipe | None:
 
 def clear_traces(out: Path) -> None:
     """Remove what a run wrote that starts again: metrics, previews, averages, its best model."""
-    for pattern in ("metrics.jsonl", BEST, f"{SAMPLES}/step-*.png"):
+    for pattern in ("metrics.jsonl", BEST, f"{SAMPLES}/step-*.png", f"{SAMPLES}/*/step-*.png"):
         for file in out.glob(pattern):
             file.unlink()
     for folder in (posthoc_ema.FOLDER, MILESTONES):
@@ -215,15 +217,14 @@ class RunFolder:
         claim(out)
         if again:
             clear_traces(out)
-        for folder in (
-            out,
-            *(out / name for name in (CHECKPOINTS, MILESTONES, posthoc_ema.FOLDER, SAMPLES)),
-        ):
-            clear_leftovers(folder)
+        single = (f"{SAMPLES}/{name}" for name in FOLDERS)
+        for name in ("", CHECKPOINTS, MILESTONES, posthoc_ema.FOLDER, SAMPLES, *single):
+            clear_leftovers(out / name)
         self.out = out
         self.train = state.recipe.train
         self.every = Every(self.train, len(state.pictures))
-        self.milestones = Milestones(self.train, len(state.pictures), state.step)
+        done = resume.progress["step"] if resume is not None else 0
+        self.milestones = Milestones(self.train, len(state.pictures), done)
         self.best = float("inf")
         self.trackers = Trackers(self.train.trackers, out)
         write_whole(out / "recipe.json", (to_json(state.recipe) + "\n").encode())

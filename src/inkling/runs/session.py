@@ -16,6 +16,7 @@ from inkling.runs.final_scores import add_final_scores
 from inkling.runs.lock import locked
 from inkling.runs.metrics import read_metrics
 from inkling.runs.preview import PREVIEWS, cost_in_steps
+from inkling.runs.preview_files import save_files
 from inkling.runs.run_folder import (
     SAMPLES,
     RunFolder,
@@ -87,6 +88,8 @@ def save_preview(state: TrainState, path: Path | None, flag: StopFlag) -> Path |
     if rows is None:
         return None
     grids.save(grids.sheet(rows, cell=48), path)
+    if state.recipe.train.preview_files:
+        save_files(rows, path.parent, state.step)
     return path
 
 
@@ -160,6 +163,8 @@ def _driven(
         files = gathered(state, writes)
         if folder is not None:
             folder.write(progress, loss, validation, files)
+            if sheet is not None:
+                folder.trackers.log_preview(sheet, progress.step)
         yield Update(progress, loss, validation, sheet, stopped)
         if stopped:
             break

@@ -1,11 +1,14 @@
 """Guidance by what a CLIP sees, for models that read no text."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor
 
+from inkling.config.overrides import replaced
 from inkling.config.recipe import ClipGuidance
 from inkling.contracts import Denoise
 from inkling.core import guidance
@@ -14,6 +17,10 @@ from inkling.models.clip import Clip
 
 _TIMESTEPS = 1000
 """For which the step size of the form mean is: fewer steps go further each."""
+_IN_STEPS = ("inner", "mean")
+"""Forms that read `inner_steps` and `step_size`."""
+_OF_COSINES = {"strength": 2.0}
+"""Where the form mean is asked for: the strengths of the others are of likelihoods."""
 
 
 class Guide:
@@ -120,3 +127,47 @@ def load_guide(settings: ClipGuidance, prompts: Sequence[str], device: torch.dev
             stacklevel=2,
         )
     return Guide(clip, settings)
+
+
+def guide_for(
+    recommended: ClipGuidance,
+    changes: Mapping[str, Any],
+    prompts: Sequence[str] | None,
+    device: torch.device,
+) -> Guide | None:
+    """The CLIP that a recipe recommends, or another one; None where no CLIP shall guide.
+
+    Args:
+        recommended: `sample.clip` of the recipe; its CLIP guides if there are prompts.
+        changes: settings that were asked for in its place, by name.
+        prompts: to guide towards; None: those that the CLIP knows, if it was asked for.
+        device: where the CLIP shall live.
+
+    Raises:
+        UserError: settings of guidance and no CLIP, no prompt or no effect, or as
+            `load_guide`.
+    """
+    if changes and not changes.get("model", recommended.model):
+        raise UserError(
+            f"without a CLIP there is nothing that {' and '.join(changes)} could change; name one "
+            "with --clip"
+        )
+    usual = _OF_COSINES if changes.get("form") == "mean" != recommended.form else {}
+    settings = replaced(recommended, {**usual, **changes}, "setting of CLIP guidance")
+    if changes and prompts is not None and not any(prompts):
+        raise UserError("a CLIP guides towards a prompt; name one")
+    if not settings.model or not (changes or any(prompts or ())):
+        return None
+    guide = load_guide(settings, prompts or (), device)
+    unused = " and ".join(name for name in ("inner_steps", "step_size") if name in changes)
+    if unused and guide.form not in _IN_STEPS:
+        raise UserError(
+            f"{unused} would change nothing in the form {guide.form!r} of this guidance; choose "
+            f"the form inner or mean, or leave {unused} out"
+        )
+    return guide
+
+
+def with_strength(guide: Guide, strength: float) -> Guide:
+    """The same CLIP, guiding with another strength."""
+    return Guide(guide.clip, replace(guide.settings, strength=strength))

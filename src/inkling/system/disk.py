@@ -98,6 +98,11 @@ def obstacle(path: Path) -> str:
     return ""
 
 
+def file_name(text: str, most: int = 40) -> str:
+    """A prompt as a part of a file's name: its letters and digits, and - for all else."""
+    return "".join(c if c.isalnum() else "-" for c in text)[:most] or "no-prompt"
+
+
 def clear_leftovers(folder: Path) -> None:
     """Remove temporary files in a folder, not below it, whose writers were killed.
 

@@ -20,6 +20,8 @@ class TextEncoder(nn.Module, ABC):
     """The fields of `recipe.Text` that its constructors take."""
     width: int
     """D of its conditions."""
+    frozen_parameters: int = 0
+    """Of a pretrained model that reads captions for it and stays as it is; 0: none, or unknown."""
 
     @classmethod
     @abstractmethod

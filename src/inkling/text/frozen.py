@@ -18,7 +18,13 @@ from inkling.contracts import Cond
 from inkling.errors import UserError, UserNote
 from inkling.system.progress import bar
 from inkling.text.base import TextEncoder
-from inkling.text.pretrained import Pretrained, model_digest, model_folder, token_pieces
+from inkling.text.pretrained import (
+    Pretrained,
+    model_digest,
+    model_folder,
+    parameter_count,
+    token_pieces,
+)
 from inkling.text.store import Store
 from inkling.text.transformer import words_of
 
@@ -47,8 +53,10 @@ class FrozenEncoder(TextEncoder):
         max_tokens: int = 32,
         carrying: Sequence[tuple[str, int]] = (),
         words: Iterable[str] = (),
+        frozen_parameters: int = 0,
     ):
         super().__init__()
+        self.frozen_parameters = frozen_parameters
         self.model, self.mark, self.width = model, mark, width
         self.pooled, self.max_tokens = pooled, max_tokens
         self.words = frozenset(words)
@@ -97,6 +105,7 @@ class FrozenEncoder(TextEncoder):
             max_tokens=max_tokens,
             carrying=carrying,
             words=words_of(sentences),
+            frozen_parameters=parameter_count(folder),
         )
         for number, encoded in enumerate(store.get([caption for caption, _ in carrying])):
             encoder.carried[number, : len(encoded)] = encoded
@@ -115,6 +124,7 @@ class FrozenEncoder(TextEncoder):
             max_tokens=stored["max_tokens"],
             carrying=[(caption, length) for caption, length in stored["carrying"]],
             words=stored["words"],
+            frozen_parameters=stored.get("parameters", 0),
         )
 
     def extend(self, sentences: Sequence[str]) -> None:
@@ -149,6 +159,7 @@ class FrozenEncoder(TextEncoder):
                 "max_tokens": self.max_tokens,
                 "carrying": list(self.lengths.items()),
                 "words": sorted(self.words),
+                "parameters": self.frozen_parameters,
             }
         )
 

@@ -6,6 +6,7 @@ is run: models of types that `transformers` knows are read, with weights in safe
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,10 +68,10 @@ def model_folder(model: str) -> Path:
     try:
         return Path(snapshot_download(model, ignore_patterns=_NEVER_READ))
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
+        reason = textwrap.shorten(str(error), 120, placeholder="...")
         raise UserError(
-            f"there is no folder {model!r}, and the hub gave no model of that name "
-            f"({' '.join(str(error).split())[:120]}); name a folder in the format of "
-            "transformers, or connect to the network"
+            f"there is no folder {model!r}, and the hub gave no model of that name ({reason}); "
+            "name a folder in the format of transformers, or connect to the network"
         ) from None
 
 
@@ -150,14 +151,36 @@ def read_model(kind: str, folder: Path, **settings: Any) -> Any:
     )
 
 
+def _config(folder: Path) -> tuple[Any, str]:
+    """The settings of a text model, and its class in `transformers`."""
+    config = library().AutoConfig.from_pretrained(folder, **_READ)
+    return config, _CLASSES.get(config.model_type, "AutoModel")
+
+
+def parameter_count(folder: Path) -> int:
+    """The parameters of the text model in a folder, from its settings: no weights are read.
+
+    Raises:
+        UserError: the folder holds none.
+    """
+    with reading(folder, "text model"), torch.device("meta"):
+        config, name = _config(folder)
+        kind = getattr(library(), name)
+        if own := getattr(kind, "config_class", None):  # the text tower's, of a model with two
+            model = kind(own.from_pretrained(folder, **_READ))
+        else:
+            model = kind.from_config(config, trust_remote_code=False)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 class Pretrained:
     """A text model in memory."""
 
     def __init__(self, folder: Path, max_tokens: int):
         with reading(folder, "text model"):
-            config = library().AutoConfig.from_pretrained(folder, **_READ)
+            config, name = _config(folder)
             self.tokenizer = read_tokenizer(folder)
-            self.model = read_model(_CLASSES.get(config.model_type, "AutoModel"), folder).eval()
+            self.model = read_model(name, folder).eval()
         inner = getattr(config, "text_config", config)
         most = getattr(inner, "max_position_embeddings", None) or max_tokens
         self.max_tokens = min(max_tokens, most)

@@ -196,6 +196,10 @@ class DenoisingObjective(Objective):
     def hidden_matrices(self) -> list[nn.Parameter]:
         return self.model.hidden_matrices()
 
+    def frozen_parts(self) -> dict[str, int]:
+        encoder = self.model.text.frozen_parameters  # which is in memory only now and then
+        return ({"text encoder": encoder} if encoder else {}) | super().frozen_parts()
+
     def units(self) -> list[Unit]:
         return [*self.model.network.units()]
 

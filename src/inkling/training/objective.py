@@ -132,6 +132,14 @@ class Objective(nn.Module, ABC):
         """The parameters for Muon, where the recipe has it; the rest is AdamW's."""
         return []
 
+    def frozen_parts(self) -> dict[str, int]:
+        """The parameters of each part of the model that stays as it is, by its name."""
+        counts = {
+            name: sum(p.numel() for p in part.parameters() if not p.requires_grad)
+            for name, part in self.model.named_children()
+        }
+        return {name: count for name, count in counts.items() if count}
+
     def units(self) -> Sequence[Unit]:
         """Parts that are sharded one at a time."""
         return []

@@ -85,6 +85,7 @@ def prepare(
         card=card_of(
             training,
             parameters=sum(p.numel() for p in learning),
+            frozen=objective.frozen_parts(),
             device=devices.describe(accelerator.device),
             precision=_PRECISIONS[accelerator.mixed_precision],
             processes=accelerator.num_processes,

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from inkling.errors import UserError
+from inkling.sampling.clip_guidance import Guide
 from inkling.sampling.pipeline import TextToImage
 from inkling.system.disk import saved
 from inkling.visualize import grids
@@ -17,6 +18,8 @@ from inkling.visualize.strips import shown
 FORMATS = (".gif", ".webp", ".mp4")
 _COLOURS = 48
 """Number of colours in a GIF."""
+_FRAMES = 250
+"""Frames at most: an ancestral sampler may take a thousand steps."""
 _HOLD = 1.5
 """Seconds that the last frame stays."""
 
@@ -29,9 +32,12 @@ def denoising(
     seed: int = 0,
     estimate: bool = False,
     cell: int = 64,
-    **options: Any,
+    guide: Guide | None = None,
+    **changes: Any,
 ) -> list[Image.Image]:
     """One frame for every solver step, with a row of `count` samples for each prompt.
+
+    Of many steps every second, third, ... is shown, the last one among them.
 
     Args:
         pipeline: the model.
@@ -40,12 +46,17 @@ def denoising(
         seed: of the first sample; the others count up from it.
         estimate: show the estimate of the clean image instead of the noisy image.
         cell: smallest height of an image in pixels.
-        options: as in `TextToImage.steps`.
+        guide: a CLIP, as in `TextToImage.steps`.
+        changes: as in `TextToImage.settings`.
     """
     captions = [prompt for prompt in prompts for _ in range(count)]
     seeds = range(seed, seed + len(captions))
+    settings = pipeline.settings(guided=guide is not None, **changes)
+    every, last = -(-settings.steps // _FRAMES), settings.steps - 1
     frames = []
-    for state in pipeline.steps(captions, seeds=seeds, **options):
+    for state in pipeline.steps(captions, seeds=seeds, settings=settings, guide=guide):
+        if (last - state.index) % every:
+            continue
         images = shown(pipeline, state, estimate).numpy()
         rows = [(p, images[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
         frames.append(grids.sheet(rows, cell=cell))

@@ -1,6 +1,6 @@
 """Samples of the same seeds under different guidance, steps, samplers, checkpoints and prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -8,8 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from inkling.sampling.clip_guidance import Guide, with_strength
 from inkling.sampling.pipeline import TextToImage, between
 from inkling.visualize import grids
+
+_COLUMNS = 8
+"""Pictures at least in a row of a progression."""
 
 
 def _tile(images: np.ndarray, across: int) -> np.ndarray:
@@ -45,27 +49,66 @@ def sweep(
         cell: smallest height of a cell in pixels.
         options: as in `TextToImage.steps`.
     """
-    seeds = range(seed, seed + len(prompts))
-    across = 2 if len(prompts) > 1 else 1
-    rows = []
+    rows: dict[str, dict[str, Any]] = {}
     for sampler in samplers:
         for scale in scales:
             # Up to 1 there is nothing that leads away from a negative prompt.
             plain: dict[str, Any] = {"negative_prompt": ""} if scale <= 1 else {}
-            cells = [
-                _tile(
-                    pipeline(
-                        prompts,
-                        seeds=seeds,
-                        **plain | options | {"sampler": sampler, "scale": scale, "steps": count},
-                    ).numpy(),
-                    across,
-                )
-                for count in steps
-            ]
-            rows.append((f"{sampler}, guidance {scale:g}", np.concatenate(cells)))
-    headings = [f"{count} steps" for count in steps]
-    return grids.sheet(rows, columns=headings, cell=cell)
+            chosen = plain | options | {"sampler": sampler, "scale": scale}
+            rows[f"{sampler}, guidance {scale:g}"] = chosen
+    return _by_steps(pipeline, prompts, rows, steps, seed, cell)
+
+
+def strengths(
+    pipeline: TextToImage,
+    prompts: Sequence[str],
+    guide: Guide,
+    *,
+    strengths: Sequence[float],
+    steps: Sequence[int],
+    sampler: str,
+    seed: int = 0,
+    cell: int = 112,
+) -> Image.Image:
+    """One grid: a row for each strength of CLIP guidance, a column for each number of steps.
+
+    Args:
+        pipeline: the model.
+        prompts: up to four; each cell shows all of them.
+        guide: a CLIP that reads them, of any strength.
+        strengths: 0 is off.
+        steps: numbers of solver steps.
+        sampler: a key of `SAMPLERS`.
+        seed: of the first prompt; the others count up from it. All cells have the same seeds.
+        cell: smallest height of a cell in pixels.
+    """
+    rows = {
+        f"{sampler}, {guide.form}, strength {strength:g}": {
+            "guide": with_strength(guide, strength),
+            "sampler": sampler,
+        }
+        for strength in dict.fromkeys(strengths)
+    }
+    return _by_steps(pipeline, prompts, rows, steps, seed, cell)
+
+
+def _by_steps(
+    pipeline: TextToImage,
+    prompts: Sequence[str],
+    rows: Mapping[str, Mapping[str, Any]],
+    steps: Sequence[int],
+    seed: int,
+    cell: int,
+) -> Image.Image:
+    """A row for each caption of some options, a column for each number of steps."""
+    seeds = range(seed, seed + len(prompts))
+    across = 2 if len(prompts) > 1 else 1
+    counts = list(dict.fromkeys(steps))
+    lines = []
+    for caption, options in rows.items():
+        samples = [pipeline(prompts, seeds=seeds, **options, steps=count) for count in counts]
+        lines.append((caption, np.concatenate([_tile(each.numpy(), across) for each in samples])))
+    return grids.sheet(lines, columns=[f"{count} steps" for count in counts], cell=cell)
 
 
 def progression(
@@ -76,15 +119,16 @@ def progression(
     cell: int = 56,
     **options: Any,
 ) -> Image.Image:
-    """One grid: a row for each checkpoint, a column for each prompt.
+    """One grid: a row for each checkpoint, the same prompts and noise in every row.
 
     Args:
         stages: (heading, model), early ones first.
-        prompts: one for each column.
-        seed: of the first column; the others count up from it. All rows have the same seeds.
+        prompts: one for each column; of fewer than eight, each in several columns.
+        seed: of the first column; the others count up from it.
         cell: smallest height of an image in pixels.
         options: as in `TextToImage.steps`.
     """
+    prompts = [prompt for prompt in prompts for _ in range(-(-_COLUMNS // len(prompts)))]
     seeds = range(seed, seed + len(prompts))
     rows = [(name, pipeline(prompts, seeds=seeds, **options).numpy()) for name, pipeline in stages]
     return grids.sheet(rows, columns=[p[:10] for p in prompts], cell=cell)
