@@ -102,6 +102,14 @@ def real_data_folder() -> Path:
     return Path(os.environ.get("INKLING_TEST_DATA", beside))
 
 
+def sources_folder() -> Path:
+    """Where the texts may lie that the reproductions follow: INKLING_TEST_SOURCES, else beside
+    the checkout.
+    """
+    beside = Path(__file__).parents[2] / "shared" / "sources"
+    return Path(os.environ.get("INKLING_TEST_SOURCES", beside))
+
+
 @pytest.fixture
 def real_data() -> Path:
     """The folder with real data sets, or a skip."""

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from inkling.cli import main
+from inkling.config.recipes import DIFFERENCES
 from tests.conftest import TINY
 
 SMALL = [part for setting in TINY for part in ("--set", setting)]
@@ -53,6 +54,15 @@ def test_recipes_are_listed_and_printed_whole():
     whole, _ = inkling("recipes", "mnist-text")
     assert re.search(r"train\.lr +2e-0?6 +as the source states", whole)
     assert "changed for the trial" in inkling("recipes", "mnist-text", "--small")[0]
+
+
+@pytest.mark.parametrize("name", DIFFERENCES)
+def test_a_reproduction_says_where_it_differs_from_its_source(name):
+    out, _ = inkling("recipes", name)
+    said = out.partition("\nwhere it differs from the source:\n")[2].splitlines()
+    assert said == [f"- {sentence}" for sentence in DIFFERENCES[name]]
+    assert all(len(sentence.split()) > 4 for sentence in said)
+    assert "where it differs" not in inkling("recipes", "mnist")[0]
 
 
 def test_a_run_folder_holds_what_the_manual_says(run):

@@ -62,6 +62,13 @@ def test_several_settings_are_checked_together_and_one_entry_is_for_all_levels()
     assert net.blocks_by_level() == (1, 1, 1)
     assert net.attention_by_level() == (False, False, False)
     assert override(RECIPES["mnist"], ["net.widths=32"]).net.widths == (32,)
+    ups = override(RECIPES["mnist"], ["net.widths=32,64,96", "net.up_widths=64"]).net
+    assert ups.up_widths_by_level() == (64, 64, 64)
+    assert ups.up_attention_by_level() == (False, False, False)
+    ups = override(RECIPES["mnist"], ["net.up_attention=true"]).net
+    assert ups.up_attention_by_level() == (True, True)
+    with pytest.raises(UserError, match=r"net.up_widths has 3 entries .* or one for all"):
+        override(RECIPES["mnist-ddpm"], ["net.widths=32,64"])
     two = override(RECIPES["mnist"], ["net.blocks=1,2", "net.attention=true"]).net
     assert two.blocks_by_level() == (1, 2)
     assert two.attention_by_level() == (True, True)

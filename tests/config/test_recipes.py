@@ -1,5 +1,8 @@
 """Every named recipe: its size, its JSON, three steps of it made small, a picture from it."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from PIL import Image
 from inkling.config.overrides import from_json, override, to_json
 from inkling.config.recipes import ORIGINS, RECIPES, explained, small
 from inkling.config.recipes.reproductions import REPRODUCTIONS
+from inkling.contracts import Cond
 from inkling.data import Data
 from inkling.runs.auto_recipe import resolve
 from inkling.sampling.pipeline import TextToImage
@@ -92,7 +96,85 @@ def test_a_trial_says_what_it_changed():
     recipe = RECIPES["coco-text"]
     said = {setting: origin for setting, _, origin in explained(small(recipe), recipe)}
     assert said["net.widths"] == "changed for the trial"
-    assert said["diffusion.prediction"] == "as the source states"
+    assert said["diffusion.loss"] == "as the source states"
+
+
+KIND_OF_LAYOUT = (
+    *("width_change", "downsample_last", "attention_after", "middle_attention", "condition"),
+    *("frequencies", "embedding_factor", "activation", "standardised", "down", "up", "skips"),
+    *("cross_attention", "feedforward"),
+)
+
+
+@pytest.mark.parametrize("name", [recipe.name for recipe in REPRODUCTIONS])
+def test_a_trial_has_the_layout_of_its_recipe(name):
+    net, trial = RECIPES[name].net, small(RECIPES[name]).net
+    for setting in KIND_OF_LAYOUT:
+        assert getattr(trial, setting) == getattr(net, setting), setting
+    assert len(trial.widths) == len(net.widths)
+    assert bool(trial.up_widths) == bool(net.up_widths)
+    assert bool(trial.up_attention) == bool(net.up_attention)
+
+
+def passed_through(name, side):
+    """(side, channels into the first block, out of the last) of every level of the network."""
+    with torch.device("meta"):
+        network = RECIPES[name].net.build(1, 8)
+    seen = []
+    for level in (*network.down, network.middle, *reversed(network.up)):
+        first, last = level.blocks[0].conv1, level.blocks[-1].conv1
+        note = (first.in_channels, last.out_channels)
+        level.register_forward_pre_hook(
+            lambda _, given, note=note: seen.append((given[0].shape[-1], *note))
+        )
+    cond = Cond(torch.ones(1, 8), torch.ones(1, 1, 8), torch.ones(1, 1, dtype=torch.bool))
+    cond = Cond(*(part.to("meta") for part in cond))
+    network(torch.ones(1, 1, side, side, device="meta"), torch.ones(1, device="meta"), cond)
+    return seen
+
+
+def test_the_layouts_of_the_sources_are_those_of_the_recipes():
+    assert passed_through("mnist-ddpm", 28) == [
+        *((32, 128, 128), (16, 128, 256), (8, 256, 512), (4, 512, 512)),
+        *((8, 512 + 512, 512), (16, 512 + 256, 128), (32, 128 + 128, 128)),
+    ]
+    assert passed_through("mnist-class", 28) == [
+        *((32, 64, 64), (16, 64, 128), (8, 128, 256), (4, 256, 256)),
+        *((8, 256 + 256, 256), (16, 256 + 128, 64), (32, 64 + 64, 64)),
+    ]
+    assert passed_through("mnist-class-l1", 32) == [
+        *((32, 64, 64), (16, 128, 128), (8, 256, 256), (4, 512, 512), (2, 512, 512)),
+        *((4, 512 + 512, 512), (8, 256 + 256, 256), (16, 128 + 128, 128), (32, 64 + 64, 64)),
+    ]
+    assert passed_through("cifar10", 32) == [
+        *((32, 128, 128), (16, 128, 256), (8, 256, 256), (4, 256, 256), (4, 256, 256)),
+        *((4, 256 + 256, 256), (8, 256 + 256, 256), (16, 256 + 256, 256), (32, 256 + 128, 128)),
+    ]
+
+
+def test_attention_of_the_layouts_is_where_the_sources_have_it():
+    def attention(name):
+        with torch.device("meta"):
+            network = RECIPES[name].net.build(1, 8)
+        ways = (network.down, [network.middle, network.after_middle], network.up)
+        return [[len(level.attention) for level in way] for way in ways]
+
+    assert attention("mnist-ddpm") == [[0, 0, 0], [1, 0], [0, 0, 0]]
+    assert attention("mnist-class-l1") == [[1, 0, 1, 0], [1, 0], [1, 1, 1, 1]]
+    assert attention("cifar10") == [[0, 1, 0, 0], [0, 0], [0, 1, 0, 0]]
+
+
+def test_parameters_are_those_that_the_page_says():
+    page = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text()
+    said = " ".join(page.partition("Parameters at full size:")[2].partition("\n\n")[0].split())
+    counted = {}
+    for recipe in REPRODUCTIONS:
+        width = 512 if recipe.text.encoder == "frozen" else recipe.text.width
+        counted[recipe.name] = f"{parameters(recipe, width) / 1e6:.1f}M"
+    for names, count in re.findall(r"((?:`[a-z0-9-]+`(?: and )?)+) ([\d.]+M)", said):
+        for name in re.findall(r"`([^`]+)`", names):
+            assert counted.pop(name) == count, name
+    assert not counted
 
 
 def test_the_reproductions_are_what_their_names_resolve_to():

@@ -1,10 +1,13 @@
 """Guidance against identities and a Gaussian whose guided answer is known."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
 from inkling.contracts import Cond
 from inkling.core import guidance
+from inkling.core.samplers import SAMPLERS
 
 X = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 SIGMA = torch.tensor(1.5)
@@ -142,17 +145,57 @@ def test_inner_steps_add_up_instead_of_overwriting_each_other():
     torch.testing.assert_close(inside(X, SIGMA), 0.7 + (x0 - 0.7) * (1 - rate) ** 4)
 
 
+@pytest.mark.parametrize("end", [0.05, 0.0])
+def test_steps_on_the_mean_move_the_mean_of_every_ancestral_step(end):
+    """A score of slope 1 moves each mean by steps times size, at variance 1: by hand, step by step.
+
+    Without the noise of the sampler, what is left is the mean of all samples.
+    """
+    sigmas = torch.tensor([8.0, 3.0, 1.0, 0.3, end], dtype=torch.float64)
+    plain = guidance.bind(model, cond(0.0, batch=1))
+    start = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
+    slope = guidance.mean_guidance(
+        plain, lambda x, sigma: x.flatten(1).sum(1), sigmas, size=0.02, steps=5
+    )
+    *_, last = SAMPLERS["ddpm"](slope, start, sigmas, randn_like=torch.zeros_like)
+    mean = 0.0
+    for now, nxt in pairwise(sigmas.tolist()):
+        x0 = 0.25 / (0.25 + now**2) * mean
+        mean = x0 + (nxt / now) ** 2 * (mean - x0)  # of q(x_next | x, x0)
+        mean += 5 * 0.02 * (1 + nxt**2)  # d picture / d unit-variance picture, there and back
+    torch.testing.assert_close(last.x.item(), mean)
+
+
+def test_inner_steps_on_the_mean_see_it_at_its_own_level():
+    levels = []
+
+    def score(x, sigma):
+        levels.append((x.detach().clone(), sigma.item()))
+        return -(x.square()).flatten(1).sum(1)
+
+    sigmas = torch.tensor([4.0, 2.0, 0.0])
+    plain = guidance.bind(model, cond(0.0))
+    guidance.mean_guidance(plain, score, sigmas, size=0.01, steps=2)(X, sigmas[0])
+    x0 = plain(X, sigmas[0])
+    assert [level for _, level in levels] == [1.0, 1.0]
+    torch.testing.assert_close(levels[0][0], x0 + 0.25 * (X - x0))
+    assert levels[1][0].abs().sum() < levels[0][0].abs().sum()
+
+
 def test_no_strength_is_the_bare_denoiser_and_nothing_keeps_a_graph():
     plain = guidance.bind(model, cond(0.0))
     likely = near(0.7, 1.0)
     assert guidance.classifier_guidance(plain, likely, 0) is plain
     assert guidance.dps_guidance(plain, likely, 0) is plain
     assert guidance.estimate_guidance(plain, likely, 0, 0.5) is plain
+    levels = torch.tensor([SIGMA, 0.0])
+    assert guidance.mean_guidance(plain, likely, levels, 0) is plain
     with torch.no_grad():
         for guided in (
             guidance.classifier_guidance(plain, likely, 1.0),
             guidance.dps_guidance(plain, likely, 1.0),
             guidance.estimate_guidance(plain, likely, 1.0, 0.5),
+            guidance.mean_guidance(plain, likely, levels, 0.1),
         ):
             assert not guided(X, SIGMA).requires_grad
 

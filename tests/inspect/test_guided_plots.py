@@ -43,9 +43,9 @@ def wrapped(monkeypatch):
     seen = []
     wrap = Guide.wrap
 
-    def spy(self, denoise, prompts, sigma_data):
+    def spy(self, denoise, prompts, **options):
         seen.append((list(dict.fromkeys(prompts)), self.settings.strength, self.form))
-        return wrap(self, denoise, prompts, sigma_data)
+        return wrap(self, denoise, prompts, **options)
 
     monkeypatch.setattr(Guide, "wrap", spy)
     return seen
@@ -160,7 +160,10 @@ def test_mistakes_in_guidance_are_one_sentence(run, clip, verb):
     assert "that form and interval could change" in told("--form", "inner", "--clip-interval=1,2")
     several = told("--clip", clip, "--inner-steps", 3, "--step-size", 1)
     assert "inner_steps and step_size would change nothing in the form 'noisy'" in several
-    assert "choose among auto, noisy, network, inner" in told("--clip", clip, "--form", "louder")
+    assert "choose inner or mean, or leave inner_steps and step_size out" in several
+    assert "choose among auto, noisy, network, inner, mean" in told(
+        "--clip", clip, "--form", "louder"
+    )
     assert "has no noise level in it" in told("--clip", clip, "--clip-interval", "3,1")
     assert "is not two noise levels; write 0.3,80" in told("--clip", clip, "--clip-interval", "3")
     assert "finite" in told("--clip", clip, "--strength", "nan")

@@ -194,7 +194,7 @@ def pipeline():
     return TextToImage(state.model.eval(), state.recipe, state.card)
 
 
-@pytest.mark.parametrize("form", ["noisy", "network", "inner"])
+@pytest.mark.parametrize("form", ["noisy", "network", "inner", "mean"])
 def test_every_form_pulls_towards_the_prompt_and_without_strength_not_at_all(
     form, trained, pipeline
 ):
@@ -204,7 +204,7 @@ def test_every_form_pulls_towards_the_prompt_and_without_strength_not_at_all(
     idle = Guide(trained, ClipGuidance(form=form, strength=0))
     off = pipeline(["three"] * 24, guide=idle, **way)
     assert torch.equal(plain, off)
-    strength = {"noisy": 3.0, "network": 3.0, "inner": 20.0}[form]
+    strength = {"noisy": 3.0, "network": 3.0, "inner": 20.0, "mean": 1.0}[form]
     guide = Guide(trained, ClipGuidance(form=form, strength=strength))
     likely = trained.log_likelihood(["three"] * 24)
     zero = torch.tensor(0.0)
@@ -213,6 +213,26 @@ def test_every_form_pulls_towards_the_prompt_and_without_strength_not_at_all(
         for images in (plain, pipeline(["three"] * 24, guide=guide, **way))
     )
     assert after > before + 0.3
+
+
+def test_the_form_mean_needs_ancestral_steps(trained, pipeline):
+    guide = Guide(trained, ClipGuidance(form="mean"))
+    with pytest.raises(UserError, match=r"ancestral steps, and 'heun' has none; sample with ddpm"):
+        pipeline(["three"], seeds=[0], guide=guide, sampler="heun")
+
+
+def test_cosines_are_of_pictures_of_variance_one(trained):
+    """One that reads clean pictures alone gets noisy ones scaled; one that reads noise scales."""
+    x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    level = torch.tensor(3.0)
+    texts = trained.encode_text(["three", "a seven"])
+    expected = (trained.encode_images(x * 0.1**0.5) * texts).sum(1)
+    for noisy in (True, False):
+        pixels = {"image_mean": [0.5], "image_std": [0.5]}
+        known = trained.known._replace(noisy=noisy)
+        clip = Clip(trained.model, trained.tokenizer, pixels, known)
+        found = clip.similarity(["three", "a seven"])(x, level)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_mistakes_are_one_sentence(tmp_path, trained):
@@ -230,7 +250,9 @@ def test_mistakes_are_one_sentence(tmp_path, trained):
         {"image_mean": [0.5], "image_std": [0.5]},
         trained.known._replace(noisy=False),
     )
-    with pytest.raises(UserError, match=r"cannot guide in the form 'noisy'; use network or inner"):
+    with pytest.raises(
+        UserError, match=r"cannot guide in the form 'noisy'; use network, inner or mean"
+    ):
         Guide(clean, ClipGuidance(form="noisy"))
     assert Guide(clean, ClipGuidance()).form == "network"
 

@@ -197,13 +197,13 @@ def poisoned(monkeypatch, steps):
     honest = loop.accumulate_gradients
 
     def gradients(state):
-        loss = honest(state)
+        losses = honest(state)
         if state.step in steps:
             for p in state.model.parameters():
                 if p.grad is not None:
                     p.grad.fill_(float("nan"))
-            return loss * float("nan")
-        return loss
+            return losses._replace(mean=losses.mean * float("nan"))
+        return losses
 
     monkeypatch.setattr(loop, "accumulate_gradients", gradients)
 

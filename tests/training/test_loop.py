@@ -151,7 +151,7 @@ def test_a_budget_is_kept_with_previews_on_a_machine_that_changes_its_speed(tiny
     while budget.total is None or step < budget.total:
         took = 0.1 * (drift if now > since else 1.0)
         step, worked, now = step + 1, worked + took, now + took
-        if budget.measure(step, worked, now) or budget.due(step):
+        if budget.measure(step, worked, now) or budget.due(step, now):
             budget.last_preview_seconds, now = 2.0, now + 2.0
             budget.fix(step, worked, now)
             looked += 1

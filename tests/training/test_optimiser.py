@@ -23,7 +23,7 @@ def weights(state):
 
 
 def step(state, factor=1.0):
-    loss = accumulate_gradients(state)
+    loss = accumulate_gradients(state).mean
     norm, finite = state.optimisers.step(factor, loss)
     state.finish_step(finite)
     return norm, finite

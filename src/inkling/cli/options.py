@@ -8,9 +8,9 @@ from typing import Any, get_args, get_type_hints
 
 import click
 
+from inkling.config.cadence import seconds_of
 from inkling.config.recipe import ClipGuidance
 from inkling.settings import LARGEST_SEED
-from inkling.training.budget import seconds_of
 
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 
@@ -78,7 +78,7 @@ _GUIDANCE = {
     "strength": click.option("--strength", type=click.FloatRange(min=0),
                              help="Strength of its guidance; 0: off."),
     "inner_steps": click.option("--inner-steps", type=click.IntRange(min=1),
-                                help="Gradient steps on each estimate, in the form inner."),
+                                help="Gradient steps each time, in the forms inner and mean."),
     "step_size": click.option("--step-size", type=click.FloatRange(min=0, min_open=True),
                               help="Length of one of these."),
     "interval": click.option("--clip-interval", "interval", type=Interval(), metavar="LOW,HIGH",

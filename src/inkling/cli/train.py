@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option("--small", is_flag=True, help="As a two-minute trial.")
 def recipes(name: str | None, as_json: bool, small: bool) -> None:
     """List the recipes, or print one whole, with where each value comes from."""
-    from inkling.config.recipes import RECIPES, explained
+    from inkling.config.recipes import DIFFERENCES, RECIPES, explained
     from inkling.config.recipes import small as shrunk
 
     if name is None:
@@ -43,6 +43,10 @@ def recipes(name: str | None, as_json: bool, small: bool) -> None:
     click.echo(f"{recipe.name}: {recipe.source}\n{recipe.expected}\n")
     for setting, value, origin in explained(recipe, RECIPES[name]):
         click.echo(f"{setting:32} {value:28} {origin}")
+    if differences := DIFFERENCES.get(name):
+        click.echo("\nwhere it differs from the source:")
+        for sentence in differences:
+            click.echo(f"- {sentence}")
 
 
 @click.command()
@@ -51,6 +55,7 @@ def recipes(name: str | None, as_json: bool, small: bool) -> None:
 @click.option("--data", type=PATH, help="Folder with the data set's files.")
 @click.option("--budget", type=Duration(), help="Time to train for, such as 90s, 5m or 1h30m.")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps, instead of a budget.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the pictures, instead.")
 @click.option("--seed", type=SEED, help="Of weights, order and noise; default 0.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting.")
 @click.option("--small", is_flag=True, help="A two-minute trial of any recipe.")
@@ -63,6 +68,7 @@ def train(
     data: Path | None,
     budget: float | None,
     steps: int | None,
+    epochs: int | None,
     seed: int | None,
     assignments: tuple[str, ...],
     small: bool,
@@ -91,7 +97,8 @@ def train(
     from inkling.runs.resume import Asked
     from inkling.system.distributed import is_main_process
 
-    given = [*assignments, *_assignments(data, budget, steps, seed)]
+    given = [*assignments, *_assignments(data, seed, steps=steps, epochs=epochs, budget=budget)]
+    _check_one_end(given)
     flag = session.StopFlag()
     asked = Asked(recipe, given, small, start_from)
     with _signals(flag) as received, ExitStack() as held:
@@ -205,24 +212,35 @@ def _signals(flag: "StopFlag") -> Iterator[list[int]]:
             signal.signal(kind, handler)
 
 
-def _assignments(
-    data: Path | None, budget: float | None, steps: int | None, seed: int | None
-) -> list[str]:
+_ENDS = ("steps", "epochs", "budget")
+"""What may end a run; each counts where those before it are 0."""
+
+
+def _assignments(data: Path | None, seed: int | None, **ends: float | None) -> list[str]:
     """Options of their own as settings.
 
-    Raises:
-        UserError: both a budget and a step count were given.
+    Args:
+        data: folder of the pictures.
+        seed: of the run.
+        ends: by names of `_ENDS`.
     """
-    if budget is not None and steps is not None:
-        raise UserError(f"--budget {budget:g}s and --steps {steps} both end the run; give one")
-    named = {
-        "data.path": data,
-        "train.seed": seed,
-        "train.budget": budget,
-        "train.steps": steps if budget is None else 0,
-        "train.epochs": None if budget is None else 0,
-    }
+    named: dict[str, object] = {"data.path": data, "train.seed": seed}
+    last = max((n for n, name in enumerate(_ENDS) if ends[name] is not None), default=-1)
+    named |= {f"train.{name}": ends[name] or 0 for name in _ENDS[: last + 1]}
     return [f"{name}={value}" for name, value in named.items() if value is not None]
+
+
+def _check_one_end(assignments: list[str]) -> None:
+    """Refuse two ends of a run, of which one would be passed over.
+
+    Raises:
+        UserError: more than one was given.
+    """
+    given = dict(each.split("=", 1) for each in assignments if "=" in each)
+    ends = {name: given.get(f"train.{name}", "0").strip() for name in _ENDS}
+    several = [f"train.{name}={end}" for name, end in ends.items() if end not in ("0", "0.0", "")]
+    if len(several) > 1:
+        raise UserError(f"{' and '.join(several)} both end the run; give one of them")
 
 
 def _choices_of(recipe: "RunRecipe") -> str:

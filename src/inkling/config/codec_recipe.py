@@ -1,6 +1,7 @@
 """Every setting of the training of a codec, an autoencoder whose latents a denoiser can learn."""
 
-from inkling.config.recipe import RunRecipe, Train
+from inkling.config.recipe import RunRecipe
+from inkling.config.train import Train
 from inkling.nets.configs import AutoencoderConfig
 
 
@@ -17,7 +18,7 @@ class CodecRecipe(RunRecipe, frozen=True, tag="codec"):
         optimiser="muon",
         lr=3e-3,
         muon_lr=0.01,
-        previews=4,
+        previews="4",
     )
 
     def __post_init__(self) -> None:

@@ -1,6 +1,7 @@
 """Every setting of the training of a judge, a classifier of real pictures."""
 
-from inkling.config.recipe import RunRecipe, Train
+from inkling.config.recipe import RunRecipe
+from inkling.config.train import Train
 from inkling.nets.configs import ClassifierConfig
 from inkling.settings import Fraction, Settings
 
@@ -27,7 +28,7 @@ class JudgeRecipe(RunRecipe, frozen=True, tag="judge"):
         warmup=200,
         decay=0.8,
         curve="cosine",
-        previews=3,
+        previews="3",
     )
 
     def __post_init__(self) -> None:

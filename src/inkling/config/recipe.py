@@ -10,10 +10,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 from msgspec import Meta
 from msgspec.structs import replace
 
+from inkling.config.train import Train
 from inkling.data.settings import Data
 from inkling.errors import UserError
 from inkling.nets.configs import NetworkConfig, UNetConfig
-from inkling.settings import BelowOne, Count, Fraction, NotNegative, Positive, Seed, Settings, Whole
+from inkling.settings import Count, NotNegative, Positive, Settings
 
 
 class Text(Settings, frozen=True):
@@ -62,96 +63,24 @@ class Diffusion(Settings, frozen=True):
     """A key of `inkling.core.WEIGHTINGS`: uniform, edm or min_snr."""
 
 
-class Train(Settings, frozen=True):
-    """The optimisation."""
-
-    objective: str = ""
-    """A key of `inkling.training.objectives.OBJECTIVES`; empty: that of the kind of recipe."""
-    steps: Whole = 0
-    """Optimiser steps; 0: as many as `epochs` or `budget` give."""
-    epochs: Whole = 0
-    """Passes over the training pictures, when steps is 0."""
-    budget: NotNegative = 0.0
-    """Seconds that training with its previews may take, when steps and epochs are 0."""
-    seed: Seed = 0
-    batch: Count = 64
-    """Pictures an optimiser step, over all processes and accumulation."""
-    accumulation: Count = 1
-    """Parts in which a process works through its rows of the batch."""
-    optimiser: Literal["muon", "adamw"] = "adamw"
-    """AdamW for everything, or Muon for the hidden matrices and AdamW for the rest."""
-    lr: Positive = 1e-3
-    """AdamW's peak learning rate."""
-    muon_lr: Positive = 0.02
-    """Muon's peak learning rate."""
-    betas: Annotated[tuple[BelowOne, ...], Meta(min_length=2, max_length=2)] = (0.9, 0.99)
-    weight_decay: NotNegative = 0.01
-    warmup: Whole = 50
-    """Steps in which the learning rates rise from zero."""
-    decay: Fraction = 0.8
-    """Last fraction of the run in which the learning rates fall to zero."""
-    curve: Literal["linear", "cosine"] = "linear"
-    """How they fall."""
-    clip: NotNegative = 1.0
-    """Largest gradient norm of the AdamW parameters; 0: no clipping."""
-    widen: Fraction = 0.0
-    """First fraction of the run in which noise levels come from a growing window around the
-    middle of their distribution: few levels first, then all."""
-    sizes: tuple[Count, ...] = ()
-    """Progressive resizing: picture sizes to train at in turn, for the same time each, such as
-    16,32,64."""
-    caption_drop: Fraction = 0.1
-    """Probability, image by image, of training on the empty caption instead."""
-    ema_width: Annotated[float, Meta(gt=0, lt=0.28)] = 0.05
-    """EMA length: width of the power-function average, as a fraction of the steps so far."""
-    snapshots: Whole = 0
-    """Moments at which two short EMAs are stored, to choose a length after training; 0: none."""
-    ema_decay: BelowOne = 0.0
-    """A constant decay instead, such as 0.9999, reached after a warm-up; 0: the power function."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of the network's arithmetic; noise, targets and loss are float32 always."""
-    shard: bool = False
-    """Shard weights, EMAs and optimiser states over all processes (FSDP), for models that one
-    device cannot hold."""
-    recompute: bool = False
-    """Compute activations again in the backward pass: less memory, a third more time."""
-    previews: Whole = 6
-    """Previews and validations during the run, evenly spread, the last at its end."""
-    preview_files: bool = False
-    """Write the pictures of previews also one by one, with and without a prompt apart."""
-    checkpoint_every: Annotated[str, Meta(pattern=r"^(\d+|(?=\d)(\d+h)?(\d+m)?(\d+s)?)$")] = "1m"
-    """Steps ("40") or time ("2m") from one training checkpoint to the next."""
-    keep: Count = 2
-    """Training checkpoints that are kept, the latest ones."""
-    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
-    """Where metrics and previews go in addition to the run folder."""
-    most_skipped: Count = 20
-    """Steps in a row whose loss or gradient is not finite, after which the run stops."""
-
-    def __post_init__(self) -> None:
-        if not set(self.checkpoint_every) & set("123456789"):
-            raise UserError(
-                f"train.checkpoint_every={self.checkpoint_every} would never end writing; give "
-                'steps ("40") or a time ("2m")'
-            )
-
-
 class ClipGuidance(Settings, frozen=True):
     """How a CLIP guides samples towards a prompt that the model itself cannot read."""
 
     model: str = ""
     """A CLIP that inkling trained, a hub id or a folder; empty: none."""
-    form: Literal["auto", "noisy", "network", "inner"] = "auto"
-    """The gradient at the noisy picture, through the network, or inner steps on the estimate;
-    auto: noisy for a CLIP that was trained on noise, else network."""
+    form: Literal["auto", "noisy", "network", "inner", "mean"] = "auto"
+    """The gradient at the noisy picture, through the network, or in inner steps on the estimate of
+    the clean picture or on the mean of the next noisy one; auto: noisy for a CLIP that was trained
+    on noise, else network."""
     strength: NotNegative = 80.0
-    """Factor of the gradient; 0: off, 1: right for a calibrated CLIP."""
+    """Factor of the gradient; 0: off. It is of the log-likelihood, so that 1 is right for a
+    calibrated CLIP; in the form mean, of the cosine."""
     interval: Annotated[tuple[float, ...], Meta(min_length=2, max_length=2)] = (0.3, 1e9)
     """Guide only where `low < sigma <= high`; at low noise the gradient adds adversarial detail."""
     inner_steps: Count = 5
-    """Gradient steps on each estimate, in the inner form."""
+    """Gradient steps on each estimate or mean, in the forms inner and mean."""
     step_size: Positive = 0.15
-    """Length of one of these."""
+    """Length of one of these; in the form mean, for each of 1000 timesteps."""
     sampler: str = "ddpm"
     """A key of `inkling.core.SAMPLERS`; ancestral noise corrects errors of the gradient."""
     steps: Count = 40

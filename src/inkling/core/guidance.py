@@ -5,6 +5,7 @@ and its output is bit-identical to no guidance.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from math import inf
 
 import torch
@@ -130,5 +131,42 @@ def estimate_guidance(
         for _ in range(steps):
             x0 = x0 + size * strength * variance * _gradient(log_likelihood, x0, sigma * 0)
         return x0
+
+    return guided
+
+
+def mean_guidance(
+    denoise: Denoise, score: LogLikelihood, sigmas: Tensor, size: float, steps: int = 1
+) -> Denoise:
+    """Guidance by gradient steps on the mean of each ancestral step, whatever its variance.
+
+    The mean of `q(x_next | x, x0)` (Ho et al. 2020, eq. 7), as a picture of variance 1, takes
+    `steps` steps of `size` along the gradient of the score. Since the mean is linear in the
+    estimate, the estimate is what is moved, by as much as moves the mean.
+
+    Args:
+        denoise: unguided, its estimates clamped if at all; guided ones leave [-1, 1].
+        score: of noisy images and their level.
+        sigmas: [N + 1] levels of the sampler, which must be ancestral.
+        size: of one gradient step.
+        steps: gradient steps on each mean.
+    """
+    if size == 0:
+        return denoise
+    after: dict[float, Tensor] = {now.item(): nxt for now, nxt in pairwise(sigmas)}
+
+    def guided(x: Tensor, sigma: Tensor) -> Tensor:
+        nxt = after[sigma.item()]
+        x0 = denoise(x, sigma)
+        kept = (nxt / sigma).square()  # fraction of the noisy image in the mean
+        level = nxt.square() / sigma  # of the noise in the mean
+        gain = (1 + nxt.square()).sqrt()
+        mean = (x0 + kept * (x - x0)) / gain
+        moved = mean
+        for _ in range(steps):
+            slope = _gradient(lambda leaf, level: score(leaf * gain, level), moved, level)
+            moved = moved + size * slope.to(x.dtype)
+        shifted: Tensor = x0 + (moved - mean) * gain / (1 - kept)
+        return shifted
 
     return guided

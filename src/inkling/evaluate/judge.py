@@ -109,7 +109,7 @@ def train_judge(
     """A judge trained on these images, and the final state of its training."""
     recipe = JudgeRecipe(name="judge", source="for scores")
     steps = max(_LEAST_STEPS, -(-epochs * len(pictures) // recipe.train.batch))
-    train = msgspec.structs.replace(recipe.train, steps=steps, seed=seed, previews=0)
+    train = msgspec.structs.replace(recipe.train, steps=steps, seed=seed, previews="0")
     recipe = msgspec.structs.replace(recipe, train=train)
     empty = pictures.take(torch.arange(0))
     with bar(what, steps) as advance:

@@ -249,7 +249,7 @@ def _overfitting(state: TrainState) -> Generator[Finding, None, float]:
     text = list(model.text.parameters()) or model.network.caption_weights()
     while len(losses) < _OVERFIT_STEPS and time.monotonic() < end:
         overfit.step = len(losses)
-        loss = accumulate_gradients(overfit)
+        loss = accumulate_gradients(overfit).mean
         scale = optimisers.scaler.get_scale() if optimisers.scaler else 1.0
         norm = sum(p.grad.norm().item() for p in text if p.grad is not None) / scale
         text_gradient = max(text_gradient, norm)
@@ -307,7 +307,7 @@ def _step_seconds(state: TrainState) -> float:
     for step in range(4):
         state.step = step
         start = time.monotonic()
-        state.optimisers.step(0.0, accumulate_gradients(state))
+        state.optimisers.step(0.0, accumulate_gradients(state).mean)
         seconds.append(time.monotonic() - start)
     state.step = 0
     return min(seconds[1:])

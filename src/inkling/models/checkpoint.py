@@ -26,8 +26,8 @@ from inkling.system.disk import saved
 
 FILE = "model.safetensors"
 CHECKPOINTS = "checkpoints"
-FORMAT = "inkling 3"
-_OLD = ("inkling 1", "inkling 2")
+FORMAT = "inkling 4"
+_OLD = ("inkling 1", "inkling 2", "inkling 3")
 
 
 class Checkpoint(NamedTuple):

@@ -247,6 +247,23 @@ class Clip(nn.Module):
         return texts[kept]
 
     @torch.no_grad()
+    def similarity(self, prompts: Sequence[str]) -> LogLikelihood:
+        """The cosine between each picture and its prompt; noisy pictures as if of variance 1.
+
+        Args:
+            prompts: one for each picture, B.
+        """
+        distinct = list(dict.fromkeys(prompts))
+        texts = self.encode_text(distinct)[[distinct.index(prompt) for prompt in prompts]]
+
+        def cosine(x: Tensor, sigma: Tensor) -> Tensor:
+            if not self.known.noisy:
+                x = x * (1 + sigma.square()).rsqrt()
+            return (self.encode_images(x.float(), sigma.float()) * texts).sum(1)
+
+        return cosine
+
+    @torch.no_grad()
     def log_likelihood(self, prompts: Sequence[str]) -> LogLikelihood:
         """The log-likelihood of each picture's prompt: among known captions, or its cosine alone.
 

@@ -69,9 +69,13 @@ def downsample(kind: str, fine: int, coarse: int) -> nn.Module:
 
 
 def upsample(kind: str, coarse: int, fine: int) -> nn.Module:
-    """[B, coarse, H, W] -> [B, fine, 2 H, 2 W], in the way of that name."""
+    """[B, coarse, H, W] -> [B, fine, 2 H, 2 W], in the way of that name; the plain ones have no
+    weights and keep the channels.
+    """
     if kind == "transposed":
         return nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1)
+    if kind.startswith("plain_"):
+        return nn.Upsample(scale_factor=2, mode=kind.removeprefix("plain_"))
     if kind in ("nearest", "bilinear"):
         # Stretched before the convolution, as in the papers: its 3x3 smooths the corners.
         return nn.Sequential(
@@ -85,13 +89,16 @@ class NoiseEmbedding(nn.Module):
 
     waves: Tensor
 
-    def __init__(self, width: int, activation: str = "silu", frequencies: int = 32):
+    def __init__(
+        self, width: int, activation: str = "silu", frequencies: int = 32, factor: int = 1
+    ):
         super().__init__()
         # log(sigma)/4 spans about -1.6 to 1.3: half a turn of the slowest wave, 27 of the fastest.
         waves = torch.logspace(math.log10(0.5), math.log10(64), frequencies)
         self.register_buffer("waves", waves, persistent=False)
         bend = nn.GELU() if activation == "gelu" else nn.SiLU()
-        self.mlp = nn.Sequential(nn.Linear(2 * frequencies, width), bend, nn.Linear(width, width))
+        hidden = factor * width
+        self.mlp = nn.Sequential(nn.Linear(2 * frequencies, hidden), bend, nn.Linear(hidden, width))
 
     def forward(self, coordinate: Tensor) -> Tensor:  # [B]
         angle = coordinate[:, None] * self.waves  # [B, frequencies]

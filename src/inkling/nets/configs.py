@@ -4,7 +4,7 @@ Each network takes its settings as one value, so a field is written once. A new 
 is one class of settings with `build`, and one entry in `NETWORKS`.
 """
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeVar
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -15,6 +15,8 @@ from inkling.settings import BelowOne, Count, NotNegative, Settings, Whole
 if TYPE_CHECKING:
     from inkling.nets.network import Network
 
+Entry = TypeVar("Entry")
+"""Of a setting that has one for each level."""
 _NARROW = 96
 """Widths up to this are those of a recipe for laptops."""
 _ATTENDED = 16
@@ -53,12 +55,23 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
 
     widths: Annotated[tuple[Count, ...], Meta(min_length=1)] = (32, 96)
     """Channels of each level, finest first; every level after the first halves height and width."""
+    up_widths: tuple[Count, ...] = ()
+    """Channels of each level on the way up, finest first; one for all, empty: as `widths`."""
+    width_change: Literal["resampling", "block"] = "resampling"
+    """What takes one level's width to the next one's: the convolution that changes height and
+    width, or the first residual block after it."""
+    downsample_last: bool = False
+    """Whether the last level halves height and width too, so that the middle is coarser than it."""
     blocks: Annotated[tuple[Count, ...], Meta(min_length=1)] = (1,)
     """Residual blocks of each level, on the way down and again on the way up; one for all."""
     attention: Annotated[tuple[bool, ...], Meta(min_length=1)] = (False,)
-    """Whether each level has self-attention after every residual block; one for all."""
+    """Whether each level has self-attention; one for all."""
+    up_attention: tuple[bool, ...] = ()
+    """The same on the way up; one for all, empty: as `attention`."""
+    attention_after: Literal["each", "last"] = "each"
+    """Whether attention follows each residual block of a level, or the last one only."""
     middle: Whole = 1
-    """Residual blocks at the coarsest level between the two ways."""
+    """Residual blocks between the two ways."""
     middle_attention: bool = True
     """Whether attention follows the first of these."""
     head_width: Count = 32
@@ -72,16 +85,24 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
     """How noise level and caption enter a block: scale and shift, or an added bias."""
     embedding: Count = 256
     """Width of the joint embedding of noise level and caption."""
+    frequencies: Count = 32
+    """Sinusoids of the noise level; a sine and a cosine of each enter an MLP."""
+    embedding_factor: Count = 1
+    """Width of this MLP's hidden layer, in multiples of `embedding`."""
     activation: Literal["silu", "gelu"] = "silu"
-    """Of the MLP that reads the noise level."""
+    """Of this MLP."""
     standardised: bool = False
     """Weight-standardised convolutions in the residual blocks (Qiao et al. 2019)."""
     down: Literal["shuffle", "conv", "average"] = "shuffle"
     """How a level is left downwards: space to depth, strided convolution or average pooling."""
-    up: Literal["shuffle", "nearest", "bilinear", "transposed"] = "shuffle"
-    """How a level is left upwards: depth to space, stretched pixels, or transposed convolution."""
-    skips: Literal["join", "concat"] = "join"
-    """What the way up gets from the way down: the end of each level, or every block its twin."""
+    up: Literal[
+        "shuffle", "nearest", "bilinear", "plain_nearest", "plain_bilinear", "transposed"
+    ] = "shuffle"
+    """How a level is left upwards: depth to space, stretched pixels and a convolution, stretched
+    pixels alone (their width changes in the next block always), or transposed convolution."""
+    skips: Literal["join", "level", "concat"] = "join"
+    """What the way up gets from the way down: the end of each level, through a 1x1 convolution or
+    concatenated before the first block, or every block the output of its twin."""
     patch: Count = 1
     """Pixel-unshuffle of the input: 2 makes a quarter of the positions, four times as deep."""
     positions: Whole = 0
@@ -92,37 +113,54 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
 
     def __post_init__(self) -> None:
         levels = len(self.widths)
-        for field in ("blocks", "attention"):
+        for field in ("blocks", "attention", "up_widths", "up_attention"):
             given = getattr(self, field)
-            if len(given) not in (1, levels):
+            few = (1, levels) if field in ("blocks", "attention") else (0, 1, levels)
+            if len(given) not in few:
                 raise UserError(
                     f"net.{field} has {len(given)} entries ({given}) for {levels} levels in "
                     f"net.widths; give one entry a level, or one for all"
                 )
-        for width, attended in zip(self.widths, self._attends(), strict=True):
-            if attended and width % min(width, self.head_width):
+        for field, width in self._attended():
+            if width % min(width, self.head_width):
                 raise UserError(
-                    f"net.widths has {width}, which net.head_width {self.head_width} does not "
+                    f"net.{field} has {width}, which net.head_width {self.head_width} does not "
                     "divide; choose multiples of it"
                 )
 
+    def _by_level(self, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        """An entry for each level, of one for each or one for all."""
+        return entries * (len(self.widths) // len(entries))
+
     def blocks_by_level(self) -> tuple[int, ...]:
         """Residual blocks of each level."""
-        return self.blocks * (len(self.widths) // len(self.blocks))
+        return self._by_level(self.blocks)
 
     def attention_by_level(self) -> tuple[bool, ...]:
-        """Whether each level has self-attention."""
-        return self.attention * (len(self.widths) // len(self.attention))
+        """Whether each level has self-attention on the way down."""
+        return self._by_level(self.attention)
 
-    def _attends(self) -> list[bool]:
-        central = self.middle > 0 and self.middle_attention
-        *finer, coarsest = self.attention_by_level()
-        return [*finer, coarsest or central]
+    def up_widths_by_level(self) -> tuple[int, ...]:
+        """Channels of each level on the way up."""
+        return self._by_level(self.up_widths or self.widths)
+
+    def up_attention_by_level(self) -> tuple[bool, ...]:
+        """Whether each level has self-attention on the way up."""
+        return self._by_level(self.up_attention or self.attention)
+
+    def _attended(self) -> list[tuple[str, int]]:
+        """(setting, its entry) of every width that has attention."""
+        down = list(zip(self.widths, self.attention_by_level(), strict=True))
+        up = zip(self.up_widths_by_level(), self.up_attention_by_level(), strict=True)
+        central = (self.widths[-1], self.middle > 0 and self.middle_attention)
+        return [("widths", width) for width, attends in [*down, central] if attends] + [
+            ("up_widths" if self.up_widths else "widths", width) for width, attends in up if attends
+        ]
 
     @property
     def reads_tokens(self) -> bool:  # type: ignore[override]
         """Whether cross-attention reads the caption's tokens on some level."""
-        return self.cross_attention and any(self._attends())
+        return self.cross_attention and bool(self._attended())
 
     def build(self, channels: int, cond_width: int) -> "Network":
         from inkling.nets.unet import UNet
@@ -132,24 +170,30 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
     def small(self, side: int) -> Self:
         narrow = max(self.widths) <= _NARROW
         patch = self.patch if narrow else max(self.patch, 2 if side > _ATTENDED else 1)
-        finest = side // patch
-        levels = range(len(self.widths))
+        coarse = [side // patch >> level <= _ATTENDED for level in range(len(self.widths))]
+        up_widths, up_attention = self.up_widths_by_level(), self.up_attention_by_level()
         return replace(
             self,
-            widths=tuple(
-                min(width, 32 if level == 0 else 64)
-                for level, width in zip(levels, self.widths, strict=True)
-            ),
+            widths=_narrowed(self.widths),
+            up_widths=_narrowed(up_widths) if self.up_widths else (),
             blocks=tuple(min(count, 1) for count in self.blocks),
-            attention=tuple(
-                attends and finest >> level <= _ATTENDED
-                for level, attends in zip(levels, self.attention_by_level(), strict=True)
-            ),
+            attention=_both(self.attention_by_level(), coarse),
+            up_attention=_both(up_attention, coarse) if self.up_attention else (),
             head_width=min(self.head_width, 32),
             middle=min(self.middle, 1),
             embedding=min(self.embedding, 128),
             patch=patch,
         )
+
+
+def _narrowed(widths: tuple[int, ...]) -> tuple[int, ...]:
+    """Channels of each level for a trial on a laptop."""
+    return tuple(min(width, 64 if level else 32) for level, width in enumerate(widths))
+
+
+def _both(attention: tuple[bool, ...], coarse: list[bool]) -> tuple[bool, ...]:
+    """Attention where the settings have it and the level is coarse enough."""
+    return tuple(attends and low for attends, low in zip(attention, coarse, strict=True))
 
 
 class TransformerConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="transformer"):

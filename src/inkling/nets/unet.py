@@ -6,8 +6,7 @@ which schedule trained it.
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -29,7 +28,14 @@ from inkling.nets.network import Network, Unit, matrices
 
 
 class Level(Unit):
-    """Residual blocks of one width, each followed by attention where the level has it."""
+    """Residual blocks, each or only the last followed by attention where the level has it.
+
+    Args:
+        widths: channels into and out of each block.
+        config: of the network.
+        token_width: of the caption's tokens, where attention reads them; else 0.
+        attention: whether the level has it.
+    """
 
     def __init__(
         self,
@@ -40,6 +46,7 @@ class Level(Unit):
         attention: bool,
     ):
         super().__init__()
+        self.unattended = max(len(widths) - 1, 0) if config.attention_after == "last" else 0
         self.blocks = nn.ModuleList(
             ResidualBlock(
                 a,
@@ -53,27 +60,54 @@ class Level(Unit):
         )
         self.attention = nn.ModuleList(
             AttentionBlock(b, config.head_width, token_width, config.feedforward)
-            for _, b in widths
+            for _, b in widths[self.unattended :]
             if attention
         )
 
     def forward(
         self, x: Tensor, embedding: Tensor, cond: Cond, skips: Sequence[Tensor] = ()
     ) -> list[Tensor]:
-        """What went in and what came out of each block; each takes the last of `skips` too."""
+        """What went in and what came out of each block; each takes the last of `skips` too, as long
+        as there are some.
+        """
         states, waiting = [x], list(skips)
         for index in range(len(self.blocks)):
             if waiting:
-                x = torch.cat([x, waiting.pop()], dim=1)  # [B, 2 width, h, w]
+                x = torch.cat([x, waiting.pop()], dim=1)  # [B, in, h, w]
             x = self.run(self._one, index, x, embedding, cond)  # [B, width, h, w]
             states.append(x)
         return states
 
     def _one(self, index: int, x: Tensor, embedding: Tensor, cond: Cond) -> Tensor:
         x = self.blocks[index](x, embedding)  # [B, width, h, w]
-        if self.attention:
-            x = self.attention[index](x, cond)  # [B, width, h, w]
+        if self.attention and index >= self.unattended:
+            x = self.attention[index - self.unattended](x, cond)  # [B, width, h, w]
         return x
+
+
+class Way(NamedTuple):
+    """The channels of one way through the levels, finest first."""
+
+    inside: tuple[int, ...]
+    """That reach each level from the one before."""
+    outside: tuple[int, ...]
+    """That each level has."""
+
+
+def ways(config: UNetConfig) -> tuple[Way, Way]:
+    """The channels of the ways down and up."""
+    down, up = config.widths, config.up_widths_by_level()
+    in_block = config.width_change == "block"
+    into = (down[0], *down[:-1]) if in_block else down
+    below = (*up[1:], down[-1])
+    resampled = below if in_block or config.up.startswith("plain") else up
+    coarsest = resampled[-1] if config.downsample_last else down[-1]
+    return Way(into, down), Way((*resampled[:-1], coarsest), up)
+
+
+def block_widths(inside: int, outside: int, blocks: int, skip: int = 0) -> list[tuple[int, int]]:
+    """Channels into and out of each block of a level; all after the first also get a skip."""
+    return [(inside, outside), *[(outside + skip, outside)] * (blocks - 1)]
 
 
 class UNet(Network):
@@ -87,51 +121,72 @@ class UNet(Network):
 
     def __init__(self, channels: int, cond_width: int, config: UNetConfig = UNetConfig()):
         super().__init__()
-        widths = config.widths
-        blocks, attention = config.blocks_by_level(), config.attention_by_level()
+        down, up = ways(config)
+        widths, last = down.outside, down.outside[-1]
+        blocks, middle = config.blocks_by_level(), config.middle
         embedding, positions, template = config.embedding, config.positions, config.template
         self.patch = config.patch
-        self.stride = self.patch * 2 ** (len(widths) - 1)
+        halvings = len(widths) - 1 + config.downsample_last
+        self.stride = self.patch * 2**halvings
         token_width = cond_width if config.cross_attention else 0
         level = partial(Level, config=config, token_width=token_width)
-        self.noise = NoiseEmbedding(embedding, config.activation)
+        self.noise = NoiseEmbedding(
+            embedding, config.activation, config.frequencies, config.embedding_factor
+        )
         self.caption = nn.Linear(cond_width, embedding)
         self.stem = nn.Conv2d(channels * self.patch**2, widths[0], 3, padding=1)
         self.maps = nn.ParameterList(
             nn.Parameter(torch.zeros(1, width, positions >> i, positions >> i))
-            for i, width in enumerate(widths)
+            for i, width in enumerate(down.inside)
             if positions >> i
         )
         # Convolutions hardly know where they are, and scale and shift are equal everywhere: at high
         # noise, where the layout is decided, a map made from the caption acts on positions.
         self.side = max(positions >> (len(widths) - 1), 4)
         self.template = nn.Linear(embedding, template * self.side**2) if template else None
-        self.spread = nn.ModuleList(nn.Conv2d(template, width, 1) for width in widths if template)
+        self.spread = nn.ModuleList(
+            nn.Conv2d(template, width, 1) for width in down.inside if template
+        )
 
         self.down = nn.ModuleList(
-            level([(width, width)] * count, attention=attends)
-            for width, count, attends in zip(widths, blocks, attention, strict=True)
+            level(block_widths(inside, width, count), attention=attends)
+            for inside, width, count, attends in zip(
+                *down, blocks, config.attention_by_level(), strict=True
+            )
         )
+        coarser = (*down.inside[1:], last)
         self.downsample = nn.ModuleList(
-            downsample(config.down, fine, coarse) for fine, coarse in pairwise(widths)
+            downsample(config.down, widths[i], coarser[i]) for i in range(halvings)
         )
-        last, middle = widths[-1], config.middle
         attends = middle > 0 and config.middle_attention
         self.middle = level([(last, last)] * min(middle, 1), attention=attends)
         self.after_middle = level([(last, last)] * max(middle - 1, 0), attention=False)
-        self.concat = config.skips == "concat"
+        self.skips = config.skips
         self.up = nn.ModuleList(
-            level([(2 * width if self.concat else width, width)] * count, attention=attends)
-            for width, count, attends in zip(widths, blocks, attention, strict=True)
+            level(self._up_blocks(inside, width, skip, count), attention=attends)
+            for inside, width, skip, count, attends in zip(
+                *up, widths, blocks, config.up_attention_by_level(), strict=True
+            )
         )
         self.join = nn.ModuleList(
-            nn.Conv2d(2 * width, width, 1) for width in widths if not self.concat
+            nn.Conv2d(inside + skip, width, 1)
+            for inside, width, skip in zip(*up, widths, strict=True)
+            if self.skips == "join"
         )
+        below = (*up.outside[1:], last)
         self.upsample = nn.ModuleList(
-            upsample(config.up, coarse, fine) for fine, coarse in pairwise(widths)
+            upsample(config.up, below[i], up.inside[i]) for i in range(halvings)
         )
-        self.norm = group_norm(widths[0])
-        self.head = zeroed(nn.Conv2d(widths[0], channels * self.patch**2, 3, padding=1))
+        self.norm = group_norm(up.outside[0])
+        self.head = zeroed(nn.Conv2d(up.outside[0], channels * self.patch**2, 3, padding=1))
+
+    def _up_blocks(
+        self, inside: int, outside: int, skip: int, blocks: int
+    ) -> list[tuple[int, int]]:
+        """Channels into and out of each block of a level on the way up, skips included."""
+        if self.skips == "join":
+            return block_widths(outside, outside, blocks)
+        return block_widths(inside + skip, outside, blocks, skip if self.skips == "concat" else 0)
 
     def units(self) -> list[Unit]:
         return [*self.down, self.middle, self.after_middle, *self.up]
@@ -180,22 +235,24 @@ class UNet(Network):
             if i:
                 h = self._add_maps(
                     self.downsample[i - 1](h), i, template
-                )  # [B, widths[i], h / 2, w / 2]
+                )  # [B, down.inside[i], h / 2, w / 2]
             _, *made = down(h, embedding, cond)  # [B, widths[i], h, w] each
-            skips.append(made)
+            skips.append(made if self.skips == "concat" else made[-1:])
             h = made[-1]
+        if len(self.downsample) == len(self.down):
+            h = self.downsample[-1](h)  # [B, widths[-1], h / 2, w / 2]
 
         *_, h = self.middle(h, embedding, cond)  # [B, widths[-1], h, w]
         *_, h = self.after_middle(h, embedding, cond)  # [B, widths[-1], h, w]
 
         for i in reversed(range(len(self.up))):
-            if self.concat:
-                *_, h = self.up[i](h, embedding, cond, skips[i])  # [B, widths[i], h, w]
-            else:
-                h = self.join[i](torch.cat([h, skips[i][-1]], dim=1))  # [B, widths[i], h, w]
-                *_, h = self.up[i](h, embedding, cond)  # [B, widths[i], h, w]
-            if i:
-                h = self.upsample[i - 1](h)  # [B, widths[i - 1], 2h, 2w]
+            if i < len(self.upsample):
+                h = self.upsample[i](h)  # [B, up.inside[i], 2h, 2w]
+            taken = skips[i]
+            if self.skips == "join":
+                h = self.join[i](torch.cat([h, *taken], dim=1))  # [B, up widths[i], h, w]
+                taken = []
+            *_, h = self.up[i](h, embedding, cond, taken)  # [B, up widths[i], h, w]
 
         out = self.head(F.silu(self.norm(h)))  # [B, channels * patch^2, H / patch, W / patch]
         return F.pixel_shuffle(out, self.patch)[..., :height, :width]  # [B, channels, H, W]

@@ -8,15 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from inkling.config.codec_recipe import CodecRecipe
-from inkling.config.recipe import Recipe, RunRecipe
+from inkling.config.recipe import Recipe, RunRecipe, Sample
 from inkling.core.samplers import SAMPLERS
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.nets.autoencoder import Autoencoder
 from inkling.pixels import from_bytes, to_bytes
 from inkling.sampling.pipeline import TextToImage
+from inkling.sampling.prompts import caption_of
 from inkling.training.state import TrainState
 
 _PROMPTS = 10
@@ -25,6 +27,8 @@ _UNCONDITIONAL = 24
 """Pictures of a preview at least: of a model without prompts this many."""
 NO_PROMPT = "(no prompt)"
 """The caption of samples without a prompt."""
+_QUICK, _QUICK_CALLS = "dpmpp_2m", 12
+"""Solver of previews where the recommended one takes more calls than twice this."""
 _BATCH = 20
 """Pictures between two checks of the stop flag."""
 _RECONSTRUCTED = 12
@@ -44,13 +48,21 @@ class Preview(NamedTuple):
 
 
 def prompts_for(state: TrainState) -> list[str]:
-    """Prompts of previews: the classes if there are any, else sentences from all over the set."""
-    if state.card.classes:
-        return list(state.card.classes[:_PROMPTS])
+    """Prompts of previews: those of the recipe, or the classes, or sentences from all over the set.
+
+    Raises:
+        UserError: the model cannot read a prompt of the recipe.
+    """
+    model, classes = state.model, state.card.classes
+    assert isinstance(model, TextDenoiser), "only denoisers have prompts"
+    if given := state.recipe.train.preview_prompts:
+        prompts = [str(caption_of(prompt, classes, model.text)) for prompt in given]
+        model.text.tokenize(prompts)
+        return prompts
+    if classes:
+        return list(classes[:_PROMPTS])
     said = [sentence for sentence in state.pictures.distinctive if sentence]
     some = said[:: max(1, len(said) // (2 * _PROMPTS))]
-    model = state.model
-    assert isinstance(model, TextDenoiser), "only denoisers have prompts"
     return [each for each in some if model.text.takes(each)][:_PROMPTS] or [""]
 
 
@@ -59,19 +71,27 @@ def _rows(state: TrainState) -> tuple[list[str], int]:
     prompts = prompts_for(state)
     if state.objective.conditional and state.recipe.train.caption_drop:
         prompts = [*prompts, ""]
-    count = _COUNT if state.card.classes else _COUNT // 2
-    return prompts, max(count, _UNCONDITIONAL // len(prompts))
+    usual = max(_COUNT if state.card.classes else _COUNT // 2, _UNCONDITIONAL // len(prompts))
+    return prompts, state.recipe.train.preview_count or usual
+
+
+def preview_settings(recipe: Recipe) -> Sample:
+    """The recommended sampling; where that takes many calls, a better solver with few."""
+    sample = recipe.sample
+    if SAMPLERS[sample.sampler].calls(sample.steps) <= 2 * _QUICK_CALLS:
+        return sample
+    return replace(sample, sampler=_QUICK, steps=_QUICK_CALLS)
 
 
 def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | None:
-    """The same prompts and noise at every preview, with the recommended settings."""
+    """The same prompts and noise at every preview."""
     assert isinstance(model, TextDenoiser), "a copy of the model is of its kind"
     assert isinstance(state.recipe, Recipe), "a denoiser is trained by its own kind of recipe"
     prompts, count = _rows(state)
     captions = [prompt for prompt in prompts for _ in range(count)]
     pipeline = TextToImage(model, state.recipe, state.card)
     parts = []
-    settings = state.recipe.sample  # what does not fit was said when the run began
+    settings = preview_settings(state.recipe)  # what does not fit was said when the run began
     seeds = range(len(captions))
     for images in pipeline.batches(captions, seeds=seeds, settings=settings, batch=_BATCH):
         parts.append(images)
@@ -83,7 +103,7 @@ def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | No
 def _samples_cost(state: TrainState) -> float:
     assert isinstance(state.recipe, Recipe), "a denoiser is trained by its own kind of recipe"
     prompts, count = _rows(state)
-    sample = state.recipe.sample
+    sample = preview_settings(state.recipe)
     guided = sample.scale != 1 and state.objective.conditional
     calls = SAMPLERS[sample.sampler].calls(sample.steps) * (2 if guided else 1)
     return len(prompts) * count * calls

@@ -5,6 +5,7 @@ RUN/metrics.jsonl         one line every few steps, one for each validation
 RUN/samples/*.png         previews: the same prompts and noise as training goes on
 RUN/samples/*/*.png       their pictures one by one, if train.preview_files is set
 RUN/checkpoints/          the last training checkpoints: each goes on as if never stopped
+RUN/milestones/           the model at the moments that train.milestones names
 RUN/averages/             short EMAs at several moments, if train.snapshots is set
 RUN/best.safetensors      the model with the lowest validation loss so far
 RUN/curves.png            at the end: losses, bits, conditioning gain, speed
@@ -13,7 +14,6 @@ RUN/model.safetensors     at the end: the model; of a CLIP, in the format of tra
 
 import json
 import math
-import time
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,17 +29,18 @@ from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
 from inkling.models.checkpoint import CHECKPOINTS, Checkpoint
 from inkling.runs.metrics import read_metrics
+from inkling.runs.moments import Every, Milestones
 from inkling.runs.preview_files import FOLDERS
 from inkling.runs.trackers import Trackers
 from inkling.system.disk import clear_leftovers, write_whole
 from inkling.training import posthoc_ema
-from inkling.training.budget import seconds_of
 from inkling.training.loop import Progress
 from inkling.training.objective import Validation
 from inkling.training.state import TrainState
 
 BEST = "best.safetensors"
 SAMPLES = "samples"
+MILESTONES = "milestones"
 _TRACES = (checkpoint.FILE, "metrics.jsonl", "recipe.json")
 
 
@@ -162,8 +163,9 @@ def clear_traces(out: Path) -> None:
     for pattern in ("metrics.jsonl", BEST, f"{SAMPLES}/step-*.png", f"{SAMPLES}/*/step-*.png"):
         for file in out.glob(pattern):
             file.unlink()
-    for file in (out / posthoc_ema.FOLDER).glob("step-*.safetensors"):
-        file.unlink()
+    for folder in (posthoc_ema.FOLDER, MILESTONES):
+        for file in (out / folder).glob("step-*.safetensors"):
+            file.unlink()
 
 
 def claim(out: Path) -> None:
@@ -182,6 +184,7 @@ class WritesDue(NamedTuple):
     """What is to be written after a step."""
 
     best: bool = False
+    milestone: bool = False
     snapshot: bool = False
     training: bool = False
 
@@ -190,6 +193,7 @@ class Files(NamedTuple):
     """What is due, ready to be written."""
 
     best: Checkpoint | None
+    milestone: Checkpoint | None
     snapshot: tuple[Checkpoint, dict[str, Tensor]] | None
     training: Checkpoint | None
 
@@ -198,28 +202,10 @@ def gathered(state: TrainState, due: WritesDue) -> Files:
     """The files of a step; where weights are sharded, all must ask, and for the same."""
     return Files(
         state.model_checkpoint() if due.best else None,
+        state.model_checkpoint() if due.milestone else None,
         (state.model_checkpoint(), state.short_averages()) if due.snapshot else None,
         state.training_checkpoint() if due.training else None,
     )
-
-
-class Cadence:
-    """When something is due again: every so many steps, or every so many seconds."""
-
-    def __init__(self, every: str):
-        self.steps = int(every) if every.isdigit() else 0
-        self.seconds = 0.0 if self.steps else seconds_of(every)
-        self.last = time.monotonic()
-
-    def due(self, step: int) -> bool:
-        """Whether it is time after this step."""
-        if self.steps:
-            return step % self.steps == 0
-        return time.monotonic() - self.last >= self.seconds
-
-    def done(self) -> None:
-        """It was done; count anew."""
-        self.last = time.monotonic()
 
 
 class RunFolder:
@@ -232,11 +218,12 @@ class RunFolder:
         if again:
             clear_traces(out)
         single = (f"{SAMPLES}/{name}" for name in FOLDERS)
-        for name in ("", CHECKPOINTS, posthoc_ema.FOLDER, SAMPLES, *single):
+        for name in ("", CHECKPOINTS, MILESTONES, posthoc_ema.FOLDER, SAMPLES, *single):
             clear_leftovers(out / name)
         self.out = out
         self.train = state.recipe.train
-        self.cadence = Cadence(self.train.checkpoint_every)
+        self.every = Every(self.train, len(state.pictures))
+        self.milestones = Milestones(self.train, len(state.pictures), state.step)
         self.best = float("inf")
         self.trackers = Trackers(self.train.trackers, out)
         write_whole(out / "recipe.json", (to_json(state.recipe) + "\n").encode())
@@ -254,8 +241,9 @@ class RunFolder:
         # go.
         return WritesDue(
             best=validation is not None and validation.loss < self.best,
+            milestone=self.milestones.due(progress.step, progress.total),
             snapshot=_snapshot_is_due(progress),
-            training=now or (self.cadence.due(progress.step) and not last),
+            training=now or (self.every.due(progress.step) and not last),
         )
 
     def write(
@@ -267,14 +255,16 @@ class RunFolder:
         if files.best is not None and validation is not None:
             self.best = validation.loss
             checkpoint.save(self.out / BEST, files.best)
+        name = f"step-{progress.step:08d}.safetensors"
+        if files.milestone is not None:
+            checkpoint.save(self.out / MILESTONES / name, files.milestone)
         if files.snapshot is not None:
             posthoc_ema.store(self.out, *files.snapshot)
         if files.training is not None:
-            name = f"step-{progress.step:08d}.safetensors"
             checkpoint.save(self.out / CHECKPOINTS / name, files.training)
             for old in list(checkpoint.checkpoints(self.out))[self.train.keep :]:
                 old.unlink(missing_ok=True)
-            self.cadence.done()
+            self.every.done()
 
     def _log(self, progress: Progress, loss: float, validation: Validation | None) -> None:
         record: dict[str, Any] = {
@@ -287,6 +277,10 @@ class RunFolder:
             "seconds": round(progress.seconds, 2),
             "skipped": progress.state.skipped,
         }
+        if progress.epoch is not None:
+            epoch, mean, low = progress.epoch
+            record |= {"epoch": epoch, "epoch_loss": round(mean, 6)}
+            record |= {} if low is None else {"epoch_low_noise_loss": round(low, 6)}
         if validation is not None:
             record["validation_loss"] = round(validation.loss, 6)
             record |= {name: round(score, 6) for name, score in validation.scores.items()}

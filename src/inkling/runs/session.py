@@ -148,7 +148,7 @@ def _driven(
         losses.append(progress.loss)
         loss = validation = sheet = None
         due = progress.preview_due
-        if progress.step % _log_every(progress.total) == 0 or due:
+        if progress.step % _log_every(progress.total) == 0 or due or progress.epoch:
             loss = torch.stack(losses).mean().item()
             losses.clear()
         if due and len(state.validation):

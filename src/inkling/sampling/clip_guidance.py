@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from msgspec.structs import replace
+from torch import Tensor
 
 from inkling.config.overrides import replaced
 from inkling.config.recipe import ClipGuidance
@@ -14,8 +15,10 @@ from inkling.core import guidance
 from inkling.errors import UserError, UserNote
 from inkling.models.clip import Clip
 
-_STEPS_ON_THE_ESTIMATE = ("inner",)
+_INNER_STEPS = ("inner", "mean")
 """Forms that read `inner_steps` and `step_size`."""
+_TIMESTEPS = 1000
+"""For which the step size of the form mean is: fewer steps go further each."""
 
 
 class Guide:
@@ -30,30 +33,78 @@ class Guide:
         if form == "noisy" and not clip.known.noisy:
             raise UserError(
                 "this CLIP reads clean pictures only and cannot guide in the form 'noisy'; use "
-                "network or inner, or train one with contrast.noisy=0.7"
+                "network, inner or mean, or train one with contrast.noisy=0.7"
             )
         self.form = form
 
-    def wrap(self, denoise: Denoise, prompts: Sequence[str], sigma_data: float) -> Denoise:
-        """The denoiser, guided towards one prompt a picture."""
-        log_likelihood, settings = self.clip.log_likelihood(prompts), self.settings
+    def wrap(
+        self,
+        denoise: Denoise,
+        prompts: Sequence[str],
+        *,
+        sigmas: Tensor,
+        sampler: str,
+        sigma_data: float,
+        clamp: bool,
+    ) -> Denoise:
+        """The denoiser, guided towards one prompt a picture.
+
+        Args:
+            denoise: to be guided.
+            prompts: one for each picture.
+            sigmas: levels of the solver's steps.
+            sampler: name of the solver.
+            sigma_data: standard deviation of the data.
+            clamp: whether estimates are kept in [-1, 1]; of the form mean the unguided ones.
+
+        Raises:
+            UserError: a solver without the steps whose means are to be guided.
+        """
+        settings = self.settings
         low, high = settings.interval
+        limited = guidance.clamp if clamp else _as_it_is
         if settings.strength == 0:
-            return denoise
-        if self.form == "noisy":
-            guided = guidance.classifier_guidance(denoise, log_likelihood, settings.strength)
-        elif self.form == "network":
-            guided = guidance.dps_guidance(denoise, log_likelihood, settings.strength)
-        else:
-            guided = guidance.estimate_guidance(
+            return limited(denoise)
+        if self.form == "mean":
+            if sampler != "ddpm":
+                raise UserError(
+                    f"the form 'mean' guides the means of ancestral steps, and {sampler!r} has "
+                    "none; sample with ddpm, or choose another form"
+                )
+            denoise = limited(denoise)
+            guided = guidance.mean_guidance(
                 denoise,
-                log_likelihood,
-                settings.strength,
-                sigma_data,
+                self.clip.similarity(prompts),
+                sigmas,
+                settings.strength * settings.step_size * _TIMESTEPS / (len(sigmas) - 1),
                 settings.inner_steps,
-                settings.step_size,
             )
+        else:
+            guided = limited(self._by_likelihood(denoise, prompts, sigma_data))
+            denoise = limited(denoise)
         return lambda x, sigma: (guided if low < sigma <= high else denoise)(x, sigma)
+
+    def _by_likelihood(
+        self, denoise: Denoise, prompts: Sequence[str], sigma_data: float
+    ) -> Denoise:
+        log_likelihood, settings = self.clip.log_likelihood(prompts), self.settings
+        strength = settings.strength
+        if self.form == "noisy":
+            return guidance.classifier_guidance(denoise, log_likelihood, strength)
+        if self.form == "network":
+            return guidance.dps_guidance(denoise, log_likelihood, strength)
+        return guidance.estimate_guidance(
+            denoise,
+            log_likelihood,
+            strength,
+            sigma_data,
+            settings.inner_steps,
+            settings.step_size,
+        )
+
+
+def _as_it_is(denoise: Denoise) -> Denoise:
+    return denoise
 
 
 def load_guide(settings: ClipGuidance, prompts: Sequence[str], device: torch.device) -> Guide:
@@ -106,10 +157,10 @@ def guide_for(
         return None
     guide = load_guide(settings, prompts or (), device)
     unused = " and ".join(name for name in ("inner_steps", "step_size") if name in changes)
-    if unused and guide.form not in _STEPS_ON_THE_ESTIMATE:
+    if unused and guide.form not in _INNER_STEPS:
         raise UserError(
             f"{unused} would change nothing in the form {guide.form!r} of this guidance; choose "
-            f"the form inner, or leave {unused} out"
+            f"{' or '.join(_INNER_STEPS)}, or leave {unused} out"
         )
     return guide
 

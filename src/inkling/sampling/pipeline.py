@@ -229,10 +229,17 @@ class TextToImage:
         # Without a prompt there is nothing to extrapolate from: one call does.
         scale = 1.0 if all(each == negative for each in read) else settings.scale
         denoise = guidance.cfg(self.model, cond, null, scale, low, high)
+        clamp = settings.clamp and self.model.codec.is_pixels
         if guide:
-            prompts = [" ".join(weights_of(caption)) for caption in captions]
-            denoise = guide.wrap(denoise, prompts, self.recipe.diffusion.sigma_data)
-        if settings.clamp and self.model.codec.is_pixels:
+            denoise = guide.wrap(
+                denoise,
+                [" ".join(weights_of(caption)) for caption in captions],
+                sigmas=sigmas,
+                sampler=settings.sampler,
+                sigma_data=self.recipe.diffusion.sigma_data,
+                clamp=clamp,
+            )
+        elif clamp:
             denoise = guidance.clamp(denoise)
         yield from SAMPLERS[settings.sampler](denoise, x, sigmas, randn_like=noise)
 

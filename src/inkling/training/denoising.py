@@ -36,7 +36,7 @@ from inkling.training.objective import (
     Validation,
 )
 from inkling.training.progressive import size_at
-from inkling.training.validation import validate_denoiser
+from inkling.training.validation import LOW, validate_denoiser
 
 _FIRST_LEVELS = 0.1
 """Fraction of the noise levels that a run with widening levels begins with."""
@@ -112,6 +112,7 @@ class DenoisingObjective(Objective):
         self._codec = codec
         self._feed = Feed(pictures, recipe.train.seed)
         self._schedule = noise_schedule(recipe.diffusion.noise)
+        self._low = self._schedule.sigma(torch.tensor(LOW)).item()
         self._ids = model.text.tokenize(pictures.sentences, cut=True)
 
     @classmethod
@@ -171,6 +172,11 @@ class DenoisingObjective(Objective):
         return self.model.denoiser.loss(
             clean, noise, sigma, cond, diffusion.loss, diffusion.weighting
         )
+
+    def low_noise(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        clean, _, sigma, *_ = inputs
+        finer = clean.shape[-2] / self.model.codec.encoded_shape(self.pictures.shape)[1]  # type: ignore[arg-type]
+        return (sigma < self._low * finer).float()
 
     def validate(self, model: nn.Module, pictures: Pictures, autocast: Autocast) -> Validation:
         assert isinstance(model, TextDenoiser), "a copy of the model is of its kind"

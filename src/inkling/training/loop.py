@@ -19,6 +19,7 @@ from inkling.core.rng import number
 from inkling.data import Pictures
 from inkling.models.checkpoint import Checkpoint
 from inkling.system.distributed import agreed_numbers
+from inkling.training.epochs import EpochMeans, StepLosses
 from inkling.training.optimiser import learning_rate_factor
 from inkling.training.prepare import prepare
 from inkling.training.state import TrainState
@@ -45,6 +46,8 @@ class Progress(NamedTuple):
     """Seconds to go; None while a budget is still being measured."""
     preview_due: bool
     """Whether now is the time for a preview and a validation."""
+    epoch: EpochMeans | None
+    """Mean training losses of the epoch that ended with this step, if one did."""
     state: TrainState
     """Everything that learns; `state.save(folder)` writes the model."""
 
@@ -86,27 +89,29 @@ def fit(
         factor = learning_rate_factor(
             state.step, budget.total, train.warmup, train.decay, train.curve
         )
-        loss = accumulate_gradients(state)
-        norm, finite = state.optimisers.step(factor, loss)
+        losses = accumulate_gradients(state)
+        norm, finite = state.optimisers.step(factor, losses.mean)
+        state.epochs.add(losses, finite)
         state.finish_step(finite)
         ended = time.monotonic()
         state.worked, begun = state.worked + ended - begun, ended
         state.seconds = ended - budget.started
-        if budget.budget:  # one clock says how many steps fit
+        if budget.needs_clock:  # one clock for all processes
             state.worked, state.seconds = agreed_numbers(device, state.worked, state.seconds)
 
         measured = budget.measure(state.step, state.worked, state.seconds)
-        due = measured or budget.due(state.step)
+        due = measured or budget.due(state.step, state.seconds)
         yield Progress(
             step=state.step,
             total=budget.total,
-            loss=loss,
+            loss=losses.mean,
             grad_norm=norm,
             lr=train.lr * factor,
             images_per_second=state.step * train.batch / state.worked,
             seconds=state.seconds,
             eta=budget.eta(state.step, state.worked),
             preview_due=due,
+            epoch=state.epochs.means(state.step, last=state.step == budget.total),
             state=state,
         )
         if due:
@@ -117,11 +122,11 @@ def fit(
             budget.correct(state.step, state.worked, state.seconds)
 
 
-def accumulate_gradients(state: TrainState) -> Tensor:
-    """Add up the gradients of the next step; its mean loss [] over all processes."""
+def accumulate_gradients(state: TrainState) -> StepLosses:
+    """Add up the gradients of the next step; its losses over all processes."""
     accelerator, seed = state.accelerator, state.recipe.train.seed
     parts = state.parts()
-    total = torch.zeros((), device=accelerator.device)
+    total = torch.zeros(3, device=accelerator.device)  # mean loss, low loss, low pictures
     for rows in parts:
         inputs = state.objective.inputs(state.gradient_step(rows))
         # Dropout reads torch's own stream: it too follows from seed, step and rows.
@@ -133,6 +138,8 @@ def accumulate_gradients(state: TrainState) -> Tensor:
                 losses = state.prepared(*inputs)
             loss = losses.mean() / len(parts)
             accelerator.backward(loss)
-        total += loss.detach()
-    mean: Tensor = accelerator.reduce(total, "mean")
-    return mean
+        low = state.objective.low_noise(inputs)  # [b]
+        each = losses.detach().float()
+        total += torch.stack([loss.detach(), (each * low).sum(), low.sum()])
+    over_processes: Tensor = accelerator.reduce(total, "mean")
+    return StepLosses(over_processes[0], over_processes[1:])

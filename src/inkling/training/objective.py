@@ -110,6 +110,10 @@ class Objective(nn.Module, ABC):
         The same noise at every call. `autocast` is for what trains in lower precision.
         """
 
+    def low_noise(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """[b]: 1 for rows of `inputs` at low noise, else 0; [] 0 without noise levels."""
+        return torch.zeros((), device=inputs[0].device)
+
     @property
     def dropout(self) -> float:
         """Largest dropout rate; with one, torch's own random stream matters."""

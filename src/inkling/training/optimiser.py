@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
-from inkling.config.recipe import Train
+from inkling.config.train import Train
 from inkling.core.muon import Muon
 from inkling.system.distributed import distribute_like, full_tensor, gather_to_rank0
 from inkling.training.objective import Objective

@@ -11,8 +11,9 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from inkling.config.recipe import RunRecipe, Train
+from inkling.config.recipe import RunRecipe
 from inkling.config.registries import check_names
+from inkling.config.train import Train
 from inkling.core.ema import Ema
 from inkling.data import Pictures, read_pictures
 from inkling.errors import UserError, unknown_name
@@ -21,6 +22,7 @@ from inkling.models.checkpoint import Checkpoint
 from inkling.system import device as devices
 from inkling.system.distributed import process_count, shard
 from inkling.training.budget import StepBudget
+from inkling.training.epochs import EpochLosses
 from inkling.training.objective import BuildInputs, Objective
 from inkling.training.objectives import OBJECTIVES
 from inkling.training.optimiser import Optimisers
@@ -92,7 +94,8 @@ def prepare(
         ema=Ema(learning, width=train.ema_width, decay=train.ema_decay or None),
         short_emas=[Ema(learning, width=width) for width in SHORT_WIDTHS if train.snapshots],
         optimisers=Optimisers(train, objective, accelerator.scaler),
-        budget=StepBudget(train, started),
+        budget=StepBudget(train, started, len(training)),
+        epochs=EpochLosses(len(training), train.batch, accelerator.device),
     )
     if resume is not None:
         _check_pictures(resume.card, training)

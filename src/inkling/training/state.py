@@ -23,6 +23,7 @@ from inkling.system.distributed import (
     set_gradient_sync,
 )
 from inkling.training.budget import StepBudget
+from inkling.training.epochs import EpochLosses
 from inkling.training.objective import GradientStep, Objective, Validation
 from inkling.training.optimiser import Optimisers
 
@@ -49,6 +50,7 @@ class TrainState:
     """Of which snapshots are stored, if any are."""
     optimisers: Optimisers
     budget: StepBudget
+    epochs: EpochLosses
     step: int = 0
     """Steps done, skipped ones included."""
     skipped: int = 0
@@ -191,7 +193,9 @@ class TrainState:
         progress = {name: getattr(self, name) for name in _COUNTERS}
         return model._replace(
             tensors=model.tensors | tensors | self.short_averages(),
-            progress=progress | {"budget": self.budget.state()} | self.optimisers.counters(),
+            progress=progress
+            | {"budget": self.budget.state(), "epoch": self.epochs.state()}
+            | self.optimisers.counters(),
         )
 
     def short_averages(self) -> dict[str, Tensor]:
@@ -225,3 +229,4 @@ class TrainState:
         for name in _COUNTERS:
             setattr(self, name, stored.progress[name])
         self.budget.restore(stored.progress["budget"], self.seconds)
+        self.epochs.restore(**stored.progress["epoch"])

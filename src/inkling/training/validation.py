@@ -20,7 +20,7 @@ _FEW = 250
 """How many pictures suffice for bits per dimension and for the conditioning gain."""
 _BATCH = 250
 _LEVELS = 8
-_LOW = 0.1
+LOW = 0.1
 """Fraction of the noise levels that counts as low noise: t < 100 of 1000."""
 
 
@@ -100,7 +100,7 @@ def validate_denoiser(
     each = held.losses(torch.arange(count, device=device), which, autocast)
     scores: dict[str, float] = {}
     words: list[str] = []
-    low = each[(u < _LOW).to(device)]
+    low = each[(u < LOW).to(device)]
     if len(low):  # of very few pictures none may be at a low level
         scores["low_noise_loss"] = low.mean().item()
     if model.codec.is_pixels:

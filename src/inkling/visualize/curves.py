@@ -56,25 +56,27 @@ def _marks(points: Sequence[Any]) -> dict[str, Any]:
     return {"marker": "o", "markersize": 3} if len(points) < 30 else {}
 
 
+_LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("loss", "training", {"alpha": 0.25}),
+    ("epoch_loss", "training, by epoch", {"marker": "."}),
+    ("epoch_low_noise_loss", "training, by epoch, t < 100", {"marker": ".", "linestyle": ":"}),
+    ("validation_loss", "held out", {"marker": "s", "markersize": 3, "alpha": 0.6}),
+    (
+        "low_noise_loss",
+        "held out, t < 100",
+        {"marker": "s", "markersize": 3, "alpha": 0.6, "linestyle": ":"},
+    ),
+)
+"""(key, label, style) of the losses."""
+
+
 def _losses(axis: Any, runs: Mapping[str, Records]) -> None:
     for (name, records), colour in zip(runs.items(), COLOURS * len(runs), strict=False):
-        label = f"{name}: " if len(runs) > 1 else ""
-        axis.plot(
-            [r["step"] for r in records],
-            [r["loss"] for r in records],
-            color=colour,
-            alpha=0.35,
-            label=f"{label}training",
-        )
-        held = [(r["step"], r["validation_loss"]) for r in records if "validation_loss" in r]
-        if held:
-            x, y = zip(*held, strict=True)
-            axis.plot(x, y, color=colour, marker="o", markersize=3, label=f"{label}held out")
-        low = [(r["step"], r["low_noise_loss"]) for r in records if "low_noise_loss" in r]
-        if low:
-            x, y = zip(*low, strict=True)
-            style = {"color": colour, "linestyle": ":", "marker": "o", "markersize": 3}
-            axis.plot(x, y, label=f"{label}held out, t < 100", **style)
+        prefix = f"{name}: " if len(runs) > 1 else ""
+        for key, label, style in _LINES:
+            points = [(record["step"], record[key]) for record in records if key in record]
+            if points:
+                axis.plot(*zip(*points, strict=True), color=colour, label=prefix + label, **style)
     if all(r["loss"] > 0 for records in runs.values() for r in records):
         axis.set_yscale("log")
     axis.set_title("loss")

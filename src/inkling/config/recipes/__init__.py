@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import msgspec
 
 from inkling.config.recipe import Recipe
+from inkling.config.recipes.differences import DIFFERENCES
 from inkling.config.recipes.origins import ORIGINS, OURS
 from inkling.config.recipes.own import DIGITS, MNIST, MNIST_TRANSFORMER, SHAPES, SHAPES64
 from inkling.config.recipes.reproductions import REPRODUCTIONS
@@ -44,6 +45,7 @@ def explained(recipe: Recipe, named: Recipe | None = None) -> Iterator[tuple[str
 
 
 __all__ = [
+    "DIFFERENCES",
     "DIGITS",
     "MNIST",
     "MNIST_TRANSFORMER",

@@ -2,7 +2,8 @@
 
 from msgspec.structs import replace
 
-from inkling.config.recipe import Diffusion, Recipe, Sample, ScheduleConfig, Text, Train
+from inkling.config.recipe import Diffusion, Recipe, Sample, ScheduleConfig, Text
+from inkling.config.train import Train
 from inkling.data.settings import Data
 from inkling.nets.configs import TransformerConfig, UNetConfig
 

@@ -14,8 +14,8 @@ from inkling.config.recipe import (
     Sample,
     ScheduleConfig,
     Text,
-    Train,
 )
+from inkling.config.train import Train
 from inkling.data.settings import Data
 from inkling.nets.configs import UNetConfig
 
@@ -87,13 +87,17 @@ QUICKDRAW_TEXT = replace(
 
 _DDPM_NET = UNetConfig(
     widths=(128, 256, 512),
+    up_widths=(128, 128, 512),
+    width_change="block",
+    downsample_last=True,
     blocks=(2,),
     attention=(False,),
     middle=2,
     embedding=128,
+    frequencies=64,
     down="conv",
     up="nearest",
-    skips="concat",
+    skips="level",
 )
 
 MNIST_DDPM = Recipe(
@@ -104,7 +108,12 @@ MNIST_DDPM = Recipe(
     net=_DDPM_NET,
     text=_UNCONDITIONAL,
     diffusion=_eps(_COSINE),
-    train=_adam(steps=14_062, batch=64, lr=2e-4, ema_decay=0.999),
+    train=_adam(
+        steps=14_062,
+        batch=64,
+        lr=2e-4,
+        ema_decay=0.999,
+    ),
     sample=_ancestral(),
 )
 
@@ -113,7 +122,7 @@ MNIST_CLASS = replace(
     name="mnist-class",
     expected="5 epochs; every digit on request by the source",
     data=Data(name="mnist", caption="{}"),
-    net=replace(_DDPM_NET, widths=(64, 128, 256)),
+    net=replace(_DDPM_NET, widths=(64, 128, 256), up_widths=(64, 64, 256)),
     text=_LABELS,
     train=replace(MNIST_DDPM.train, steps=4_687),
 )
@@ -127,7 +136,7 @@ MNIST_CLIP = replace(
         MNIST_DDPM.sample,
         clip=ClipGuidance(
             model=_CLIP,
-            form="inner",
+            form="mean",
             strength=2.0,
             inner_steps=5,
             step_size=0.15,
@@ -136,6 +145,15 @@ MNIST_CLIP = replace(
         ),
     ),
 )
+
+_SCENES = (
+    "a red kite high in a cloudy blue sky",
+    "a sailboat on a calm ocean",
+    "a man under an umbrella in the rain",
+    "a mountain range in the snow on a sunny day",
+    "a plate of food on a wooden table",
+)
+"""Five prompts, as many as the source's previews have."""
 
 COCO_TEXT = Recipe(
     name="coco-text",
@@ -168,7 +186,10 @@ COCO_TEXT = Recipe(
         curve="cosine",
         ema_decay=0.9999,
         keep=2,
-        previews=400,
+        previews="500steps",
+        preview_prompts=_SCENES,
+        preview_count=3,
+        milestones=(),
     ),
     sample=_ancestral(scale=4.0),
 )
@@ -180,33 +201,49 @@ MNIST_CLASS_L1 = Recipe(
     data=Data(name="mnist", size=32, caption="{}"),
     net=UNetConfig(
         widths=(64, 128, 256, 512),
+        downsample_last=True,
         blocks=(2,),
         attention=(True, False, True, False),
+        up_attention=(True,),
+        attention_after="last",
         middle=2,
         condition="add",
         embedding=128,
+        frequencies=64,
+        embedding_factor=4,
         activation="gelu",
         standardised=True,
+        down="shuffle",
         up="transposed",
-        skips="concat",
+        skips="level",
     ),
     text=_LABELS,
     diffusion=_eps(_HO_LINEAR, "l1"),
-    train=_adam(steps=937_500, batch=64, lr=1e-4, clip=1.0, caption_drop=0.1, ema_decay=0.999),
+    train=_adam(
+        steps=937_500,
+        batch=64,
+        lr=1e-4,
+        clip=1.0,
+        caption_drop=0.1,
+        ema_decay=0.999,
+        previews="1000steps",
+    ),
     sample=_ancestral(),
 )
 
 _SCALABLE_NET = UNetConfig(
     widths=(128, 256, 256, 256),
+    width_change="block",
     blocks=(2,),
     attention=(False, True, False, False),
+    attention_after="last",
     middle=2,
     middle_attention=False,
     condition="add",
     embedding=64,
     down="conv",
-    up="bilinear",
-    skips="concat",
+    up="plain_bilinear",
+    skips="level",
 )
 
 CIFAR10 = Recipe(
@@ -217,7 +254,14 @@ CIFAR10 = Recipe(
     net=_SCALABLE_NET,
     text=_UNCONDITIONAL,
     diffusion=_eps(_COSINE),
-    train=_adam(steps=350_000, batch=100, lr=2e-4, clip=1.0, ema_decay=0.9999),
+    train=_adam(
+        steps=350_000,
+        batch=100,
+        lr=2e-4,
+        clip=1.0,
+        ema_decay=0.9999,
+        milestones=("50k", "100k", "250k", "300k", "350k"),
+    ),
     sample=_ancestral(),
 )
 

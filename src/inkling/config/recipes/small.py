@@ -2,10 +2,18 @@
 
 from msgspec.structs import replace
 
+from inkling.config.cadence import milestone
 from inkling.config.recipe import Recipe
+from inkling.config.train import Train
 
 _SIDE = 64
 """Height and width at most; half of it where the recipe leaves them to the data set."""
+
+
+def _part(moment: str, train: Train) -> str:
+    """A milestone as a part of the run."""
+    at = milestone(moment)
+    return f"{100 * at.number / train.steps:.0f}%" if at.unit in ("", "steps") else moment
 
 
 def small(recipe: Recipe, budget: float = 120) -> Recipe:
@@ -42,7 +50,8 @@ def small(recipe: Recipe, budget: float = 120) -> Recipe:
             decay=0.8,
             curve="linear",
             ema_decay=0.0,
-            previews=min(train.previews, 6),
+            previews="6",
+            milestones=tuple(_part(each, train) for each in train.milestones),
         ),
         sample=replace(
             sample,

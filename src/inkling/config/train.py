@@ -1,0 +1,99 @@
+"""The settings of an optimisation."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from inkling.config.cadence import cadence, milestone
+from inkling.errors import UserError
+from inkling.settings import BelowOne, Count, Fraction, NotNegative, Positive, Seed, Settings, Whole
+
+
+class Train(Settings, frozen=True):
+    """The optimisation."""
+
+    objective: str = ""
+    """A key of `inkling.training.objectives.OBJECTIVES`; empty: that of the kind of recipe."""
+    steps: Whole = 0
+    """Optimiser steps; 0: as many as `epochs` or `budget` give."""
+    epochs: Whole = 0
+    """Passes over the training pictures, when steps is 0."""
+    budget: NotNegative = 0.0
+    """Seconds that training with its previews may take, when steps and epochs are 0."""
+    seed: Seed = 0
+    batch: Count = 64
+    """Pictures an optimiser step, over all processes and accumulation."""
+    accumulation: Count = 1
+    """Parts in which a process works through its rows of the batch."""
+    optimiser: Literal["muon", "adamw"] = "adamw"
+    """AdamW for everything, or Muon for the hidden matrices and AdamW for the rest."""
+    lr: Positive = 1e-3
+    """AdamW's peak learning rate."""
+    muon_lr: Positive = 0.02
+    """Muon's peak learning rate."""
+    betas: Annotated[tuple[BelowOne, ...], Meta(min_length=2, max_length=2)] = (0.9, 0.99)
+    weight_decay: NotNegative = 0.01
+    warmup: Whole = 50
+    """Steps in which the learning rates rise from zero."""
+    decay: Fraction = 0.8
+    """Last fraction of the run in which the learning rates fall to zero."""
+    curve: Literal["linear", "cosine"] = "linear"
+    """How they fall."""
+    clip: NotNegative = 1.0
+    """Largest gradient norm of the AdamW parameters; 0: no clipping."""
+    widen: Fraction = 0.0
+    """First fraction of the run in which noise levels come from a growing window around the
+    middle of their distribution: few levels first, then all."""
+    sizes: tuple[Count, ...] = ()
+    """Progressive resizing: picture sizes to train at in turn, for the same time each, such as
+    16,32,64."""
+    caption_drop: Fraction = 0.1
+    """Probability, image by image, of training on the empty caption instead."""
+    ema_width: Annotated[float, Meta(gt=0, lt=0.28)] = 0.05
+    """EMA length: width of the power-function average, as a fraction of the steps so far."""
+    snapshots: Whole = 0
+    """Moments at which two short EMAs are stored, to choose a length after training; 0: none."""
+    ema_decay: BelowOne = 0.0
+    """A constant decay instead, such as 0.9999, reached after a warm-up; 0: the power function."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the network's arithmetic; noise, targets and loss are float32 always."""
+    shard: bool = False
+    """Shard weights, EMAs and optimiser states over all processes (FSDP), for models that one
+    device cannot hold."""
+    recompute: bool = False
+    """Compute activations again in the backward pass: less memory, a third more time."""
+    previews: str = "6"
+    """Previews and validations: how many, evenly spread, or the time from one to the next, such as
+    "1000steps", "2epochs" or "5m". The last is at the end; 0: none."""
+    preview_share: Fraction = 0.1
+    """Fraction of a budget that previews and validations may take where `previews` is a number:
+    fewer of them where each takes long."""
+    preview_prompts: tuple[str, ...] = ()
+    """Prompts of the previews; empty: the classes, or captions of the training pictures."""
+    preview_count: Whole = 0
+    """Pictures of a preview for each prompt; 0: eight of each class, four of each caption."""
+    preview_files: bool = False
+    """Write the pictures of previews also one by one, with and without a prompt apart."""
+    checkpoint_every: str = "1m"
+    """From one training checkpoint to the next: steps such as "40" or "10k", epochs such as
+    "1epoch", or time such as "2m"."""
+    keep: Count = 2
+    """Training checkpoints that are kept, the latest ones."""
+    milestones: tuple[str, ...] = ("10%", "30%", "60%")
+    """Moments whose model is kept for good, in RUN/milestones: after so many steps ("50k"), epochs
+    ("3epochs"), or a part of the run ("30%")."""
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Where metrics and previews go in addition to the run folder."""
+    most_skipped: Count = 20
+    """Steps in a row whose loss or gradient is not finite, after which the run stops."""
+
+    def __post_init__(self) -> None:
+        cadence(self.previews, "train.previews")
+        every = cadence(self.checkpoint_every, "train.checkpoint_every")
+        if not every.number or every.unit == "%":
+            raise UserError(
+                f"train.checkpoint_every={self.checkpoint_every} would never end writing; give "
+                'steps ("40") or a time ("2m")'
+            )
+        for text in self.milestones:
+            milestone(text)
