@@ -201,5 +201,5 @@ def test_a_progression_of_one_moment_says_how_to_keep_more(tmp_path):
     out = tmp_path / "run"
     inkling("train", "digits", "--out", out, *SMALL, "--set", "train.milestones=[]", "--steps", 2)
     (out / "best.safetensors").unlink()
-    with pytest.raises(UserError, match="one moment only; train with train.milestones=10%,30%,60%"):
+    with pytest.raises(UserError, match=r"one moment only; .* train\.milestones=10%,30%,60%"):
         plot("progression", PlotRequest([out]), tmp_path / "x.png")

@@ -10,7 +10,7 @@ OURS = "not stated; chosen by inkling"
 HO = "not stated; as in Ho et al. 2020"
 _AVERAGE = "not stated; inkling averages always"
 _PLAIN = "not stated; plain Adam as usual"
-_UNIT = "the source's number, in inkling's unit: of log-likelihood, not of 1 - cosine"
+_UNIT = "as the source states, of pictures in [-1, 1] at variance 1; its pixels are in [0, 1]"
 
 
 def _said(origin: str, *settings: str) -> dict[str, str]:
@@ -80,7 +80,7 @@ _MNIST_CLIP = {
     **_said(_TASK_1, "net.widths", "net.up_widths", "train.steps", "sample.steps"),
     "data.captions": f"guides a model that reads no text, {STATED}",
     "sample.clip.model": STATED,
-    "sample.clip.form": "gradient steps on the estimate: what the source's printed loop means",
+    "sample.clip.form": f"steps on the mean, {STATED}; its printed loop overwrites them",
     **_said(STATED, "sample.clip.inner_steps", "sample.clip.sampler"),
     "sample.clip.steps": _TASK_1,
     **_said(_UNIT, "sample.clip.strength", "sample.clip.step_size"),
@@ -100,7 +100,9 @@ _C = _COMMON | {
     "net.widths": "128 first as stated; the others meet the stated 114M parameters",
     "net.attention": "self-attention as stated; on which levels, chosen by inkling",
     "train.batch": "128 as stated; the source may mean 2 x 128 for a step",
-    "train.previews": "every 500 steps, as the source states",
+    **_said(STATED, "train.previews", "train.preview_count"),
+    "train.preview_prompts": "five prompts as the source has; the scenes are inkling's",
+    "train.milestones": "not stated; the latest checkpoints alone",
     "train.ema_decay": _AVERAGE,
     "sample.sampler": "not stated by name; a backward process of so many steps",
 }
@@ -119,6 +121,7 @@ _D = (
         "net.width_change": "not stated; with it the parameters come near the stated 50M",
         "net.condition": "label and time are added as stated; they enter each block as a bias",
         "train.steps": f"1000 epochs, {STATED}",
+        "train.previews": STATED,
         "train.clip": "clipped as the source states; at which norm, chosen by inkling",
         "train.caption_drop": "guidance is on the source's wish list; it needs some labels dropped",
         "train.ema_decay": "averaging is on the source's wish list",
@@ -137,6 +140,7 @@ _E = _COMMON | {
     "net.skips": "concatenated as stated; one a level, chosen by inkling",
     "sample.grid.name": "not stated; the levels of training, as in Ho et al. 2020",
     "data.captions": "the source's network takes no condition",
+    "train.milestones": STATED,
 }
 
 ORIGINS: dict[str, dict[str, str]] = {
