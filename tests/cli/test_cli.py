@@ -366,3 +366,24 @@ def test_a_run_folder_does_not_hide_a_class_of_the_data(tmp_path):
     said = refuses("train", data, "--out", data / "cat", *SMALL)
     assert "holds pictures of the data" in said
     assert sorted(file.name for file in (data / "cat").iterdir()) == [f"{n}.png" for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        ("--epochs", 2, "--budget", "1m"),
+        ("--steps", 5, "--epochs", 2),
+        ("--epochs", 2, "--set", "train.budget=60"),
+        ("--set", "train.steps=5", "--set", "train.epochs=1"),
+    ],
+)
+def test_a_run_has_one_end(ends, tmp_path):
+    says = refuses("train", "digits", *ends, cwd=tmp_path)
+    assert says.endswith("both end the run; give one of them")
+    assert not list(tmp_path.iterdir())
+
+
+def test_epochs_are_passes_over_the_pictures(tmp_path):
+    settings = ["--set", "data.limit=16", "--set", "data.validation=0", "--set", "train.steps=0"]
+    _, error = inkling("train", "digits", *SMALL, *settings, "--epochs", 2, "--out", tmp_path / "r")
+    assert "40/40" in error  # 160 pictures in batches of 8
