@@ -25,7 +25,6 @@ from inkling.evaluate.reference import evaluation_data, known_rows, parts_of
 from inkling.evaluate.samples import Plan, cached_samples, home, key, model_of, plan
 from inkling.evaluate.scores import Report, Terms, scored
 from inkling.evaluate.shapes import faithfulness_of_each
-from inkling.models.card import Card
 from inkling.models.clip import Clip
 from inkling.sampling.pipeline import TextToImage
 from inkling.system.progress import bar
@@ -123,6 +122,19 @@ class Evaluation:
             )
         return found
 
+    def clip(self, where: str) -> Clip:
+        """A CLIP that scores how well samples fit their prompts, by folder or hub id.
+
+        Raises:
+            UserError: there is none, or the prompts are pictures.
+        """
+        if self.plan.pictures:
+            raise UserError(
+                "a CLIP score compares samples with texts, and the prompts of this model are "
+                f"pictures; leave --clip out, or use --features clip:{where}"
+            )
+        return Clip.load(where, self.pipeline.device)
+
     def file(self, features: Features) -> Path:
         """The file for its scores by these features."""
         name = re.sub(r"[^\w.]+", "-", features.name)
@@ -177,7 +189,7 @@ class Evaluation:
         """Whether these features classify images into the classes of the prompts, by name."""
         template = self.data.caption or "{}"
         captions = tuple(template.replace("{}", name) for name in features.classes)
-        known = self.pipeline.classes in (features.classes, captions)
+        known = self.reference.classes in (features.classes, captions)
         return bool(self.plan.prompted) and known
 
     def judge_accuracy(self, features: Features) -> Measure | None:
@@ -299,7 +311,12 @@ class Evaluation:
             sampling=self.plan.sampling(),
             terms=self.terms(features),
             scores=scores,
-            details=_details(found, self.confusion(outputs, features), self.pipeline.card),
+            details=_details(
+                found,
+                self.confusion(outputs, features),
+                self.pipeline.card.steps,
+                self.reference.classes,
+            ),
         )
 
 
@@ -311,10 +328,12 @@ def _is_finite(measure: Measure) -> bool:
     return False
 
 
-def _details(memory: Memory, confusion: list[list[int]] | None, card: Card) -> dict[str, Any]:
+def _details(
+    memory: Memory, confusion: list[list[int]] | None, steps: int, classes: tuple[str, ...]
+) -> dict[str, Any]:
     found: dict[str, Any] = {
         "memorised": memory._asdict() | {"memorises": memory.memorises, "summary": memory.summary},
-        "steps": card.steps,
-        "classes": list(card.classes),
+        "steps": steps,
+        "classes": list(classes),
     }
     return found | ({"confusion": confusion} if confusion else {})

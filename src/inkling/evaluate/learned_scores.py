@@ -16,7 +16,7 @@ from inkling.evaluate.intervals import of_a_share
 from inkling.evaluate.judge import train_judge
 from inkling.evaluate.measures import Measure
 from inkling.evaluate.scores import Score
-from inkling.models.build import noise_schedule
+from inkling.models.build import described, noise_schedule
 from inkling.models.clip import Clip
 from inkling.pixels import from_bytes
 from inkling.sampling.pipeline import TextToImage
@@ -36,8 +36,9 @@ def bits(pipeline: TextToImage, reference: Pictures, captioned: bool, seed: int)
         captioned: given their captions, or without.
         seed: of noise levels and noise.
     """
-    some = reference.take(torch.arange(min(_BITS, len(reference))))
     model, recipe = pipeline.model, pipeline.recipe
+    some = described(recipe, reference.take(torch.arange(min(_BITS, len(reference)))))
+    model.see(some)
     captions = [some.distinctive[int(group)] if captioned else "" for group in some.group]
     with torch.no_grad():
         distinct = list(dict.fromkeys(captions))

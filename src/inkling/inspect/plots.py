@@ -91,7 +91,8 @@ def _grid(request: PlotRequest, out: Path) -> Path:
     captions = [prompt for prompt in prompts for _ in range(count)]
     seeds = range(request.seed, request.seed + len(captions))
     samples = request.pipeline(captions, seeds=seeds, **request.options)
-    return _saved(grids.sheet(by_prompt(samples.numpy(), prompts), cell=56), out)
+    rows = by_prompt(samples.numpy(), prompts, [*map(request.conditions.get, prompts)])
+    return _saved(grids.sheet(rows, cell=56), out)
 
 
 def _schedules(request: PlotRequest, out: Path) -> Path:

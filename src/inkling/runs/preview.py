@@ -43,7 +43,11 @@ class Preview(NamedTuple):
 
 
 def prompts_for(state: TrainState) -> list[str]:
-    """Prompts of previews: the classes if there are any, else sentences from all over the set."""
+    """Prompts of previews: the classes if there are any, else sentences from all over the set, or
+    pictures held out of it.
+    """
+    if state.pictures.own_conditions:
+        return list(_conditions(state))
     if state.card.classes:
         return list(state.card.classes[:_PROMPTS])
     said = [sentence for sentence in state.pictures.distinctive if sentence]
@@ -51,6 +55,18 @@ def prompts_for(state: TrainState) -> list[str]:
     model = state.model
     assert isinstance(model, TextDenoiser), "only denoisers have prompts"
     return [each for each in some if model.text.takes(each)][:_PROMPTS] or [""]
+
+
+def _conditions(state: TrainState) -> dict[str, np.ndarray]:
+    """Some pictures that are conditions, uint8 [C, H, W] by name; held-out ones if there are any.
+
+    Empty where captions are the conditions.
+    """
+    pictures = state.validation if len(state.validation) else state.pictures
+    if not pictures.own_conditions:
+        return {}
+    some = pictures.take(pictures.examples(_PROMPTS))
+    return dict(zip(some.names(), some.pixels().cpu().numpy(), strict=True))
 
 
 def _rows(state: TrainState) -> tuple[list[str], int]:
@@ -76,7 +92,9 @@ def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | No
         parts.append(images)
         if stopped():
             return None
-    return by_prompt(torch.cat(parts).numpy(), [prompt or _NO_PROMPT for prompt in prompts])
+    shown = [prompt or _NO_PROMPT for prompt in prompts]
+    first = [*map(_conditions(state).get, prompts)]
+    return by_prompt(torch.cat(parts).numpy(), shown, first)
 
 
 def _samples_cost(state: TrainState) -> float:
@@ -115,7 +133,18 @@ def cost_in_steps(state: TrainState) -> float:
     return (calls + 2 * len(state.validation)) / (3 * state.recipe.train.batch)
 
 
-def by_prompt(images: np.ndarray, prompts: Sequence[str]) -> Rows:
-    """Pictures [N, C, H, W] in equal rows, one a prompt."""
-    count = len(images) // len(prompts)
-    return [(p, images[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
+def by_prompt(
+    images: np.ndarray, prompts: Sequence[str], first: Sequence[np.ndarray | None] = ()
+) -> Rows:
+    """Pictures in rows, one a prompt.
+
+    Args:
+        images: uint8 [N, C, H, W], as many of each prompt.
+        prompts: in order.
+        first: a picture [C, H, W] that goes before those of each prompt, or None.
+    """
+    rows = []
+    parts = np.split(images, len(prompts))
+    for prompt, part, before in zip(prompts, parts, first or [None] * len(prompts), strict=True):
+        rows.append((prompt, part if before is None else np.concatenate([before[None], part])))
+    return rows
