@@ -122,19 +122,6 @@ class Evaluation:
             )
         return found
 
-    def clip(self, where: str) -> Clip:
-        """A CLIP that scores how well samples fit their prompts, by folder or hub id.
-
-        Raises:
-            UserError: there is none, or the prompts are pictures.
-        """
-        if self.plan.pictures:
-            raise UserError(
-                "a CLIP score compares samples with texts, and the prompts of this model are "
-                f"pictures; leave --clip out, or use --features clip:{where}"
-            )
-        return Clip.load(where, self.pipeline.device)
-
     def file(self, features: Features) -> Path:
         """The file for its scores by these features."""
         name = re.sub(r"[^\w.]+", "-", features.name)
@@ -311,13 +298,17 @@ class Evaluation:
             sampling=self.plan.sampling(),
             terms=self.terms(features),
             scores=scores,
-            details=_details(
-                found,
-                self.confusion(outputs, features),
-                self.pipeline.card.steps,
-                self.reference.classes,
-            ),
+            details=self._details(found, self.confusion(outputs, features)),
         )
+
+    def _details(self, memory: Memory, confusion: list[list[int]] | None) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "memorised": memory._asdict()
+            | {"memorises": memory.memorises, "summary": memory.summary},
+            "steps": self.pipeline.card.steps,
+            "classes": list(self.reference.classes),
+        }
+        return found | ({"confusion": confusion} if confusion else {})
 
 
 def _is_finite(measure: Measure) -> bool:
@@ -326,14 +317,3 @@ def _is_finite(measure: Measure) -> bool:
         return True
     warnings.warn(f"no {measure.name}: it is not a finite number", UserNote, stacklevel=3)
     return False
-
-
-def _details(
-    memory: Memory, confusion: list[list[int]] | None, steps: int, classes: tuple[str, ...]
-) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "memorised": memory._asdict() | {"memorises": memory.memorises, "summary": memory.summary},
-        "steps": steps,
-        "classes": list(classes),
-    }
-    return found | ({"confusion": confusion} if confusion else {})

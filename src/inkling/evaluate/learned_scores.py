@@ -12,9 +12,11 @@ from inkling.core.likelihood import bits_per_dimension
 from inkling.core.noise import ends_of
 from inkling.core.rng import stream
 from inkling.data import Pictures
+from inkling.errors import UserError
 from inkling.evaluate.intervals import of_a_share
 from inkling.evaluate.judge import train_judge
 from inkling.evaluate.measures import Measure
+from inkling.evaluate.samples import Plan
 from inkling.evaluate.scores import Score
 from inkling.models.build import described, noise_schedule
 from inkling.models.clip import Clip
@@ -102,6 +104,20 @@ def cas(
         method=f"fraction of {test:,} real pictures, Wilson",
         floor=floor,
     )
+
+
+def clip_for(plan: Plan, where: str, device: torch.device) -> Clip:
+    """A CLIP that scores how well samples fit their prompts, by folder or hub id.
+
+    Raises:
+        UserError: there is none, or the prompts are pictures.
+    """
+    if plan.pictures:
+        raise UserError(
+            "a CLIP score compares samples with texts, and the prompts of this model are pictures; "
+            f"leave --clip out, or use --features clip:{where}"
+        )
+    return Clip.load(where, device)
 
 
 def clip_scores(images: Tensor, prompts: Sequence[str], clip: Clip) -> list[Measure]:

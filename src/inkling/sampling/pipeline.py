@@ -16,21 +16,13 @@ from inkling.core import guidance
 from inkling.core.noise import grid
 from inkling.core.rng import ImageNoise, Seed
 from inkling.core.samplers import SAMPLERS
-from inkling.data import read_picture
-from inkling.data.pictures import picture_name
 from inkling.errors import UserError, UserNote, unknown_name
 from inkling.models.build import load_denoiser, sampling_schedule, sampling_start
 from inkling.models.card import Card
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.sampling.clip_guidance import Guide
-from inkling.sampling.prompts import (
-    Caption,
-    Picture,
-    Prompt,
-    caption_of,
-    content_of,
-    with_names,
-)
+from inkling.sampling.picture_prompts import PicturePrompts, in_form
+from inkling.sampling.prompts import Caption, Picture, Prompt, caption_of, with_names
 from inkling.system import device as devices
 
 Encoded = Mapping[str, Cond]
@@ -214,15 +206,8 @@ class TextToImage:
         return [caption_of(prompt, self.classes, self.model.text) for prompt in asked]
 
     def picture(self, picture: Picture) -> Tensor:
-        """A picture in the form of the training pictures, uint8 [C, H, W] on the CPU.
-
-        Args:
-            picture: a file, or uint8 [C, H, W] of any size.
-
-        Raises:
-            UserError: there is no picture that can be read.
-        """
-        return read_picture(content_of(picture), self.recipe.data, self.shape)
+        """A picture in the form of the training pictures, uint8 [C, H, W]; see `in_form`."""
+        return in_form(picture, self.recipe.data, self.shape)
 
     def named(self, prompts: Iterable[Prompt], guide: Guide | None = None) -> list[Prompt]:
         """The prompts with each picture replaced by its name, which the model can then read.
@@ -234,32 +219,10 @@ class TextToImage:
         Raises:
             UserError: a picture that cannot be read, or one for a model that reads text.
         """
-        text = self.model.text
-        files: dict[Path, str] = {}
-        images: dict[str, Tensor] = {}
-
-        def name(picture: Picture) -> str:
-            if isinstance(picture, Path) and picture in files:
-                return files[picture]
-            if guide or not text.reads_pictures:
-                what = picture if isinstance(picture, Path) else "an array of pixels"
-                raise UserError(
-                    f"{'a CLIP guides towards' if guide else 'this model reads'} text, and {what} "
-                    "is a picture; give the prompt as text, or train a model with "
-                    "--set text.encoder=vision"
-                )
-            pixels = self.picture(picture)
-            found = picture_name(pixels)
-            images[found] = pixels
-            if isinstance(picture, Path):
-                files[picture] = found
-            return found
-
-        replaced = with_names(prompts, name)
-        if images:
-            every = torch.stack(list(images.values()))
-            text.see(list(images), every.__getitem__)
-        return replaced
+        read = PicturePrompts(self.picture, None if guide else self.model.text)
+        named = with_names(prompts, read.name)
+        read.show()
+        return named
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:

@@ -29,23 +29,6 @@ def is_picture(prompt: Prompt) -> TypeGuard[Picture]:
     )
 
 
-def content_of(picture: Picture) -> Path | np.ndarray:
-    """The file, or the pixels as [H, W] or [H, W, C].
-
-    Raises:
-        UserError: other arrays than uint8 [C, H, W].
-    """
-    if isinstance(picture, Path):
-        return picture
-    pixels = picture.cpu().numpy() if isinstance(picture, Tensor) else picture
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or len(pixels) not in (1, 3):
-        raise UserError(
-            "a picture as a prompt is uint8 [C, H, W] with 1 or 3 channels, and this one is "
-            f"{pixels.dtype} {list(pixels.shape)}"
-        )
-    return pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
-
-
 def with_names(prompts: Iterable[Prompt], name: Callable[[Picture], str]) -> list[Prompt]:
     """The prompts with each picture replaced by its name, in mixtures too."""
 
