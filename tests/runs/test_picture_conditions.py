@@ -18,7 +18,7 @@ from inkling.evaluate.evaluation import Evaluation
 from inkling.evaluate.samples import plan
 from inkling.models import checkpoint
 from inkling.runs import run_folder
-from inkling.runs.preview import PREVIEWS, prompts_for
+from inkling.runs.preview import PREVIEWS, by_prompt, prompts_for
 from inkling.sampling.pipeline import between
 from inkling.training.posthoc_ema import compare_lengths
 from inkling.training.prepare import prepare
@@ -124,6 +124,13 @@ def test_it_samples_like_a_file_without_its_training_pictures(run, tmp_path, fil
         assert stored["prompts"].tolist() == ["like it.png"] * 4
     inkling("sample", run, "--like", file, "--like", file, "--between", 3, "--out", out)
     inkling("sample", run, "--count", 2, "--out", out)
+
+
+def test_a_picture_of_another_size_than_the_samples_is_left_out_of_their_row():
+    one, many = np.zeros((1, 8, 8), np.uint8), np.ones((4, 1, 8, 8), np.uint8)
+    assert [len(images) for _, images in by_prompt(many, ["a", "b"], [one, None])] == [3, 2]
+    larger = np.ones((4, 1, 16, 16), np.uint8)
+    assert [len(images) for _, images in by_prompt(larger, ["a"], [one])] == [4]
 
 
 def test_a_path_and_its_pixels_are_the_same_prompt(run, file, test_split):

@@ -141,10 +141,13 @@ def by_prompt(
     Args:
         images: uint8 [N, C, H, W], as many of each prompt.
         prompts: in order.
-        first: a picture [C, H, W] that goes before those of each prompt, or None.
+        first: a picture [C, H, W] that goes before those of each prompt, or None; left out where it
+            is of another size.
     """
     rows = []
     parts = np.split(images, len(prompts))
     for prompt, part, before in zip(prompts, parts, first or [None] * len(prompts), strict=True):
-        rows.append((prompt, part if before is None else np.concatenate([before[None], part])))
+        if before is not None and before.shape == part.shape[1:]:
+            part = np.concatenate([before[None], part])
+        rows.append((prompt, part))
     return rows
