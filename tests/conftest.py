@@ -1,5 +1,6 @@
 """Shared by all tests: small recipes, small pictures, and where real data may lie."""
 
+import json
 import os
 from pathlib import Path
 
@@ -94,6 +95,31 @@ def encoder(tmp_path_factory) -> Path:
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
     ).save_pretrained(folder)
     return folder
+
+
+def write_vision(folder: Path, kind: str = "clip", channels: int = 3) -> Path:
+    """A vision model of 8x8 pictures in the format of transformers, its weights random."""
+    transformers = pytest.importorskip("transformers", reason="the extra clip is not installed")
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {**small, "image_size": 8, "patch_size": 4, "num_channels": channels}
+    if kind == "dinov2":
+        model = transformers.Dinov2Model(transformers.Dinov2Config(**vision, mlp_ratio=2))
+    else:
+        text = {**small, "intermediate_size": 32, "vocab_size": 300, "projection_dim": 16}
+        vision |= {"intermediate_size": 32, "projection_dim": 16}
+        config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)
+        model = transformers.CLIPModel(config)
+    model.save_pretrained(folder)
+    form = {"image_mean": [0.5] * channels, "image_std": [0.25] * channels, "size": 8}
+    (folder / "preprocessor_config.json").write_text(json.dumps(form))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vision_model(tmp_path_factory) -> Path:
+    """A folder with a small CLIP, its weights random."""
+    return write_vision(tmp_path_factory.mktemp("vision"))
 
 
 def real_data_folder() -> Path:

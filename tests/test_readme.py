@@ -87,6 +87,8 @@ def test_the_commands_and_the_python_run_in_order(page, tmp_path):
     (tmp_path / "photographs").mkdir()
     for row in range(40):
         Image.effect_noise((30, 20), 60).save(tmp_path / "photographs" / f"{row}.png")
+    for name in ("three", "eight"):
+        Image.effect_noise((30, 20), 60).save(tmp_path / f"{name}.png")
     with chdir(tmp_path):
         for words in commands(page):
             if mnist.is_dir() or "mnist" not in " ".join(words):

@@ -92,7 +92,7 @@ def test_several_settings_are_checked_together_and_one_entry_is_for_all_levels()
             r"no net.condition 'fil'; did you mean 'film'\? choose among film, add",
         ),
         ("sample.sampler=eulr", r"no sample.sampler 'eulr'; .*choose among ddim"),
-        ("text.pooled=false", r"it needs text.encoder=frozen, net.cross_attention=true and"),
+        ("text.pooled=false", r"text.encoder=frozen or vision, net.cross_attention=true and"),
         ("data.caption=a digit", r"data.caption=a digit: expected text matching regex"),
         ("text.heads=3", r"text.width 128 is not a multiple of text.heads 3"),
         ("sample.interval=0,Infinity", r"sample.interval=0,Infinity: settings are finite numbers"),

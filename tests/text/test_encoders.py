@@ -10,19 +10,19 @@ from inkling.text import ENCODERS, LabelEncoder, TransformerEncoder
 SENTENCES = ("", *(s for digit in range(10) for s in digit_sentences(digit)))
 
 
-FROZEN = {}
-"""Where the frozen encoder's model lies."""
+MODELS = {}
+"""Where the models of the pretrained encoders lie."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-def frozen_model(encoder):
-    FROZEN["model"] = str(encoder)
+def pretrained_models(encoder, vision_model):
+    MODELS.update(frozen=str(encoder), vision=str(vision_model))
 
 
 def make(name, **settings):
     torch.manual_seed(0)
     fields = {
-        **FROZEN,
+        "model": MODELS.get(name),
         "width": 16,
         "layers": 1,
         "heads": 2,
@@ -31,7 +31,11 @@ def make(name, **settings):
     }
     kind = ENCODERS[name]
     fields |= settings
-    return kind.fit(SENTENCES, **{k: v for k, v in fields.items() if k in kind.settings}).eval()
+    made = kind.fit(SENTENCES, **{k: v for k, v in fields.items() if k in kind.settings}).eval()
+    if kind.reads_pictures:  # of which these are the names
+        images = torch.randint(0, 256, (len(SENTENCES) - 1, 1, 8, 8), dtype=torch.uint8)
+        made.see(SENTENCES[1:], images.__getitem__)
+    return made
 
 
 @pytest.mark.parametrize("name", ENCODERS)

@@ -63,7 +63,7 @@ def evaluate(
     """
     from inkling.evaluate import samples, scores
     from inkling.evaluate.evaluation import Evaluation
-    from inkling.models.clip import Clip
+    from inkling.evaluate.learned_scores import clip_for
     from inkling.system.disk import check_writable
     from inkling.visualize import grids
     from inkling.visualize.neighbours import neighbours
@@ -89,7 +89,7 @@ def evaluate(
         click.echo(_differences(chosen, made(compare), features))
         return
     seen = chosen.features(features)
-    reader = Clip.load(clip, chosen.pipeline.device) if clip else None
+    reader = clip_for(chosen.plan, clip, chosen.pipeline.device) if clip else None
     images = chosen.samples()
     memory, near = chosen.memorised(images)
     report = chosen.report(images, seen, memory, reader, cas)

@@ -16,6 +16,8 @@ ALL = "all"
 @click.argument("kind", required=False)
 @click.argument("runs", nargs=-1, type=PATH)
 @click.option("--prompt", "prompts", multiple=True, help="Instead of the training set's own.")
+@click.option("--like", multiple=True, type=PATH, help="A picture as prompt, for a model of "
+              "text.encoder=vision.")  # fmt: skip
 @click.option("--levels", help="Columns of a strip, such as 999,500,100,0.")
 @click.option("--every", type=click.IntRange(1, 999), help="Columns of a strip: every so many of "
               "1000 timesteps.")  # fmt: skip
@@ -34,6 +36,7 @@ def plot(
     kind: str | None,
     runs: tuple[Path, ...],
     prompts: tuple[str, ...],
+    like: tuple[Path, ...],
     levels: str | None,
     every: int | None,
     unit: str,
@@ -71,6 +74,8 @@ def plot(
         raise UserError(unknown_name(kind, [*PLOTS, ALL], "figure"))
     if not runs:
         raise UserError(f"name the run: inkling plot {kind} runs/...")
+    if prompts and like:
+        raise UserError("a model reads texts or pictures: give --prompt or --like, not both")
     if every and (levels or unit != "t"):
         raise UserError(
             "--every counts timesteps; give it alone, or name --levels and their --unit"
@@ -81,6 +86,7 @@ def plot(
     request = PlotRequest(
         runs,
         prompts,
+        like=like,
         seed=seed,
         device=device,
         data=data,

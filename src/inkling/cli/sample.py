@@ -13,6 +13,8 @@ from inkling.system.disk import check_writable, saved
 @click.command()
 @click.argument("run", type=PATH)
 @click.argument("prompts", nargs=-1)
+@click.option("--like", multiple=True, type=PATH, help="A picture as prompt, for a model of "
+              "text.encoder=vision.")  # fmt: skip
 @click.option(
     "--count", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures per prompt."
 )
@@ -46,6 +48,7 @@ from inkling.system.disk import check_writable, saved
 def sample(
     run: Path,
     prompts: tuple[str, ...],
+    like: tuple[Path, ...],
     count: int,
     steps: int | None,
     sampler: str | None,
@@ -71,12 +74,15 @@ def sample(
     inkling sample runs/mnist three --not "a handwritten eight" --scale 2
     inkling sample runs/mnist zero eight --between 9
     inkling sample runs/ddpm two --clip runs/clip-mnist
+    inkling sample runs/variations --like three.png
     """
     out = out or (run if run.is_dir() else run.parent) / "samples.png"
     if out.suffix not in (".png", ".npz"):
         raise UserError(f"--out {out} should end in .png (a sheet) or .npz (arrays)")
     check_writable(out)
     plain = [*prompts, *(_lines(prompts_file) if prompts_file else ())]
+    if plain and like:
+        raise UserError("a model reads texts or pictures: give prompts or --like, not both")
 
     from inkling.evaluate import class_shares
     from inkling.runs import console
@@ -87,11 +93,14 @@ def sample(
     from inkling.system.progress import bar
 
     pipeline = TextToImage.load(run, device, weights)
-    wanted = _wanted(plain, mixes, between)
+    wanted = _wanted([*plain, *like], mixes, between)
     if guidance and (mixes or between):
         raise UserError("a CLIP guides towards plain prompts; leave --mix and --between out")
     towards = [] if mixes or between else plain
     guide = guide_for(pipeline.recipe.sample.clip, guidance, towards, pipeline.device)
+    titles = [_named(prompt) for prompt in wanted]
+    known = pipeline.named(wanted, guide)
+    first = [pipeline.picture(p).numpy() if isinstance(p, Path) else None for p in wanted]
     reader = class_shares.reader_for(guide, plain, judge)
     settings = pipeline.settings(
         guided=guide is not None,
@@ -100,10 +109,10 @@ def sample(
         scale=scale,
         negative_prompt=avoid,
     )
-    captions = [prompt for prompt in wanted for _ in range(count)]
+    captions = [prompt for prompt in known for _ in range(count)]
     # On the way between two prompts every picture starts from the same noise.
     seeds = [seed + (row % count if between else row) for row in range(len(captions))]
-    unguided = settings.scale == 1 or all(each == settings.negative_prompt for each in wanted)
+    unguided = settings.scale == 1 or all(each == settings.negative_prompt for each in known)
     calls = "one call" if unguided else "two calls"
     console.say(
         f"{len(captions)} pictures on {pipeline.device}: {settings.sampler}, {settings.steps} "
@@ -113,8 +122,7 @@ def sample(
     with bar("sampling", mine) as advance:
         images = sample_all(pipeline, captions, seeds, settings, guide, advance=advance)
     if is_main_process():
-        named = [_named(prompt) for prompt in wanted]
-        _write(out, images.numpy(), named, [_named(caption) for caption in captions], seeds)
+        _write(out, images.numpy(), titles, first, seeds)
         click.echo(out)
     if reader:
         without = sample_all(pipeline, [""] * len(captions), seeds, settings)
@@ -122,7 +130,7 @@ def sample(
             click.echo(class_shares.table(reader, plain, images, without))
 
 
-def _wanted(plain: list[str], mixes: tuple[str, ...], between: int | None) -> list[Any]:
+def _wanted(plain: list[Any], mixes: tuple[str, ...], between: int | None) -> list[Any]:
     """What to sample: prompts, mixtures, or the way from one prompt to another.
 
     Raises:
@@ -152,10 +160,12 @@ def _mixture(text: str) -> dict[str, float]:
 
 
 def _named(prompt: Any) -> str:
-    """A prompt or a mixture as text."""
+    """A prompt, a picture or a mixture as text."""
+    if isinstance(prompt, Path):
+        return f"like {prompt.name}"
     if isinstance(prompt, str):
         return prompt
-    return " + ".join(f"{weight:.2g} {caption}" for caption, weight in prompt.items() if weight)
+    return " + ".join(f"{weight:.2g} {_named(part)}" for part, weight in prompt.items() if weight)
 
 
 def _lines(path: Path) -> list[str]:
@@ -177,15 +187,14 @@ def _lines(path: Path) -> list[str]:
     return found
 
 
-def _write(
-    out: Path, images: Any, prompts: list[str], captions: list[str], seeds: list[int]
-) -> None:
+def _write(out: Path, images: Any, prompts: list[str], first: list[Any], seeds: list[int]) -> None:
+    """Write a sheet with a row for each prompt, its picture first if it has one; or arrays."""
     if out.suffix == ".npz":
         import numpy as np
 
         arrays = {
             "images": images.transpose(0, 2, 3, 1),
-            "prompts": np.array(captions, dtype=np.str_),
+            "prompts": np.repeat(np.array(prompts, dtype=np.str_), len(images) // len(prompts)),
             "seeds": np.array(seeds, dtype=np.int64),
         }
         saved(lambda temporary: np.savez_compressed(temporary, **arrays), out)
@@ -193,4 +202,4 @@ def _write(
     from inkling.runs.preview import by_prompt
     from inkling.visualize import grids
 
-    grids.save(grids.sheet(by_prompt(images, prompts)), out)
+    grids.save(grids.sheet(by_prompt(images, prompts, first)), out)

@@ -280,7 +280,8 @@ def _ending(last: "Update", out: Path) -> str:
         lines.append(f"samples {last.preview or out / 'samples'}")
         prompt = prompts_for(state)[-1]
         end = ["--"] if prompt.startswith("-") else []  # of the options
-        lines.append(f"sample  {command('sample', out, *end, prompt)}")
+        asked = ["--like", "PICTURE"] if state.pictures.own_conditions else [*end, prompt]
+        lines.append(f"sample  {command('sample', out, *asked)}")
     elif state.card.summary:
         lines.append(f"scores  {state.card.summary}")
     return "\n".join(lines)

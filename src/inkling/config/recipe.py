@@ -22,12 +22,13 @@ class Text(Settings, frozen=True):
 
     encoder: str = "transformer"
     """A key of `inkling.text.ENCODERS`: trained along, one vector a label, or a pretrained
-    one that stays as it is."""
+    one that stays as it is: `frozen` reads captions, `vision` the pictures themselves."""
     model: str = "openai/clip-vit-base-patch32"
-    """Of the frozen encoder: a hub id, or a folder in the format of transformers."""
+    """Of the frozen and the vision encoder: a hub id, or a folder in the format of
+    transformers."""
     pooled: bool = True
-    """Whether the whole caption's vector modulates every block; the tokens are read where
-    net.cross_attention is on."""
+    """Whether the vector of all the caption, or of the picture, modulates every block; the tokens
+    are read where net.cross_attention is on."""
     width: Count = 128
     layers: Count = 2
     heads: Count = 4
@@ -223,10 +224,12 @@ class Recipe(RunRecipe, frozen=True, tag="denoiser"):
                 "labels have no tokens for net.cross_attention=true to read; use "
                 "text.encoder=transformer, or leave cross_attention off"
             )
-        if not self.text.pooled and (self.text.encoder != "frozen" or not self.net.reads_tokens):
+        pretrained = self.text.encoder in ("frozen", "vision")
+        if not self.text.pooled and not (pretrained and self.net.reads_tokens):
             raise UserError(
                 "text.pooled=false leaves only the tokens of a frozen encoder to read; it needs "
-                "text.encoder=frozen, net.cross_attention=true and attention on some level"
+                "text.encoder=frozen or vision, net.cross_attention=true and attention on some "
+                "level"
             )
         if self.text.width % self.text.heads:
             raise UserError(

@@ -9,7 +9,7 @@ from inkling.lazy import attach
 
 if TYPE_CHECKING:
     from inkling.data.pictures import Dataset, Pictures
-    from inkling.data.registry import DATASETS, read, read_pictures
+    from inkling.data.registry import DATASETS, read, read_picture, read_pictures
     from inkling.data.settings import Data, Options
 
 __getattr__ = attach(
@@ -21,8 +21,18 @@ __getattr__ = attach(
         "Options": "inkling.data.settings",
         "Pictures": "inkling.data.pictures",
         "read": "inkling.data.registry",
+        "read_picture": "inkling.data.registry",
         "read_pictures": "inkling.data.registry",
     },
 )
 
-__all__ = ["DATASETS", "Data", "Dataset", "Options", "Pictures", "read", "read_pictures"]
+__all__ = [
+    "DATASETS",
+    "Data",
+    "Dataset",
+    "Options",
+    "Pictures",
+    "read",
+    "read_picture",
+    "read_pictures",
+]

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -78,6 +79,8 @@ class Pictures:
     """Messages about files that could not be read, or not with certainty."""
     layout: str = ""
     """How the files were read and which were left aside, in words; empty: a named set."""
+    own_conditions: bool = False
+    """Whether each image is its own condition: its caption is its `picture_name`."""
     fingerprint: str = ""
     """A digest of the pixels, captions and labels of the whole set, wherever its files are; empty:
     unknown. Everything that is cached or resumed is held to it."""
@@ -121,6 +124,8 @@ class Pictures:
         about = f"{len(self.sentences) - 1:,} distinct captions"
         if self.classes:
             about = f"{len(self.classes)} classes"
+        elif self.own_conditions:
+            about = "each its own condition"
         elif not self.conditional:
             about = "no captions"
         colour = "colour" if channels == 3 else "grey"
@@ -162,11 +167,49 @@ class Pictures:
             labels=self.labels[index],
         )
 
+    def as_conditions(self) -> "Pictures":
+        """The same images, each described by itself alone: captions and classes are left out.
+
+        Images of the same pixels have the same name, and so the same group. Labels stay.
+        """
+        parts = torch.split(torch.arange(len(self)), _RENDERED)
+        names = [picture_name(image) for part in parts for image in self.at(part).cpu()]
+        groups = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        return replace(
+            self,
+            group=torch.tensor([groups[name] for name in names], dtype=torch.int64),
+            groups=tuple((name,) for name in groups),
+            classes=(),
+            held_out=(),
+            own_conditions=True,
+        )
+
+    def names(self) -> list[str]:
+        """The first caption of each image: its name, where it is its own condition."""
+        return [self.groups[group][0] for group in self.group.tolist()]
+
+    def examples(self, count: int) -> Tensor:
+        """Indices of up to `count` images: the first ones of each class, else evenly spread."""
+        known = sorted({label for label in self.labels.tolist() if label >= 0})
+        if known:
+            rows = [torch.where(self.labels == label)[0] for label in known]
+            turns = zip_longest(*(each.tolist() for each in rows))
+            chosen = [row for turn in turns for row in turn if row is not None]
+            return torch.tensor(chosen[:count])
+        return torch.arange(0, len(self), max(1, len(self) // count))[:count]
+
     def split(self, held: int, seed: int) -> tuple["Pictures", "Pictures"]:
         """(training, validation), with `held` random images, chosen by the seed, in validation."""
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self), generator=generator)
         return self.take(order[held:].sort().values), self.take(order[:held].sort().values)
+
+
+def picture_name(pixels: Tensor) -> str:
+    """The name of an image uint8 [C, H, W] where it is a condition; it follows from its pixels."""
+    digest = hashlib.blake2b(repr(tuple(pixels.shape)).encode(), digest_size=8)
+    digest.update(pixels.contiguous().numpy().data)
+    return f"like {digest.hexdigest()}"
 
 
 def fingerprint_of(pictures: Pictures) -> str:

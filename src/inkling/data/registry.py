@@ -1,12 +1,16 @@
 """The named data sets, and reading one of them by name."""
 
 import os
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
 from inkling.data.captions import class_groups
+from inkling.data.decode import decode, reason
 from inkling.data.pictures import Dataset, Pictures, fingerprint_of
 from inkling.data.preparation import prepare_pictures
 from inkling.data.sets.celeba import CELEBA
@@ -91,6 +95,37 @@ def read(name: str, path: str = "", split: str = "train", options: Options = Opt
     if options.caption:
         found = _one_sentence_a_class(found, name, options.caption)
     return found if options.mirror is None else replace(found, mirror=options.mirror)
+
+
+def read_picture(
+    picture: Path | np.ndarray, settings: Data, shape: tuple[int, int, int]
+) -> torch.Tensor:
+    """A picture in the form of those of a data set: uint8 [C, H, W].
+
+    Args:
+        picture: a file, or uint8 pixels [H, W] or [H, W, C], of any size.
+        settings: of the set.
+        shape: (C, H, W) of its pictures.
+
+    Raises:
+        UserError: there is no picture that can be read.
+    """
+    background = settings.background
+    if background is None:
+        background = DATASETS[settings.name].background if settings.name in DATASETS else 255
+    channels, *size = shape
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            pixels, _ = decode(picture, (size[0], size[1]), settings.resize, channels, background)
+    except FileNotFoundError:
+        raise UserError(f"there is no picture {picture}; name the file of one") from None
+    except Exception as error:  # a decoder may raise anything on invalid bytes
+        what = picture if isinstance(picture, Path) else f"pixels {picture.shape}"
+        raise UserError(
+            f"cannot read the picture {what}: {reason(error)}; name another, or save it as PNG"
+        ) from None
+    return torch.from_numpy(pixels.copy())
 
 
 def _one_sentence_a_class(pictures: Pictures, name: str, caption: str) -> Pictures:

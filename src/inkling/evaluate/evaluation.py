@@ -25,7 +25,6 @@ from inkling.evaluate.reference import evaluation_data, known_rows, parts_of
 from inkling.evaluate.samples import Plan, cached_samples, home, key, model_of, plan
 from inkling.evaluate.scores import Report, Terms, scored
 from inkling.evaluate.shapes import faithfulness_of_each
-from inkling.models.card import Card
 from inkling.models.clip import Clip
 from inkling.sampling.pipeline import TextToImage
 from inkling.system.progress import bar
@@ -177,7 +176,7 @@ class Evaluation:
         """Whether these features classify images into the classes of the prompts, by name."""
         template = self.data.caption or "{}"
         captions = tuple(template.replace("{}", name) for name in features.classes)
-        known = self.pipeline.classes in (features.classes, captions)
+        known = self.reference.classes in (features.classes, captions)
         return bool(self.plan.prompted) and known
 
     def judge_accuracy(self, features: Features) -> Measure | None:
@@ -299,8 +298,17 @@ class Evaluation:
             sampling=self.plan.sampling(),
             terms=self.terms(features),
             scores=scores,
-            details=_details(found, self.confusion(outputs, features), self.pipeline.card),
+            details=self._details(found, self.confusion(outputs, features)),
         )
+
+    def _details(self, memory: Memory, confusion: list[list[int]] | None) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "memorised": memory._asdict()
+            | {"memorises": memory.memorises, "summary": memory.summary},
+            "steps": self.pipeline.card.steps,
+            "classes": list(self.reference.classes),
+        }
+        return found | ({"confusion": confusion} if confusion else {})
 
 
 def _is_finite(measure: Measure) -> bool:
@@ -309,12 +317,3 @@ def _is_finite(measure: Measure) -> bool:
         return True
     warnings.warn(f"no {measure.name}: it is not a finite number", UserNote, stacklevel=3)
     return False
-
-
-def _details(memory: Memory, confusion: list[list[int]] | None, card: Card) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "memorised": memory._asdict() | {"memorises": memory.memorises, "summary": memory.summary},
-        "steps": card.steps,
-        "classes": list(card.classes),
-    }
-    return found | ({"confusion": confusion} if confusion else {})

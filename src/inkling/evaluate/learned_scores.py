@@ -12,11 +12,13 @@ from inkling.core.likelihood import bits_per_dimension
 from inkling.core.noise import ends_of
 from inkling.core.rng import stream
 from inkling.data import Pictures
+from inkling.errors import UserError
 from inkling.evaluate.intervals import of_a_share
 from inkling.evaluate.judge import train_judge
 from inkling.evaluate.measures import Measure
+from inkling.evaluate.samples import Plan
 from inkling.evaluate.scores import Score
-from inkling.models.build import noise_schedule
+from inkling.models.build import described, noise_schedule
 from inkling.models.clip import Clip
 from inkling.pixels import from_bytes
 from inkling.sampling.pipeline import TextToImage
@@ -36,8 +38,9 @@ def bits(pipeline: TextToImage, reference: Pictures, captioned: bool, seed: int)
         captioned: given their captions, or without.
         seed: of noise levels and noise.
     """
-    some = reference.take(torch.arange(min(_BITS, len(reference))))
     model, recipe = pipeline.model, pipeline.recipe
+    some = described(recipe, reference.take(torch.arange(min(_BITS, len(reference)))))
+    model.see(some)
     captions = [some.distinctive[int(group)] if captioned else "" for group in some.group]
     with torch.no_grad():
         distinct = list(dict.fromkeys(captions))
@@ -101,6 +104,20 @@ def cas(
         method=f"fraction of {test:,} real pictures, Wilson",
         floor=floor,
     )
+
+
+def clip_for(plan: Plan, where: str, device: torch.device) -> Clip:
+    """A CLIP that scores how well samples fit their prompts, by folder or hub id.
+
+    Raises:
+        UserError: there is none, or the prompts are pictures.
+    """
+    if plan.pictures:
+        raise UserError(
+            "a CLIP score compares samples with texts, and the prompts of this model are pictures; "
+            f"leave --clip out, or use --features clip:{where}"
+        )
+    return Clip.load(where, device)
 
 
 def clip_scores(images: Tensor, prompts: Sequence[str], clip: Clip) -> list[Measure]:

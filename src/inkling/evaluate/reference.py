@@ -80,7 +80,7 @@ def evaluation_data(
     reasons = []
     for name, read in candidates:
         try:
-            reference = _unseen(read(), name, pipeline, digests)
+            reference = _unseen(read(), name, train, digests)
             reference = of_equal_classes(reference) if balanced else reference
         except UserError as error:
             reasons.append(error)
@@ -140,15 +140,15 @@ def _trained_on(pipeline: TextToImage, data: Data) -> tuple[Pictures, Pictures]:
     return everything.split(count, pipeline.recipe.train.seed)
 
 
-def _unseen(found: Pictures, name: str, pipeline: TextToImage, digests: set[bytes]) -> Pictures:
+def _unseen(found: Pictures, name: str, train: Pictures, digests: set[bytes]) -> Pictures:
     """A random subset as reference; refused if it is too small, has training images, or shows
     other classes than the model was trained on.
     """
-    check_shapes(torch.Size(pipeline.shape), found.shape)
-    if found.classes != pipeline.classes:
+    check_shapes(train.shape, found.shape)
+    if found.classes != train.classes:
         raise UserError(
             f"{name} has the classes {', '.join(found.classes) or 'none'}, and the model was "
-            f"trained on {', '.join(pipeline.classes) or 'none'}; name data of the same classes"
+            f"trained on {', '.join(train.classes) or 'none'}; name data of the same classes"
         )
     if len(found) < _LEAST:
         raise UserError(f"{name} has {len(found)} pictures; scores need at least {_LEAST}")

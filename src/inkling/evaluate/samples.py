@@ -19,6 +19,7 @@ from inkling.config.recipe import Sample
 from inkling.data import Pictures
 from inkling.data.sets.shapes import Scene, scenes
 from inkling.models import checkpoint
+from inkling.models.build import described
 from inkling.sampling.pipeline import TextToImage
 from inkling.system.disk import write_whole
 
@@ -42,6 +43,8 @@ class Plan(NamedTuple):
     """"ema" or "raw"."""
     balanced: bool = False
     """Whether each class has as many prompts, rather than those of the reference's frequencies."""
+    pictures: bool = False
+    """Whether prompts are pictures of the reference, by name."""
 
     def prompt(self, number: int) -> str:
         """The prompt of sample `number`."""
@@ -52,6 +55,8 @@ class Plan(NamedTuple):
         if self.prompts == ("",):
             return "no prompt"
         digest = hashlib.sha256("\n".join(self.prompts).encode()).hexdigest()[:6]
+        if self.pictures:
+            return f"{len(self.prompts):,} pictures of the reference in turn ({digest})"
         if not self.prompted:
             return f"{len(self.prompts):,} captions in turn ({digest})"
         how = "equally often" if self.balanced else "as often as in the reference"
@@ -72,7 +77,8 @@ def plan(
     weights: str = "ema",
     balanced: bool = False,
 ) -> Plan:
-    """Prompts for scores: scenes for the exact judge, or classes, or captions of the reference.
+    """Prompts for scores: scenes for the exact judge, classes, or captions of the reference; or its
+    pictures, for a model that reads pictures.
 
     Args:
         pipeline: the model.
@@ -84,6 +90,8 @@ def plan(
             a perfect model would seem to have the wrong distribution.
     """
     data = pipeline.recipe.data
+    if pipeline.model.text.reads_pictures:
+        return _of_pictures(pipeline, reference, settings, seed, weights, balanced)
     if not pipeline.recipe.data.captions or not reference.conditional:
         return Plan(("",), (), (), settings, seed, weights)
     if data.name == "shapes":
@@ -104,6 +112,29 @@ def plan(
     captions = (reference.distinctive[int(group)] for group in reference.group[:_MOST_PROMPTS])
     prompts = tuple(caption for caption in captions if pipeline.model.text.takes(caption))
     return Plan(prompts or ("",), (), (), settings, seed, weights)
+
+
+def _of_pictures(
+    pipeline: TextToImage,
+    reference: Pictures,
+    settings: Sample,
+    seed: int,
+    weights: str,
+    balanced: bool,
+) -> Plan:
+    """Pictures of the reference as prompts, of their classes in turn; see `plan`."""
+    rows = torch.arange(len(reference))
+    labels = reference.labels
+    known = rows[labels >= 0]
+    if reference.classes and len(known):
+        counts = labels[known].bincount(minlength=len(reference.classes)).tolist()
+        turns = in_frequencies(counts, min(len(known), _MOST_PROMPTS))
+        left = [iter(rows[labels == label].tolist()) for label in range(len(counts))]
+        rows = torch.tensor([next(left[label]) for label in turns])
+    some = described(pipeline.recipe, reference.take(rows[:_MOST_PROMPTS]))
+    pipeline.model.see(some)
+    prompted = tuple(some.labels.tolist()) if reference.classes and len(known) else ()
+    return Plan(tuple(some.names()), prompted, (), settings, seed, weights, balanced, True)
 
 
 def in_frequencies(counts: Sequence[int], total: int) -> tuple[int, ...]:

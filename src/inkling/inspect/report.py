@@ -102,7 +102,7 @@ def evaluate(request: PlotRequest, count: int) -> Path:
         UserError: there is nothing to score the run against.
     """
     chosen = Evaluation(request.run, count, data=request.data, device=request.device)
-    kind = "judge" if chosen.pipeline.classes else "pixels"
+    kind = "judge" if chosen.reference.classes else "pixels"
     outputs = chosen.features(kind)
     images = chosen.samples()
     memory, _ = chosen.memorised(images)

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from torch import Tensor
 
 from inkling.core.samplers import SAMPLERS
 from inkling.data import Pictures, read_pictures
 from inkling.errors import UserError, UserNote
 from inkling.sampling.clip_guidance import Guide, guide_for
 from inkling.sampling.pipeline import TextToImage
+from inkling.sampling.prompts import Picture
 
 _PROMPTS = 10
 
@@ -26,6 +29,8 @@ class PlotRequest:
     """Run folders; most figures show the first."""
     given: Sequence[str] = ()
     """Prompts; empty: prompts from the training set, or those that the CLIP knows."""
+    like: Sequence[Path] = ()
+    """Pictures as prompts, for a model that reads pictures."""
     seed: int = 0
     device: str = "auto"
     data: Path | None = None
@@ -86,7 +91,9 @@ class PlotRequest:
 
     @cached_property
     def prompts(self) -> list[str]:
-        """The given prompts, or the classes, or some captions, or the empty prompt."""
+        """The given prompts, or the classes, some captions, some pictures, or the empty prompt."""
+        if self.conditions:
+            return [*self.conditions][:_PROMPTS]
         if self.given or self.pipeline.classes:
             return [*(self.given or self.pipeline.classes)][:_PROMPTS]
         captions = [sentence for sentence in self.pictures.distinctive if sentence]
@@ -96,6 +103,26 @@ class PlotRequest:
         return [each for each in some if self.pipeline.model.text.takes(each)][: _PROMPTS // 2] or [
             ""
         ]
+
+    @cached_property
+    def conditions(self) -> dict[str, np.ndarray]:
+        """Pictures that are prompts, uint8 [C, H, W] by name: those of `like`, or some that were
+        held out of training, or trained on if none were. Empty where prompts are captions.
+        """
+        pipeline = self.pipeline
+        if self.like or (pipeline.model.text.reads_pictures and not self.given):
+            shown: Sequence[Picture] = self.like or [*self._examples()]
+            names = pipeline.named(shown)
+            return {str(n): pipeline.picture(p).numpy() for n, p in zip(names, shown, strict=True)}
+        return {}
+
+    def _examples(self) -> Tensor:
+        """Some held-out pictures, uint8 [N, C, H, W]."""
+        everything, recipe = self.pictures, self.pipeline.recipe
+        count = recipe.data.validation_count(len(everything))
+        held = everything.split(count, recipe.train.seed)[1]
+        some = held if len(held) else everything
+        return some.take(some.examples(_PROMPTS)).pixels().cpu()
 
     @property
     def guided(self) -> dict[str, Any]:

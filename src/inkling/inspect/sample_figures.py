@@ -72,7 +72,8 @@ def grid(request: PlotRequest, out: Path) -> Path:
     captions = [prompt for prompt in prompts for _ in range(count)]
     seeds = range(request.seed, request.seed + len(captions))
     samples = request.pipeline(captions, seeds=seeds, **request.guided)
-    return saved_page(grids.sheet(by_prompt(samples.numpy(), prompts), cell=56), out)
+    rows = by_prompt(samples.numpy(), prompts, [*map(request.conditions.get, prompts)])
+    return saved_page(grids.sheet(rows, cell=56), out)
 
 
 def progression(request: PlotRequest, out: Path) -> Path:

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import torch
 from torch import nn
 
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.judge_recipe import JudgeRecipe
 from inkling.config.overrides import from_json, to_json
-from inkling.config.recipe import Diffusion, Recipe, ScheduleConfig
+from inkling.config.recipe import Diffusion, Recipe, RunRecipe, ScheduleConfig
 from inkling.config.registries import check_names
 from inkling.core import noise
 from inkling.core.denoiser import Denoiser
+from inkling.data import Pictures
 from inkling.errors import UserError
 from inkling.models import checkpoint
 from inkling.models.card import Card
@@ -112,12 +114,19 @@ def text_encoder(
     extended by them.
     """
     kind = ENCODERS[recipe.text.encoder]
-    settings: dict[str, Any] = {name: getattr(recipe.text, name) for name in kind.settings}
+    offered = msgspec.structs.asdict(recipe.text) | {"tokens": recipe.net.reads_tokens}
+    settings: dict[str, Any] = {name: offered[name] for name in kind.settings}
     if vocabulary is not None:
         known = kind.from_vocabulary(vocabulary, **settings)
         known.extend(sentences)
         return known
     return kind.fit(sentences, **settings)
+
+
+def described(recipe: RunRecipe, pictures: Pictures) -> Pictures:
+    """The pictures as a run of this recipe describes them: by their captions, or by themselves."""
+    by_itself = isinstance(recipe, Recipe) and ENCODERS[recipe.text.encoder].reads_pictures
+    return pictures.as_conditions() if by_itself else pictures
 
 
 def text_denoiser(

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from inkling.contracts import Cond
 from inkling.core.denoiser import Denoiser
+from inkling.data import Pictures
 from inkling.models.codec import Codec
 from inkling.nets.network import Network
 from inkling.text import TextEncoder
@@ -40,6 +41,15 @@ class TextDenoiser(nn.Module):
         """The clean image expected behind `x`; see `Denoiser.forward`."""
         estimate: Tensor = self.denoiser(x, sigma, cond)
         return estimate
+
+    def see(self, pictures: Pictures) -> None:
+        """Encode pictures that are their own conditions, so that their names can be read.
+
+        Raises:
+            UserError: as `TextEncoder.see`.
+        """
+        if pictures.own_conditions:
+            self.text.see(pictures.names(), pictures.at)
 
     def encode_text(self, captions: Sequence[str], *, cut: bool = False) -> Cond:
         """The conditions of these captions as one batch.

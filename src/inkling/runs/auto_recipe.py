@@ -19,6 +19,7 @@ from inkling.config.recipes import MNIST, RECIPES, small
 from inkling.data import DATASETS, Data, Pictures, read_pictures
 from inkling.data.sources.labels import printable
 from inkling.errors import UserError, unknown_name
+from inkling.models.build import described
 from inkling.nets.configs import UNetConfig
 
 _FORMS: tuple[tuple[float, int, tuple[int, ...]], ...] = (
@@ -45,7 +46,8 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
     """
     channels, height, width = pictures.shape
     side = max(height, width)
-    colour, captioned = channels == 3, len(pictures.sentences) > _CAPTIONED
+    colour = channels == 3
+    captioned = len(pictures.sentences) > _CAPTIONED and not pictures.own_conditions
     patch, widths = next((p, w) for most, p, w in _FORMS if side <= most)
     positions = -(-side // patch)
     net = UNetConfig(
@@ -166,9 +168,15 @@ def resolve(
         return placed(override(recipe, assignments))
     about_data = [each for each in assignments if each.strip().startswith("data.")]
     name, settings, pictures = read_target(target, about_data)
-    recipe = recipe_for(name, settings, pictures)
+    recipe = recipe_for(name, settings, _as_conditions(pictures, assignments))
     recipe = _inheriting(small(recipe) if trial else recipe, before)
     return placed(override(recipe, assignments))
+
+
+def _as_conditions(pictures: Pictures, assignments: Sequence[str]) -> Pictures:
+    """The pictures as what the encoder of these settings makes conditions of."""
+    about_text = [each for each in assignments if each.strip().startswith("text.encoder")]
+    return described(override(Recipe(name="", source=""), about_text), pictures)
 
 
 def _inheriting(recipe: AnyRecipe, before: RunRecipe | None) -> AnyRecipe:

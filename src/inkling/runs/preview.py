@@ -48,7 +48,8 @@ class Preview(NamedTuple):
 
 
 def prompts_for(state: TrainState) -> list[str]:
-    """Prompts of previews: those of the recipe, or the classes, or sentences from all over the set.
+    """Prompts of previews: those of the recipe, or the classes, or sentences from all over the set,
+    or pictures held out of it.
 
     Raises:
         UserError: the model cannot read a prompt of the recipe.
@@ -59,11 +60,25 @@ def prompts_for(state: TrainState) -> list[str]:
         prompts = [str(caption_of(prompt, classes, model.text)) for prompt in given]
         model.text.tokenize(prompts)
         return prompts
+    if state.pictures.own_conditions:
+        return list(_conditions(state))
     if classes:
         return list(classes[:_PROMPTS])
     said = [sentence for sentence in state.pictures.distinctive if sentence]
     some = said[:: max(1, len(said) // (2 * _PROMPTS))]
     return [each for each in some if model.text.takes(each)][:_PROMPTS] or [""]
+
+
+def _conditions(state: TrainState) -> dict[str, np.ndarray]:
+    """Some pictures that are conditions, uint8 [C, H, W] by name; held-out ones if there are any.
+
+    Empty where captions are the conditions.
+    """
+    pictures = state.validation if len(state.validation) else state.pictures
+    if not pictures.own_conditions:
+        return {}
+    some = pictures.take(pictures.examples(_PROMPTS))
+    return dict(zip(some.names(), some.pixels().cpu().numpy(), strict=True))
 
 
 def _rows(state: TrainState) -> tuple[list[str], int]:
@@ -97,7 +112,9 @@ def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | No
         parts.append(images)
         if stopped():
             return None
-    return by_prompt(torch.cat(parts).numpy(), [prompt or NO_PROMPT for prompt in prompts])
+    shown = [prompt or NO_PROMPT for prompt in prompts]
+    first = [*map(_conditions(state).get, prompts)]
+    return by_prompt(torch.cat(parts).numpy(), shown, first)
 
 
 def _samples_cost(state: TrainState) -> float:
@@ -136,7 +153,21 @@ def cost_in_steps(state: TrainState) -> float:
     return (calls + 2 * len(state.validation)) / (3 * state.recipe.train.batch)
 
 
-def by_prompt(images: np.ndarray, prompts: Sequence[str]) -> Rows:
-    """Pictures [N, C, H, W] in equal rows, one a prompt."""
-    count = len(images) // len(prompts)
-    return [(p, images[i * count : (i + 1) * count]) for i, p in enumerate(prompts)]
+def by_prompt(
+    images: np.ndarray, prompts: Sequence[str], first: Sequence[np.ndarray | None] = ()
+) -> Rows:
+    """Pictures in rows, one a prompt.
+
+    Args:
+        images: uint8 [N, C, H, W], as many of each prompt.
+        prompts: in order.
+        first: a picture [C, H, W] that goes before those of each prompt, or None; left out where it
+            is of another size.
+    """
+    rows = []
+    parts = np.split(images, len(prompts))
+    for prompt, part, before in zip(prompts, parts, first or [None] * len(prompts), strict=True):
+        if before is not None and before.shape == part.shape[1:]:
+            part = np.concatenate([before[None], part])
+        rows.append((prompt, part))
+    return rows

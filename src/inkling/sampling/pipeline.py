@@ -1,7 +1,7 @@
-"""`TextToImage`: captions in, images out, as a generator of steps or all at once."""
+"""`TextToImage`: captions or pictures in, images out, as a generator of steps or all at once."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,15 +21,16 @@ from inkling.models.build import load_denoiser, sampling_schedule, sampling_star
 from inkling.models.card import Card
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.sampling.clip_guidance import Guide
-from inkling.sampling.prompts import Caption, Prompt, caption_of
+from inkling.sampling.picture_prompts import PicturePrompts, in_form
+from inkling.sampling.prompts import Caption, Picture, Prompt, caption_of, with_names
 from inkling.system import device as devices
 
 Encoded = Mapping[str, Cond]
 """The condition of each distinct caption of a call, as a batch of one."""
 
 
-def between(first: str, last: str, count: int) -> list[Caption]:
-    """Prompts on the way from one caption to another, both ends included.
+def between(first: Any, last: Any, count: int) -> list[Any]:
+    """Prompts on the way from one caption or picture file to another, both ends included.
 
     Args:
         first: where to begin.
@@ -50,7 +51,7 @@ def weights_of(prompt: Caption) -> dict[str, float]:
 
 
 class TextToImage:
-    """A trained model that samples pictures for captions.
+    """A trained model that samples pictures for captions, or for pictures like them.
 
     Args:
         model: in eval mode.
@@ -144,7 +145,9 @@ class TextToImage:
 
         Args:
             captions: one for each image; "" samples without a prompt, 7 asks for a class by its
-                index, `{"zero": 0.5, "eight": 0.5}` mixes. Or labels [B] int64.
+                index, `{"zero": 0.5, "eight": 0.5}` mixes. Or labels [B] int64. A model that reads
+                pictures takes a `Path` or uint8 [C, H, W] in the place of a caption, or all of them
+                as uint8 [B, C, H, W].
             seeds: one for each image; image i depends on its own seed, not on its batch. Also
                 `(3, 4, 0.5)`: noise halfway from seed 3 to seed 4.
             settings: how to sample; what the checkpoint recommends, with `changes`, if None.
@@ -195,10 +198,31 @@ class TextToImage:
             raise UserError("there is no caption to sample; give one an image")
         if len(prompts) != len(seeds):
             raise UserError(f"{len(prompts)} captions for {len(seeds)} seeds; give one an image")
-        asked = prompts.tolist() if isinstance(prompts, Tensor) else prompts
+        if isinstance(prompts, Tensor):
+            prompts = prompts.tolist() if prompts.ndim == 1 else list(prompts)
+        asked = self.named(prompts, guide)
         if guide:
             return [caption_of(prompt, guide.clip.known.classes) for prompt in asked]
         return [caption_of(prompt, self.classes, self.model.text) for prompt in asked]
+
+    def picture(self, picture: Picture) -> Tensor:
+        """A picture in the form of the training pictures, uint8 [C, H, W]; see `in_form`."""
+        return in_form(picture, self.recipe.data, self.shape)
+
+    def named(self, prompts: Iterable[Prompt], guide: Guide | None = None) -> list[Prompt]:
+        """The prompts with each picture replaced by its name, which the model can then read.
+
+        Args:
+            prompts: any.
+            guide: a CLIP that reads them instead.
+
+        Raises:
+            UserError: a picture that cannot be read, or one for a model that reads text.
+        """
+        read = PicturePrompts(self.picture, None if guide else self.model.text)
+        named = with_names(prompts, read.name)
+        read.show()
+        return named
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:

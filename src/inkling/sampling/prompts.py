@@ -1,17 +1,51 @@
-"""What may be asked for: a caption, the index of a class, or captions with weights."""
+"""What may be asked for: a caption, a class by its index, a picture, or a mixture of these."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import prod
 from operator import index
-from typing import SupportsIndex
+from pathlib import Path
+from typing import Any, SupportsIndex, TypeGuard
+
+import numpy as np
+from torch import Tensor
 
 from inkling.errors import UserError
 from inkling.text import LabelEncoder, TextEncoder
 
-Prompt = str | SupportsIndex | Mapping[str, float]
-"""A caption, the index of a class, or captions with their weights: their conditions are summed."""
+Picture = Path | Tensor | np.ndarray
+"""A picture file, or uint8 pixels [C, H, W] of any size."""
+Prompt = str | SupportsIndex | Picture | Mapping[Any, float]
+"""A caption, the index of a class, or a picture for a model that reads pictures; or some of these
+with their weights: their conditions are summed."""
 Caption = str | Mapping[str, float]
-"""A prompt whose index, or whose sentence around a label, was replaced by a caption."""
+"""A prompt whose index, picture, or sentence around a label was replaced by a caption."""
+
+
+def is_picture(prompt: Prompt) -> TypeGuard[Picture]:
+    """Whether a prompt is a picture; an array of one element is the index of a class."""
+    return isinstance(prompt, Path) or (
+        isinstance(prompt, Tensor | np.ndarray) and prod(prompt.shape) != 1
+    )
+
+
+def with_names(prompts: Iterable[Prompt], name: Callable[[Picture], str]) -> list[Prompt]:
+    """The prompts with each picture replaced by its name, in mixtures too."""
+
+    def replaced(prompt: Prompt) -> Prompt:
+        if isinstance(prompt, Mapping):
+            return _summed((replaced(part), weight) for part, weight in prompt.items())
+        return name(prompt) if is_picture(prompt) else prompt
+
+    return [replaced(prompt) for prompt in prompts]
+
+
+def _summed(parts: Iterable[tuple[Any, float]]) -> dict[Any, float]:
+    """Weights by part; of parts that turn out to be the same, the sum."""
+    found: dict[Any, float] = {}
+    for part, weight in parts:
+        found[part] = found.get(part, 0.0) + weight
+    return found
 
 
 def caption_of(prompt: Prompt, classes: Sequence[str], text: TextEncoder | None = None) -> Caption:
@@ -23,12 +57,17 @@ def caption_of(prompt: Prompt, classes: Sequence[str], text: TextEncoder | None 
         text: the encoder, which may read some sentences only; None: something that reads any text.
 
     Raises:
-        UserError: an index without a class, or bytes that are no text.
+        UserError: an index without a class, bytes that are no text, or a text for an encoder of
+            pictures.
     """
     if isinstance(prompt, Mapping):
-        parts = [(caption_of(part, classes, text), weight) for part, weight in prompt.items()]
-        return {str(caption): weight for caption, weight in parts}
+        parts = prompt.items()
+        return _summed((str(caption_of(part, classes, text)), weight) for part, weight in parts)
+    if text is not None and text.reads_pictures:
+        text.tokenize([str(prompt)])  # refuses what names no picture
+        return str(prompt)
     if not isinstance(prompt, str):
+        assert not isinstance(prompt, Path), "pictures have names by now"
         return _class(index(prompt), classes)
     try:
         prompt.encode()

@@ -4,7 +4,7 @@ The two are separate so that training can tokenise each sentence once, before th
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
@@ -17,7 +17,10 @@ class TextEncoder(nn.Module, ABC):
     """Turns captions into conditions. The empty caption is the null condition."""
 
     settings: ClassVar[tuple[str, ...]] = ("width",)
-    """The fields of `recipe.Text` that its constructors take."""
+    """The fields of `recipe.Text` that its constructors take; and `tokens`, whether the network
+    reads them."""
+    reads_pictures: ClassVar[bool] = False
+    """Whether its captions are names of pictures that `see` has shown it."""
     width: int
     """D of its conditions."""
     frozen_parameters: int = 0
@@ -32,6 +35,17 @@ class TextEncoder(nn.Module, ABC):
     @abstractmethod
     def from_vocabulary(cls, vocabulary: str, *, width: int, **settings: Any) -> Self:
         """The encoder that `vocabulary()` describes; its weights are loaded separately."""
+
+    def see(self, names: Sequence[str], pixels: Callable[[Tensor], Tensor]) -> None:
+        """Encode pictures, so that their names can be read; for an encoder that reads pictures.
+
+        Args:
+            names: N of them; one name is one picture.
+            pixels: from indices of the names [M] int64 to their pictures, uint8 [M, C, H, W].
+
+        Raises:
+            UserError: the model that encodes them cannot be read, or there is no room.
+        """
 
     def extend(self, sentences: Sequence[str]) -> None:
         """Take in sentences of further training; what is known already stays as it is."""

@@ -1,23 +1,18 @@
 """A frozen pretrained text encoder: CLIP, T5, BERT and similar models.
 
-The model is in memory only while there are captions to encode. Training and sampling read encoded
-captions from a cache on disk; the encoded captions of a small data set are also in the checkpoint.
+The encoded captions of a small data set are also in the checkpoint.
 """
 
 import json
 import warnings
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from inkling.contracts import Cond
-from inkling.errors import UserError, UserNote
+from inkling.errors import UserNote
 from inkling.system.progress import bar
-from inkling.text.base import TextEncoder
 from inkling.text.pretrained import (
     Pretrained,
     model_digest,
@@ -26,22 +21,19 @@ from inkling.text.pretrained import (
     token_pieces,
 )
 from inkling.text.store import Store
+from inkling.text.stored import StoredEncoder
 from inkling.text.transformer import words_of
 
 _CARRIED = 1 << 24
 """Largest size in bytes of encoded captions in a checkpoint; more stay in the cache."""
-_IN_MEMORY = 20_000
-"""Encoded captions kept in memory as float32."""
 
 
-class FrozenEncoder(TextEncoder):
+class FrozenEncoder(StoredEncoder):
     """A frozen pretrained text model, with its encoded captions cached on disk."""
 
     settings = ("model", "pooled", "max_tokens")
-    anchor: Tensor
-    """[]: moves with the module, and so tells the device of the conditions."""
-    carried: Tensor
-    """[K, 1 + L, D] float16: the encoded captions that are stored in the checkpoint."""
+    reader = "text model"
+    instead = "restore that one, or use prompts from the training captions"
 
     def __init__(
         self,
@@ -55,23 +47,11 @@ class FrozenEncoder(TextEncoder):
         words: Iterable[str] = (),
         frozen_parameters: int = 0,
     ):
-        super().__init__()
+        super().__init__(model, mark, width, pooled=pooled, carrying=carrying)
+        self.max_tokens = max_tokens
         self.frozen_parameters = frozen_parameters
-        self.model, self.mark, self.width = model, mark, width
-        self.pooled, self.max_tokens = pooled, max_tokens
         self.words = frozenset(words)
         """Of the training captions."""
-        self.store = Store(mark)
-        self.lengths = dict(carrying)
-        self._number = {caption: number for number, caption in enumerate(self.lengths)}
-        self._rows: dict[str, int] = {}
-        self._captions: list[str] = []
-        self._read = lru_cache(_IN_MEMORY)(self._row)
-        longest = max(self.lengths.values(), default=0)
-        self.register_buffer(
-            "carried", torch.zeros(len(self.lengths), longest, width, dtype=torch.float16)
-        )
-        self.register_buffer("anchor", torch.zeros(()), persistent=False)
 
     @classmethod
     def fit(
@@ -124,7 +104,7 @@ class FrozenEncoder(TextEncoder):
             max_tokens=stored["max_tokens"],
             carrying=[(caption, length) for caption, length in stored["carrying"]],
             words=stored["words"],
-            frozen_parameters=stored.get("parameters", 0),
+            frozen_parameters=stored["frozen_parameters"],
         )
 
     def extend(self, sentences: Sequence[str]) -> None:
@@ -159,35 +139,16 @@ class FrozenEncoder(TextEncoder):
                 "max_tokens": self.max_tokens,
                 "carrying": list(self.lengths.items()),
                 "words": sorted(self.words),
-                "parameters": self.frozen_parameters,
+                "frozen_parameters": self.frozen_parameters,
             }
         )
 
-    def tokenize(self, captions: Sequence[str], *, cut: bool = False) -> Tensor:
-        """Caption numbers [B, 1] int64; captions that are not in the cache are encoded now."""
-        captions = [caption.strip() for caption in captions]
-        new = [c for c in dict.fromkeys(captions) if c not in self._rows]
-        missing = self.store.missing([c for c in new if c not in self.lengths])
-        if missing:
-            _encode(self.store, self._folder(missing), missing, self.max_tokens)
-        for caption in new:
-            self._rows[caption] = len(self._captions)
-            self._captions.append(caption)
-        return torch.tensor([[1 + self._rows[caption]] for caption in captions])  # 0 is padding
+    def digest(self, folder: Path) -> str:
+        return model_digest(folder, self.max_tokens)
 
-    def _folder(self, missing: Sequence[str]) -> Path:
-        """The folder of the text model, which must be the one used in training."""
-        start = f"the caption {missing[0][:60]!r} was never encoded, and"
-        try:
-            folder = model_folder(self.model)
-        except UserError as error:
-            raise UserError(f"{start} {error}") from None
-        if model_digest(folder, self.max_tokens) != self.mark:
-            raise UserError(
-                f"{start} the text model in {folder} is another than the one that this model was "
-                "trained with; restore that one, or use prompts from the training captions"
-            )
-        return folder
+    def add_missing(self, captions: Sequence[str]) -> None:
+        folder = self.folder(f"the caption {captions[0][:60]!r}")
+        _encode(self.store, folder, captions, self.max_tokens)
 
     def takes(self, caption: str) -> bool:
         return True  # long captions are cut; answering by `tokenize` would encode the caption
@@ -197,26 +158,6 @@ class FrozenEncoder(TextEncoder):
 
     def unknown_words(self, caption: str) -> list[str]:
         return sorted(words_of([caption]) - self.words)
-
-    def _row(self, number: int) -> Tensor:
-        """An encoded caption, [1 + L, D] float32, on the CPU."""
-        caption = self._captions[number]
-        if caption in self.lengths:
-            carried = self.carried[self._number[caption], : self.lengths[caption]]
-            return carried.float().cpu()
-        (cached,) = self.store.get([caption])
-        return cached.float()
-
-    def forward(self, ids: Tensor) -> Cond:
-        rows = [self._read(number) for number in (ids[:, 0] - 1).tolist()]  # [1 + L, D] each
-        lengths = torch.tensor([len(row) - 1 for row in rows])  # [B]
-        padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)  # [B, 1 + longest, D]
-        padded = padded.to(self.anchor.device)
-        mask = torch.arange(padded.shape[1] - 1) < lengths[:, None]  # [B, longest]
-        vector = padded[:, 0]  # [B, D]
-        if not self.pooled:
-            vector = torch.zeros_like(vector)
-        return Cond(vector, padded[:, 1:], mask.to(padded.device))
 
 
 def _encode(store: Store, folder: Path, captions: Sequence[str], max_tokens: int) -> None:

@@ -1,13 +1,14 @@
-"""Pretrained text models of `transformers`, loaded to encode captions and freed afterwards.
+"""Pretrained models of `transformers`, loaded to encode and freed afterwards.
 
-They are never trained. CLIP, T5 and BERT families, by hub id or from a folder. Nothing in a folder
-is run: models of types that `transformers` knows are read, with weights in safetensors only.
+They are never trained. CLIP, T5, BERT, DINOv2 and the like, by hub id or from a folder. Nothing in
+a folder is run: models of types that `transformers` knows are read, with weights in safetensors
+only.
 """
 
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,16 @@ _CLASSES = {
     "mt5": "MT5EncoderModel",
 }
 """The text model's class in `transformers`, by model type; all other types use `AutoModel`."""
+VISION = {
+    "clip": "CLIPVisionModelWithProjection",
+    "clip_vision_model": "CLIPVisionModelWithProjection",
+    "siglip": "SiglipVisionModel",
+}
+"""The same for vision models."""
 _NEVER_READ = ["*.h5", "*.msgpack", "*.onnx", "*.ot", "onnx/*", "openvino/*", "flax*", "tf*"]
 _NEVER_READ += ["*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.py"]
 """Files of a hub model for other frameworks, pickles and code, which are not downloaded."""
-_READ = {"trust_remote_code": False, "local_files_only": True}
+READ = {"trust_remote_code": False, "local_files_only": True}
 """For everything that transformers reads from a folder."""
 
 
@@ -141,33 +148,35 @@ def _kernels(config: object) -> Iterator[str]:
 
 def read_tokenizer(folder: Path) -> Any:
     """The tokenizer in a folder; errors are those of `transformers`."""
-    return library().AutoTokenizer.from_pretrained(folder, **_READ)
+    return library().AutoTokenizer.from_pretrained(folder, **READ)
 
 
 def read_model(kind: str, folder: Path, **settings: Any) -> Any:
     """The model in a folder, float32, by its class in `transformers`; errors are those of it."""
     return getattr(library(), kind).from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True, **_READ, **settings
+        folder, dtype=torch.float32, use_safetensors=True, **READ, **settings
     )
 
 
-def _config(folder: Path) -> tuple[Any, str]:
-    """The settings of a text model, and its class in `transformers`."""
-    config = library().AutoConfig.from_pretrained(folder, **_READ)
-    return config, _CLASSES.get(config.model_type, "AutoModel")
+def read_config(folder: Path, classes: Mapping[str, str]) -> tuple[Any, str]:
+    """The settings of a model, and its class in `transformers` among those by model type."""
+    config = library().AutoConfig.from_pretrained(folder, **READ)
+    return config, classes.get(config.model_type, "AutoModel")
 
 
-def parameter_count(folder: Path) -> int:
-    """The parameters of the text model in a folder, from its settings: no weights are read.
+def parameter_count(folder: Path, *, vision: bool = False) -> int:
+    """The parameters of the text or vision model in a folder, from its settings: no weights are
+    read.
 
     Raises:
         UserError: the folder holds none.
     """
-    with reading(folder, "text model"), torch.device("meta"):
-        config, name = _config(folder)
+    what, classes = ("vision model", VISION) if vision else ("text model", _CLASSES)
+    with reading(folder, what), torch.device("meta"):
+        config, name = read_config(folder, classes)
         kind = getattr(library(), name)
         if own := getattr(kind, "config_class", None):  # the text tower's, of a model with two
-            model = kind(own.from_pretrained(folder, **_READ))
+            model = kind(own.from_pretrained(folder, **READ))
         else:
             model = kind.from_config(config, trust_remote_code=False)
     return sum(parameter.numel() for parameter in model.parameters())
@@ -178,7 +187,7 @@ class Pretrained:
 
     def __init__(self, folder: Path, max_tokens: int):
         with reading(folder, "text model"):
-            config, name = _config(folder)
+            config, name = read_config(folder, _CLASSES)
             self.tokenizer = read_tokenizer(folder)
             self.model = read_model(name, folder).eval()
         inner = getattr(config, "text_config", config)

@@ -1,4 +1,4 @@
-"""Encoded captions on disk: each distinct caption is encoded only once.
+"""Encodings on disk: each distinct caption, and each picture, is encoded only once.
 
 One SQLite file for each encoder: safe against kills and against several processes at once. If it is
 damaged, it is deleted and written again.
@@ -34,7 +34,9 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
 
 
 class Store:
-    """Encoded captions of one encoder: pooled vector and tokens, stacked [1 + L, D] float16."""
+    """Encodings of one encoder by caption, or by the name of a picture: pooled vector and tokens,
+    stacked [1 + L, D] float16.
+    """
 
     def __init__(self, fingerprint: str):
         self.path = cache_folder() / "text" / f"{fingerprint}.sqlite"
@@ -54,9 +56,7 @@ class Store:
         try:
             yield
         except (OSError, sqlite3.Error, TypeError, ValueError) as error:
-            raise UserError(
-                f"cannot {doing} encoded captions in {self.path} ({error}); {fix}"
-            ) from None
+            raise UserError(f"cannot {doing} encodings in {self.path} ({error}); {fix}") from None
 
     def missing(self, captions: Sequence[str]) -> list[str]:
         """The captions that are not in the file, or damaged there: all, if the file is damaged.
@@ -78,7 +78,7 @@ class Store:
                         raise
                 self.path.unlink()
         warnings.warn(
-            f"the encoded captions in {self.path} were damaged; they are encoded again",
+            f"the encodings in {self.path} were damaged; they are encoded again",
             UserNote,
             stacklevel=3,
         )

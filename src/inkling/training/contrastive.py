@@ -65,7 +65,7 @@ class ClipObjective(Objective):
     @classmethod
     def build(cls, recipe: RunRecipe, given: BuildInputs) -> Self:
         assert isinstance(recipe, ClipRecipe), "a CLIP is trained by its own kind of recipe"
-        pictures, device, stored = given
+        pictures, device, stored, _ = given
         channels, height, width = pictures.shape
         if not pictures.conditional:
             raise UserError("these pictures have no captions, and a CLIP learns what captions mean")

@@ -118,7 +118,7 @@ class DenoisingObjective(Objective):
     @classmethod
     def build(cls, recipe: RunRecipe, given: BuildInputs) -> Self:
         assert isinstance(recipe, Recipe), "a denoiser is trained by its own kind of recipe"
-        pictures, device, stored = given
+        pictures, device, stored, held_out = given
         channels, height, width = pictures.shape
         check_sizes(recipe, max(height, width))
         codec, codec_recipe = _codec(recipe, given)
@@ -140,7 +140,11 @@ class DenoisingObjective(Objective):
         vocabulary = None if stored is None else stored.vocabulary
         text = text_encoder(recipe, sentences=pictures.sentences, vocabulary=vocabulary)
         model = text_denoiser(recipe, text, (channels, height, width), codec)
-        return cls(recipe, pictures, model.to(device), codec_recipe)
+        model = model.to(device)
+        for each in (pictures, held_out):
+            if each is not None:
+                model.see(each)
+        return cls(recipe, pictures, model, codec_recipe)
 
     def inputs(self, step: GradientStep) -> tuple[Tensor, ...]:
         """(clean, noise [b, c, h, w], sigma [b], ids [M, L], rows [b]) of distinct captions."""
@@ -232,7 +236,7 @@ def check_sizes(recipe: Recipe, side: int) -> None:
 
 def _codec(recipe: Recipe, given: BuildInputs) -> tuple[Codec, str]:
     """The codec of a run and its recipe as JSON: from a checkpoint, from its own run, or pixels."""
-    pictures, device, stored = given
+    pictures, device, stored, _ = given
     if not recipe.data.codec:
         return PixelCodec(), ""
     if stored is not None and stored.card.codec:

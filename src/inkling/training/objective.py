@@ -63,6 +63,8 @@ class BuildInputs(NamedTuple):
     stored: Checkpoint | None = None
     """The checkpoint whose vocabulary and codec the model takes over, when a run resumes or starts
     from another."""
+    held_out: Pictures | None = None
+    """To validate on: encoded with the others, where pictures are conditions."""
 
 
 class Objective(nn.Module, ABC):

@@ -18,7 +18,7 @@ from inkling.config.recipe import Recipe
 from inkling.core.ema import PosthocMix, posthoc_mix, power_from_width
 from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
-from inkling.models.build import load_denoiser, load_weights
+from inkling.models.build import described, load_denoiser, load_weights
 from inkling.models.checkpoint import Checkpoint
 from inkling.system import device as devices
 from inkling.training.prepare import split_pictures
@@ -139,12 +139,13 @@ def compare_lengths(
     if not isinstance(recipe, Recipe):
         raise UserError(f"{run} holds a {recipe.objective}; EMAs are compared for denoisers")
     model = load_denoiser(run, device=devices.choose(device_name)).model
-    _, validation = split_pictures(recipe)
+    validation = described(recipe, split_pictures(recipe)[1])
     if not len(validation):
         raise UserError(
             f"{run} held no pictures out (data.validation=0) to compare EMA lengths on; "
             "choose one with --length"
         )
+    model.see(validation)
     for width in widths:
         try:
             residual = stored.solve(width).residual

@@ -17,6 +17,7 @@ from inkling.config.train import Train
 from inkling.core.ema import Ema
 from inkling.data import Pictures, read_pictures
 from inkling.errors import UserError, unknown_name
+from inkling.models.build import described
 from inkling.models.card import Card, card_of
 from inkling.models.checkpoint import Checkpoint
 from inkling.system import device as devices
@@ -57,14 +58,16 @@ def prepare(
     check_names(recipe)
     kind = _objective(recipe)
     accelerator = _accelerator(recipe.train, device_name)
-    training, validation = pictures or _split(recipe, accelerator)
+    training, validation = (
+        described(recipe, each) for each in pictures or _split(recipe, accelerator)
+    )
     recipe = _with_steps(recipe, len(training))
     source = None
     if start_from is not None:
         source = read_source(recipe, Path(start_from), training)
         recipe = with_sigma_data_of(recipe, source)
     with accelerator.main_process_first():  # where captions are encoded, one process does it
-        given = BuildInputs(training, accelerator.device, resume or source)
+        given = BuildInputs(training, accelerator.device, resume or source, validation)
         objective = kind.build(recipe, given)
     if source is not None:
         load_source(objective, source, start_from)

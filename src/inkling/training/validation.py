@@ -37,12 +37,18 @@ class _HeldOut(NamedTuple):
     ids: Tensor
     """[M, L] of distinct captions."""
 
+    def conditions(self, captions: Tensor) -> Cond:
+        """Conditions of captions [B] in `ids`, each distinct one encoded once."""
+        needed, rows = torch.unique(captions, return_inverse=True)
+        encoded: Cond = self.model.text(self.ids[needed])
+        return encoded.take(rows)
+
     def losses(self, rows: Tensor, captions: Tensor, autocast: Autocast) -> Tensor:
         """The losses of these rows, each under the caption of its row [N] in `ids`."""
         diffusion, found = self.diffusion, []
         for index in torch.split(rows, _BATCH):
             with autocast():
-                cond = self.model.text(self.ids).take(captions[index])
+                cond = self.conditions(captions[index])
                 loss = self.model.denoiser.loss(
                     self.clean[index],
                     self.noise[index],
@@ -56,7 +62,7 @@ class _HeldOut(NamedTuple):
 
     def bits(self, captions: Tensor, generator: torch.Generator) -> float:
         """Bits per dimension of the first pictures, one caption each; in float32."""
-        conds: Cond = self.model.text(self.ids).take(captions)
+        conds = self.conditions(captions)
         return bits_per_dimension(
             lambda x, level, rows: self.model(x, level, conds.take(rows)),
             self.clean[: len(captions)],
