@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from inkling import TextToImage
+from inkling.cli.sample import _mixture
 from inkling.config.overrides import override
 from inkling.errors import UserError
 from inkling.sampling.prompts import caption_of
@@ -73,3 +74,9 @@ def test_integers_tensors_and_names_sample_the_same(run, tmp_path):
         plain = pipeline(["zero"], seeds=[0], negative_prompt="8", scale=2)
         assert torch.equal(plain, pipeline(["zero"], seeds=[0], negative_prompt="eight", scale=2))
     assert "there is no class 12; choose from 0" in refuses("sample", run, "12")
+
+
+def test_weights_of_what_turns_out_to_be_one_caption_are_summed():
+    classes = ("zero", "one")
+    assert caption_of({"one": 0.25, 1: 0.5, "zero": 0.25}, classes) == {"one": 0.75, "zero": 0.25}
+    assert _mixture("zero=0.25,zero,one=0.5") == {"zero": 1.25, "one": 0.5}

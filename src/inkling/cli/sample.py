@@ -146,12 +146,15 @@ def _wanted(plain: list[Any], mixes: tuple[str, ...], between: int | None) -> li
 
 
 def _mixture(text: str) -> dict[str, float]:
-    """The captions and weights of "zero=0.5,eight=0.5"; a weight left out is 1."""
+    """The captions and weights of "zero=0.5,eight=0.5"; a weight left out is 1, and those of one
+    caption are summed.
+    """
     parts: dict[str, float] = {}
     for part in text.split(","):
         caption, sign, weight = part.rpartition("=")
         try:
-            parts[(caption if sign else part).strip()] = float(weight) if sign else 1.0
+            name = (caption if sign else part).strip()
+            parts[name] = parts.get(name, 0.0) + (float(weight) if sign else 1.0)
         except ValueError:
             raise UserError(
                 f"--mix takes captions and weights, such as zero=0.5,eight=0.5; got {text!r}"
