@@ -19,7 +19,7 @@ from inkling.evaluate.samples import plan
 from inkling.models import checkpoint
 from inkling.runs import run_folder
 from inkling.runs.preview import PREVIEWS, by_prompt, prompts_for
-from inkling.sampling.pipeline import between
+from inkling.sampling.prompts import between
 from inkling.training.posthoc_ema import compare_lengths
 from inkling.training.prepare import prepare
 from tests.cli.test_cli import SMALL, inkling, refuses

@@ -161,7 +161,8 @@ def test_other_peoples_safetensors_are_told_apart(tmp_path):
 
 
 def test_prompts_mix_and_meet_halfway(pipeline):
-    from inkling.sampling.pipeline import between, joined
+    from inkling.sampling.pipeline import joined
+    from inkling.sampling.prompts import between
 
     first, *_, last = between("zero", "eight", 5)
     ends = pipeline([first, last], seeds=[3, 4])

@@ -140,7 +140,7 @@ def _wanted(plain: list[Any], mixes: tuple[str, ...], between: int | None) -> li
         return [*plain, *map(_mixture, mixes)] or [""]
     if len(plain) != 2 or mixes:
         raise UserError(f"--between {between} takes exactly two prompts, from and to")
-    from inkling.sampling.pipeline import between as on_the_way
+    from inkling.sampling.prompts import between as on_the_way
 
     return on_the_way(plain[0], plain[1], between)
 

@@ -22,32 +22,11 @@ from inkling.models.card import Card
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.sampling.clip_guidance import Guide
 from inkling.sampling.picture_prompts import PicturePrompts, in_form
-from inkling.sampling.prompts import Caption, Picture, Prompt, caption_of, with_names
+from inkling.sampling.prompts import Caption, Picture, Prompt, caption_of, weights_of, with_names
 from inkling.system import device as devices
 
 Encoded = Mapping[str, Cond]
 """The condition of each distinct caption of a call, as a batch of one."""
-
-
-def between(first: Any, last: Any, count: int) -> list[Any]:
-    """Prompts on the way from one caption or picture file to another, both ends included.
-
-    Args:
-        first: where to begin.
-        last: where to end.
-        count: how many, at least 2.
-    """
-    if first == last:
-        return [first] * count
-    fractions = [number / (count - 1) for number in range(count)]
-    return [{first: 1 - fraction, last: fraction} for fraction in fractions]
-
-
-def weights_of(prompt: Caption) -> dict[str, float]:
-    """The captions of a prompt and their weights; those without weight left out."""
-    if isinstance(prompt, str):
-        return {prompt: 1.0}
-    return {caption: weight for caption, weight in prompt.items() if weight} or {"": 1.0}
 
 
 class TextToImage:

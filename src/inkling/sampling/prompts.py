@@ -126,3 +126,24 @@ def _contains(words: list[str], part: list[str]) -> bool:
     return bool(part) and any(
         words[first : first + len(part)] == part for first in range(len(words) - len(part) + 1)
     )
+
+
+def between(first: Any, last: Any, count: int) -> list[Any]:
+    """Prompts on the way from one caption or picture file to another, both ends included.
+
+    Args:
+        first: where to begin.
+        last: where to end.
+        count: how many, at least 2.
+    """
+    if first == last:
+        return [first] * count
+    fractions = [number / (count - 1) for number in range(count)]
+    return [{first: 1 - fraction, last: fraction} for fraction in fractions]
+
+
+def weights_of(prompt: Caption) -> dict[str, float]:
+    """The captions of a prompt and their weights; those without weight left out."""
+    if isinstance(prompt, str):
+        return {prompt: 1.0}
+    return {caption: weight for caption, weight in prompt.items() if weight} or {"": 1.0}

@@ -21,8 +21,8 @@ class PretrainedVision:
             self.model = read_model(name, folder).to(device).eval()
             if self.model.main_input_name != "pixel_values":
                 raise UserError(
-                    f"the model in {folder} ({config.model_type}) reads no pictures; name a vision model, such "
-                    "as a CLIP or DINOv2"
+                    f"the model in {folder} ({config.model_type}) reads no pictures; name a vision "
+                    "model, such as a CLIP or DINOv2"
                 )
             form = json.loads((folder / "preprocessor_config.json").read_text("utf-8"))
             self.size = _size(form) or (self.model.config.image_size,) * 2

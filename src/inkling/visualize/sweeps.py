@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from inkling.sampling.clip_guidance import Guide, with_strength
-from inkling.sampling.pipeline import TextToImage, between
+from inkling.sampling.pipeline import TextToImage
+from inkling.sampling.prompts import between
 from inkling.visualize import grids
 
 _COLUMNS = 8
