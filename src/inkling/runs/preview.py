@@ -3,6 +3,7 @@
 A new kind is one function and one entry in `PREVIEWS`.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from torch import nn
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.recipe import Recipe, RunRecipe, Sample
 from inkling.core.samplers import SAMPLERS
+from inkling.errors import UserNote
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.nets.autoencoder import Autoencoder
 from inkling.pixels import from_bytes, to_bytes
@@ -106,12 +108,14 @@ def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | No
     captions = [prompt for prompt in prompts for _ in range(count)]
     pipeline = TextToImage(model, state.recipe, state.card)
     parts = []
-    settings = preview_settings(state.recipe)  # what does not fit was said when the run began
+    settings = preview_settings(state.recipe)
     seeds = range(len(captions))
-    for images in pipeline.batches(captions, seeds=seeds, settings=settings, batch=_BATCH):
-        parts.append(images)
-        if stopped():
-            return None
+    with warnings.catch_warnings():  # what there is to say is said when the run begins
+        warnings.simplefilter("ignore", UserNote)
+        for images in pipeline.batches(captions, seeds=seeds, settings=settings, batch=_BATCH):
+            parts.append(images)
+            if stopped():
+                return None
     shown = [prompt or NO_PROMPT for prompt in prompts]
     first = [*map(_conditions(state).get, prompts)]
     return by_prompt(torch.cat(parts).numpy(), shown, first)

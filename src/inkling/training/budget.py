@@ -89,8 +89,8 @@ class StepBudget:
         self.last_preview = seconds
         if self.budget and self.counted and self.last_preview_seconds > 0:
             # Previews must not eat the time for learning: fewer of them where one takes long.
-            afford = max(1, int(self.share * self.budget / self.last_preview_seconds))
-            self.previews = min(self.previews, max(afford, self.previews_done))
+            afford = int(self.share * self.budget / self.last_preview_seconds) - 1  # the first one
+            self.previews = min(self.previews, max(1, afford, self.previews_done))
         self._count(step, worked, seconds)
 
     def correct(self, step: int, worked: float, seconds: float) -> None:
