@@ -7,6 +7,9 @@ from typing import Any
 from inkling.system.disk import saved
 from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled
 
+_LEGEND = {"fontsize": 7, "frameon": True, "edgecolor": "none", "framealpha": 0.8}
+"""Of panels with many lines, which it may cover."""
+
 Records = Sequence[Mapping[str, Any]]
 
 _SCORES = (
@@ -58,8 +61,8 @@ def _marks(points: Sequence[Any]) -> dict[str, Any]:
 
 _LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("loss", "training", {"alpha": 0.25}),
-    ("epoch_loss", "training, by epoch", {"marker": "."}),
-    ("epoch_low_noise_loss", "training, by epoch, t < 100", {"marker": ".", "linestyle": ":"}),
+    ("epoch_loss", "each epoch", {"marker": "."}),
+    ("epoch_low_noise_loss", "each epoch, t < 100", {"marker": ".", "linestyle": ":"}),
     ("validation_loss", "held out", {"marker": "s", "markersize": 3, "alpha": 0.6}),
     (
         "low_noise_loss",
@@ -81,7 +84,7 @@ def _losses(axis: Any, runs: Mapping[str, Records]) -> None:
         axis.set_yscale("log")
     axis.set_title("loss")
     axis.set_xlabel("step")
-    axis.legend()
+    axis.legend(**_LEGEND)
 
 
 def _levels(axis: Any, runs: Mapping[str, Records]) -> None:
@@ -100,7 +103,7 @@ def _levels(axis: Any, runs: Mapping[str, Records]) -> None:
                 (r["step"], r["loss_by_sigma"][name]) for r in held if name in r["loss_by_sigma"]
             ]
             axis.plot(*zip(*points, strict=True), color=colour, label=name, **_marks(points))
-        axis.legend(title="sigma", ncols=2, fontsize=7, framealpha=0.8)
+        axis.legend(title="sigma", ncols=2, **_LEGEND)
         if all(value > 0 for r in held for value in r["loss_by_sigma"].values()):
             axis.set_yscale("log")
     axis.set_title("held-out loss by noise level")
