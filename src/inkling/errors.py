@@ -31,6 +31,7 @@ def one_line(error: BaseException) -> str:
 def unknown_name(name: str, choices: Iterable[str], what: str) -> str:
     """A sentence about an unknown name: the value, the likeliest meant, the choices."""
     known = list(choices)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    folded = {choice.casefold(): choice for choice in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1)
+    hint = f"did you mean {folded[close[0]]!r}? " if close else ""
     return f"there is no {what} {name!r}; {hint}choose among {', '.join(known)}"
