@@ -90,7 +90,7 @@ def test_an_unknown_word_warns_and_draws(pipeline):
     ("options", "says"),
     [
         ({"sampler": "dpmpp"}, "no sampler 'dpmpp'; did you mean 'dpmpp_2"),
-        ({"sampler": "HEUN"}, "no sampler 'HEUN'; did you mean 'heun'. choose among ddim, "),
+        ({"sampler": "HEUN"}, "no sampler 'HEUN'; did you mean 'heun'. choose among euler, ddim, "),
         ({"steps": 0}, "steps=0: expected a whole number >= 1"),
         ({"scale": -1.0}, "scale=-1.0: expected a number >= 0"),
         ({"stepz": 3}, "no sampling setting 'stepz'; did you mean 'steps'"),
@@ -154,6 +154,23 @@ def test_one_prompt_needs_no_list_and_no_seeds(pipeline):
 def test_wrong_kinds_are_one_sentence(pipeline, captions, options, says):
     with pytest.raises(UserError, match=says):
         pipeline(captions, **options)
+
+
+def test_eta_adds_fresh_noise_to_ddim_and_belongs_to_it(pipeline):
+    plain, ancestral = (pipeline("seven", sampler=each, steps=6) for each in ("ddim", "ddpm"))
+    found = [pipeline("seven", sampler="ddim", steps=6, eta=eta) for eta in (0.0, 0.5, 1.0)]
+    assert torch.equal(found[0], plain)
+    assert not torch.equal(found[1], plain)
+    assert torch.equal(found[2], ancestral)
+    with pytest.raises(UserError, match=r"eta=0.5 .* and dpmpp_2m takes none"):
+        pipeline("seven", sampler="dpmpp_2m", eta=0.5)
+    with pytest.raises(UserError, match=r"eta=1.5: expected a number <= 1"):
+        pipeline("seven", sampler="ddim", eta=1.5)
+    sample = replace(pipeline.recipe.sample, sampler="ddim", eta=0.5)
+    pipeline.recipe = replace(pipeline.recipe, sample=sample)
+    assert pipeline.settings(steps=9).eta == 0.5
+    assert pipeline.settings(sampler="heun").eta == 0
+    assert pipeline.settings(guided=True).eta == 0
 
 
 def test_names_of_diffusers_are_understood(pipeline):

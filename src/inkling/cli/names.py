@@ -12,7 +12,7 @@ def _samplers() -> Iterable[tuple[str, str]]:
 
     for name, solver in SAMPLERS.items():
         calls = "one call" if solver.calls_per_step == 1 else f"{solver.calls_per_step} calls"
-        noise = ", draws noise" if solver.stochastic else ""
+        noise = ", draws noise" if solver.stochastic else ", noise with eta" * solver.takes_eta
         yield name, f"order {solver.order}, {calls} a step{noise}"
 
 

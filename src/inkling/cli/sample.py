@@ -20,6 +20,9 @@ from inkling.system.disk import check_writable, saved
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
 @click.option("--sampler", help="One of `inkling list samplers`.")
+@click.option(
+    "--eta", type=click.FloatRange(0, 1), help="Fresh noise in the steps of ddim; 0 is none."
+)
 @click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
 @click.option(
     "--seed",
@@ -52,6 +55,7 @@ def sample(
     count: int,
     steps: int | None,
     sampler: str | None,
+    eta: float | None,
     scale: float | None,
     seed: int,
     prompts_file: Path | None,
@@ -106,6 +110,7 @@ def sample(
         guided=guide is not None,
         sampler=sampler,
         steps=steps,
+        eta=eta,
         scale=scale,
         negative_prompt=avoid,
     )

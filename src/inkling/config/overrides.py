@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from inkling.config.kinds import KINDS
-from inkling.config.recipe import RunRecipe, ScheduleConfig
+from inkling.config.recipe import Recipe, RunRecipe, ScheduleConfig
 from inkling.config.registries import REGISTRIES, leaves
 from inkling.config.values import check_finite, in_words, parsed
 from inkling.errors import UserError, unknown_name
@@ -78,6 +78,10 @@ def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
             from inkling.core.noise import make_schedule
 
             make_schedule(schedule.name, schedule.options)  # refuses options that it does not have
+    if isinstance(changed, Recipe) and changed.sample.eta:
+        from inkling.core.samplers import check_sampler
+
+        check_sampler(changed.sample.sampler, changed.sample.eta)
     return changed
 
 

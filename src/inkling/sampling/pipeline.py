@@ -16,8 +16,8 @@ from inkling.contracts import Step
 from inkling.core import guidance
 from inkling.core.noise import grid
 from inkling.core.rng import ImageNoise, Seed
-from inkling.core.samplers import SAMPLERS
-from inkling.errors import UserError, UserNote, unknown_name
+from inkling.core.samplers import SAMPLERS, check_sampler
+from inkling.errors import UserError, UserNote
 from inkling.models.build import load_denoiser, sampling_schedule, sampling_start
 from inkling.models.card import Card
 from inkling.models.text_denoiser import TextDenoiser
@@ -90,11 +90,14 @@ class TextToImage:
                 recommended,
                 sampler=clip.sampler,
                 steps=clip.steps,
+                eta=0.0,
                 scale=1.0,
                 negative_prompt="",
             )
         typed = {name: value for name, value in changes.items() if value is not None}
         given = in_our_names(typed, "sample")
+        if given.get("sampler", recommended.sampler) != recommended.sampler:
+            recommended = replace(recommended, eta=0.0)  # it was recommended for that sampler
         settings = replaced(recommended, given, "sampling setting")
         negative = str(caption_of(settings.negative_prompt, self.classes, self.model.text))
         settings = replace(settings, negative_prompt=negative)
@@ -106,8 +109,7 @@ class TextToImage:
             self._warn_of_untrained_null("guidance leads away from it")
         if problem := sampling_start(self.recipe.diffusion, settings.grid).problem:
             warnings.warn(problem, UserNote, stacklevel=2)
-        if settings.sampler not in SAMPLERS:
-            raise UserError(unknown_name(settings.sampler, SAMPLERS, "sampler"))
+        check_sampler(settings.sampler, settings.eta)
         return settings
 
     def steps(
@@ -264,7 +266,8 @@ class TextToImage:
             )
         elif clamp:
             denoise = guidance.clamp(denoise)
-        yield from SAMPLERS[settings.sampler](denoise, x, sigmas, randn_like=noise)
+        solver = SAMPLERS[settings.sampler].with_eta(settings.eta)
+        yield from solver(denoise, x, sigmas, randn_like=noise)
 
     @torch.no_grad()
     def _encode(
