@@ -86,6 +86,12 @@ def test_an_unknown_word_warns_and_draws(pipeline):
         assert pipeline(["a handwritten zebra"], seeds=[0]).shape == (1, 1, 8, 8)
 
 
+def test_a_mistyped_word_is_answered_with_the_known_one(pipeline):
+    expected = r"never saw 'sevn' \(did you mean 'seven'\?\), 'zebra' in training"
+    with pytest.warns(UserNote, match=expected):
+        pipeline(["a handwritten sevn zebra"])
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from inkling.config.kinds import KINDS
+from inkling.config.other_names import OTHER_NAMES
 from inkling.config.recipe import Recipe, RunRecipe, ScheduleConfig
 from inkling.config.registries import REGISTRIES, leaves
 from inkling.config.values import check_finite, in_words, parsed
@@ -230,8 +231,17 @@ def _unknown(tree: dict[str, Any], path: str) -> str:
             f"net.kind={kind}, whose settings are {own}"
         )
     paths = _paths(tree)
+    if meant := _meant(paths, path):
+        return f"there is no setting {path!r}; did you mean {' or '.join(map(repr, meant))}?"
     beside = [known for known in paths if known.startswith(path.split(".")[0] + ".")]
     return unknown_name(path, beside or paths, "setting")
+
+
+def _meant(paths: list[str], path: str) -> list[str]:
+    """The settings that a name without its group may mean, or one that is usual elsewhere."""
+    leaf = path.rpartition(".")[2].casefold().replace("-", "_")
+    usual = OTHER_NAMES.get(leaf)
+    return [known for known in paths if known == usual or known.rpartition(".")[2] == leaf]
 
 
 def _paths(tree: dict[str, Any]) -> list[str]:

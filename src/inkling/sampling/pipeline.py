@@ -23,7 +23,7 @@ from inkling.models.card import Card
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.sampling.asked import Prompts, asked
 from inkling.sampling.clip_guidance import Guide
-from inkling.sampling.conditions import Encoded, joined
+from inkling.sampling.conditions import Encoded, joined, words_never_seen
 from inkling.sampling.picture_prompts import PicturePrompts, in_form
 from inkling.sampling.prompts import Caption, Picture, Prompt, caption_of, weights_of, with_names
 from inkling.system import device as devices
@@ -290,11 +290,10 @@ class TextToImage:
         read: Sequence[Caption] = [settings.negative_prompt, *([""] if guide else captions)]
         distinct = list(dict.fromkeys(part for caption in read for part in weights_of(caption)))
         encoded = {caption: self.model.encode_text([caption]) for caption in distinct}
-        unknown = sorted({word for c in distinct for word in self.model.text.unknown_words(c)})
-        if unknown:
+        if unknown := words_never_seen(self.model.text, distinct):
             warnings.warn(
-                f"this model never saw {', '.join(map(repr, unknown))} in training and cannot know "
-                "what that looks like; it samples what the rest of the prompt suggests",
+                f"this model never saw {', '.join(unknown)} in training and cannot know what that "
+                "looks like; it samples what the rest of the prompt suggests",
                 UserNote,
                 stacklevel=3,
             )
