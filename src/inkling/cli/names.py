@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import click
 
+from inkling.cli.options import Verb
 from inkling.errors import UserError, unknown_name
 
 
@@ -68,7 +69,7 @@ LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
 }
 
 
-@click.command(name="list")
+@click.command(name="list", cls=Verb)
 @click.argument("kind", required=False)
 def names(kind: str | None) -> None:
     """List the samplers, schedules, predictions, networks, encoders, datasets or objectives.

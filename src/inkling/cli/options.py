@@ -1,6 +1,7 @@
 """Options that several verbs share."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -10,7 +11,26 @@ import click
 
 from inkling.config.cadence import seconds_of
 from inkling.config.recipe import ClipGuidance
+from inkling.errors import UserError
 from inkling.settings import LARGEST_SEED
+
+
+class Verb(click.Command):
+    """A command of inkling: an option that takes one value is given once."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it; of an option given twice click would take the last in silence."""
+        *_, order = self.make_parser(ctx).parse_args(args=[*args])
+        for option, times in Counter(order).items():
+            if times > 1 and isinstance(option, click.Option) and not _repeatable(option):
+                raise UserError(f"{option.opts[0]} is given {times} times; give one of them")
+        return super().parse_args(ctx, args)
+
+
+def _repeatable(option: click.Option) -> bool:
+    """Whether nothing is lost where an option is given twice."""
+    return option.multiple or option.is_flag or option.count
+
 
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 
