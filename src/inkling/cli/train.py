@@ -117,7 +117,8 @@ def train(
                 flag=flag,
                 again=begun.again,
             )
-            last = console.follow(updates, out)
+            learned = start_from is not None or begun.stored is not None
+            last = console.follow(updates, out, learned=learned)
         except KeyboardInterrupt:
             console.say("stopped" if flag.heeded else "stopped before the first step")
             return 128 + received[-1] if received else 130
