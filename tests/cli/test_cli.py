@@ -130,6 +130,22 @@ def test_what_may_be_given_twice_is():
     assert "there is no setting 'a'" in says
 
 
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (("train", "digits", "--lr", "1e-3"), "--set train.lr=..."),
+        (("train", "digits", "--batch-size=8"), "--set train.batch=..."),
+        (("train", "digits", "--max_steps", "8"), "--steps"),
+        (("sample", "x", "--guidance-scale", "2"), "--scale"),
+        (("sample", "x", "--num_inference_steps", "9"), "--steps"),
+    ],
+)
+def test_an_option_that_is_a_setting_is_answered_with_it(arguments, meant):
+    assert re.search(
+        rf"No such option.*{arguments[2].split('=')[0]}.*{re.escape(meant)}", refuses(*arguments)
+    )
+
+
 @pytest.mark.parametrize("verb", cli.commands.values(), ids=lambda verb: verb.name)
 def test_every_verb_refuses_options_given_twice(verb):
     assert isinstance(verb, Verb)

@@ -231,15 +231,20 @@ def _unknown(tree: dict[str, Any], path: str) -> str:
             f"net.kind={kind}, whose settings are {own}"
         )
     paths = _paths(tree)
-    if meant := _meant(paths, path):
+    if meant := settings_named(path, paths):
         return f"there is no setting {path!r}; did you mean {' or '.join(map(repr, meant))}?"
     beside = [known for known in paths if known.startswith(path.split(".")[0] + ".")]
     return unknown_name(path, beside or paths, "setting")
 
 
-def _meant(paths: list[str], path: str) -> list[str]:
-    """The settings that a name without its group may mean, or one that is usual elsewhere."""
-    leaf = path.rpartition(".")[2].casefold().replace("-", "_")
+def settings_named(name: str, paths: Iterable[str]) -> list[str]:
+    """The settings that a name without its group may mean, or one that is usual elsewhere.
+
+    Args:
+        name: such as "lr", "train.learning_rate" or "batch-size".
+        paths: of the settings that there are.
+    """
+    leaf = name.rpartition(".")[2].casefold().replace("-", "_")
     usual = OTHER_NAMES.get(leaf)
     return [known for known in paths if known == usual or known.rpartition(".")[2] == leaf]
 
