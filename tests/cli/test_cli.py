@@ -118,6 +118,7 @@ def test_fresh_noise_in_the_steps_of_ddim(run, tmp_path):
         (("train", "digits", "--budget=5m", "--budget", "90s"), "--budget is given 2 times"),
         (("plot", "grid", "nowhere", "--clip", "a", "--clip", "b"), "--clip is given 2 times"),
         (("evaluate", "nowhere", *["--seed", 1] * 3), "--seed is given 3 times"),
+        (("evaluate", "nowhere", "--cas", "--no-cas"), "--cas is given 2 times"),
     ],
 )
 def test_an_option_that_takes_one_value_is_given_once(arguments, option):

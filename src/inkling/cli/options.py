@@ -49,8 +49,8 @@ class Verb(click.Command):
 
 
 def _repeatable(option: click.Option) -> bool:
-    """Whether nothing is lost where an option is given twice."""
-    return option.multiple or option.is_flag or option.count
+    """Whether nothing is lost where an option is given twice; a flag's opposite would be."""
+    return option.multiple or option.count or (option.is_flag and not option.secondary_opts)
 
 
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
