@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from inkling.config.recipes import RECIPES
     from inkling.sampling.pipeline import TextToImage
     from inkling.training.loop import Progress, fit
+    from inkling.visualize.grids import to_pil
 
 __getattr__ = attach(
     __name__,
@@ -22,7 +23,17 @@ __getattr__ = attach(
         "TextToImage": "inkling.sampling.pipeline",
         "fit": "inkling.training.loop",
         "override": "inkling.config.overrides",
+        "to_pil": "inkling.visualize.grids",
     },
 )
 
-__all__ = ["RECIPES", "Progress", "Recipe", "TextToImage", "__version__", "fit", "override"]
+__all__ = [
+    "RECIPES",
+    "Progress",
+    "Recipe",
+    "TextToImage",
+    "__version__",
+    "fit",
+    "override",
+    "to_pil",
+]

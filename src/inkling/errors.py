@@ -28,9 +28,22 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+def nearest(name: str, choices: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The choice that a mistyped name most likely means, capitals or not; None if none is near.
+
+    Args:
+        name: as typed.
+        choices: what there is.
+        likeness: of the two at least, 0 to 1, as `difflib` measures it.
+    """
+    folded = {choice.casefold(): choice for choice in choices}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=likeness)
+    return folded[close[0]] if close else None
+
+
 def unknown_name(name: str, choices: Iterable[str], what: str) -> str:
     """A sentence about an unknown name: the value, the likeliest meant, the choices."""
     known = list(choices)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    close = nearest(name, known)
+    hint = f"did you mean {close!r}? " if close else ""
     return f"there is no {what} {name!r}; {hint}choose among {', '.join(known)}"

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkling.cli import main
+from inkling.cli import cli, main
+from inkling.cli.options import Verb
 from inkling.config.recipes import DIFFERENCES
 from tests.conftest import TINY
 
@@ -89,6 +90,66 @@ def test_sampling_writes_a_sheet_and_arrays(run, tmp_path):
         assert stored["images"].dtype == np.uint8
         assert stored["prompts"].tolist() == ["seven", "seven", "", "", "two", "two"]
         assert stored["seeds"].tolist() == [5, 6, 7, 8, 9, 10]
+
+
+def test_a_second_sheet_does_not_replace_the_first(run):
+    sheets = [inkling("sample", run, word, "--count", 1)[0].strip() for word in ("two", "six")]
+    assert sheets == [str(run / "samples.png"), str(run / "samples-2.png")]
+    (run / "samples.png").unlink()
+    assert inkling("sample", run, "--count", 1)[0].strip() == str(run / "samples.png")
+    assert sorted(run.glob("samples-*")) == [run / "samples-2.png"]
+
+
+def test_fresh_noise_in_the_steps_of_ddim(run, tmp_path):
+    arrays = []
+    for name, options in (("a", ("ddim",)), ("b", ("ddim", "--eta", 1)), ("c", ("ddpm",))):
+        out = tmp_path / f"{name}.npz"
+        inkling("sample", run, "two", "--count", 2, "--out", out, "--sampler", *options)
+        with np.load(out) as stored:
+            arrays.append(stored["images"])
+    assert (arrays[1] == arrays[2]).all()
+    assert (arrays[1] != arrays[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("sample", "nowhere", "--steps", 5, "--steps", 10), "--steps is given 2 times"),
+        (("train", "digits", "--budget=5m", "--budget", "90s"), "--budget is given 2 times"),
+        (("plot", "grid", "nowhere", "--clip", "a", "--clip", "b"), "--clip is given 2 times"),
+        (("evaluate", "nowhere", *["--seed", 1] * 3), "--seed is given 3 times"),
+        (("evaluate", "nowhere", "--cas", "--no-cas"), "--cas is given 2 times"),
+    ],
+)
+def test_an_option_that_takes_one_value_is_given_once(arguments, option):
+    assert refuses(*arguments) == f"error: {option}; give one of them"
+
+
+def test_what_may_be_given_twice_is():
+    assert "there is no checkpoint" in refuses("sample", "x", "--mix", "a=1", "--mix", "b=1")
+    says = refuses("train", "digits", "--small", "--small", "--set", "train.seed=1", "--set", "a=1")
+    assert "there is no setting 'a'" in says
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (("train", "digits", "--lr", "1e-3"), "--set train.lr=..."),
+        (("train", "digits", "--batch-size=8"), "--set train.batch=..."),
+        (("train", "digits", "--max_steps", "8"), "--steps"),
+        (("sample", "x", "--guidance-scale", "2"), "--scale"),
+        (("sample", "x", "--num_inference_steps", "9"), "--steps"),
+    ],
+)
+def test_an_option_that_is_a_setting_is_answered_with_it(arguments, meant):
+    assert re.search(
+        rf"No such option.*{arguments[2].split('=')[0]}.*{re.escape(meant)}", refuses(*arguments)
+    )
+
+
+@pytest.mark.parametrize("verb", cli.commands.values(), ids=lambda verb: verb.name)
+def test_every_verb_refuses_options_given_twice(verb):
+    assert isinstance(verb, Verb)
 
 
 def test_no_prompt_draws_without_one(run, tmp_path):
@@ -217,6 +278,12 @@ def test_mistakes_are_one_sentence_and_leave_nothing(arguments, says, tmp_path):
         (["--sampler", "eulr"], "error: there is no sampler 'eulr'"),
         (["--count", "0"], "0 is not in the range x>=1"),
         (["--steps", "0"], "0 is not in the range x>=1"),
+        (["--sampler", "heun", "--eta", "0.5"], "eta=0.5 adds fresh noise to the steps of ddim"),
+        (["--eta", "2"], "2.0 is not in the range 0<=x<=1"),
+        (["--mix", "zero:0.5"], "such as zero=0.5,eight=0.5; got 'zero:0.5'"),
+        (["--mix", "zero=0.5,"], "such as zero=0.5,eight=0.5; got 'zero=0.5,'"),
+        (["--mix", "zero=nan"], "such as zero=0.5,eight=0.5; got 'zero=nan'"),
+        (["--mix", "zero=half"], "such as zero=0.5,eight=0.5; got 'zero=half'"),
         (["--scale", "-1"], "scale=-1.0: expected a number >= 0"),
         (["--out", "x.gif"], "should end in .png (a sheet) or .npz (arrays)"),
         (["--prompts-file", "none.txt"], "cannot read prompts from none.txt"),

@@ -1,10 +1,13 @@
 """Recipes: JSON both ways, typed overrides, and sentences for mistakes."""
 
+import msgspec
 import pytest
 
+from inkling.config.other_names import OTHER_NAMES
 from inkling.config.overrides import from_json, override, to_json
-from inkling.config.recipe import ClipGuidance, Sample, ScheduleConfig
+from inkling.config.recipe import ClipGuidance, Recipe, Sample, ScheduleConfig
 from inkling.config.recipes import RECIPES
+from inkling.config.registries import leaves
 from inkling.core.noise import SCHEDULES, ends_of
 from inkling.errors import UserError
 from inkling.models.build import noise_schedule, sampling_schedule, sampling_start
@@ -80,7 +83,15 @@ def test_several_settings_are_checked_together_and_one_entry_is_for_all_levels()
     ("assignment", "says"),
     [
         ("train.lrr=1", r"no setting 'train.lrr'; did you mean 'train.lr'\?"),
-        ("lr=1", r"no setting 'lr'"),
+        ("lr=1", r"no setting 'lr'; did you mean 'train.lr'\?"),
+        ("steps=1", r"did you mean 'train.steps' or 'sample.steps' or 'sample.clip.steps'\?"),
+        ("train.scale=1", r"no setting 'train.scale'; did you mean 'sample.scale'\?"),
+        ("learning_rate=1", r"no setting 'learning_rate'; did you mean 'train.lr'\?"),
+        ("train.learning-rate=1", r"did you mean 'train.lr'\?"),
+        ("batch_size=1", r"did you mean 'train.batch'\?"),
+        ("epochs=1", r"did you mean 'train.epochs'\?"),
+        ("guidance_scale=1", r"did you mean 'sample.scale'\?"),
+        ("num_inference_steps=1", r"did you mean 'sample.steps'\?"),
         ("train=1", r"no setting 'train'"),
         ("train.lr", r"name=value, such as train.lr=1e-3; got 'train.lr'"),
         ("train.lr=fast", r"train.lr=fast: expected a number, got text"),
@@ -91,7 +102,9 @@ def test_several_settings_are_checked_together_and_one_entry_is_for_all_levels()
             "net.condition=fil",
             r"no net.condition 'fil'; did you mean 'film'\? choose among film, add",
         ),
-        ("sample.sampler=eulr", r"no sample.sampler 'eulr'; .*choose among ddim"),
+        ("sample.sampler=eulr", r"no sample.sampler 'eulr'; did you mean 'euler'\? choose among"),
+        ("sample.eta=0.5", r"eta=0.5 .* of ddim, and dpmpp_2m takes none; sample with ddim"),
+        ("sample.eta=2", r"sample.eta=2: expected a number <= 1"),
         ("text.pooled=false", r"text.encoder=frozen or vision, net.cross_attention=true and"),
         ("data.caption=a digit", r"data.caption=a digit: expected text matching regex"),
         ("text.heads=3", r"text.width 128 is not a multiple of text.heads 3"),
@@ -204,3 +217,9 @@ def test_sampling_that_starts_too_low_or_ends_too_high_is_one_line():
     assert "its last step removes all noise from 5 at once" in (
         problem("sample.grid.options.sigma_min=5")
     )
+
+
+def test_every_name_from_elsewhere_stands_for_a_setting():
+    known = {path for path, _ in leaves(msgspec.to_builtins(Recipe(name="", source="")))}
+    assert set(OTHER_NAMES.values()) <= known
+    assert not {path.rpartition(".")[2] for path in known} & set(OTHER_NAMES)

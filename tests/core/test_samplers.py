@@ -7,7 +7,8 @@ import torch
 from torch.distributions import Normal
 
 from inkling.core.noise import Karras, Linear, abar_from_sigma, grid
-from inkling.core.samplers import SAMPLERS, ancestral, ddim, dpmpp_2m
+from inkling.core.samplers import SAMPLERS, ancestral, check_sampler, ddim, dpmpp_2m
+from inkling.errors import UserError
 
 SD = 0.5
 DETERMINISTIC = [name for name in SAMPLERS if name != "ddpm"]
@@ -34,6 +35,7 @@ def spread(name, steps):
 @pytest.mark.parametrize(
     ("name", "steps", "known"),
     [
+        *[("euler", n, k) for n, k in [(8, 0.3328), (64, 0.4779)]],
         *[("ddim", n, k) for n, k in [(8, 0.3328), (16, 0.4137), (32, 0.4562), (64, 0.4779)]],
         *[("dpmpp_2m", n, k) for n, k in [(8, 0.5753), (16, 0.5400), (32, 0.5085), (64, 0.5019)]],
         *[("dpmpp_2s", n, k) for n, k in [(4, 0.3238), (8, 0.4434), (16, 0.4844), (32, 0.4960)]],
@@ -61,7 +63,8 @@ def test_ancestral_variance_on_the_ddpm_grid(steps, known):
     assert variance.sqrt().item() == pytest.approx(known, abs=3e-4)
 
 
-def test_ancestral_sampling_has_that_variance():
+@pytest.mark.parametrize(("name", "eta"), [("ddpm", 1.0), ("ddim", 1.0), ("ddim", 0.6)])
+def test_sampling_with_fresh_noise_has_that_variance(name, eta):
     sigmas = grid(Linear(), 50)
     generator = torch.Generator().manual_seed(0)
     x = sigmas[0] * torch.randn(200_000, 1, 1, 1, generator=generator, dtype=torch.float64)
@@ -69,10 +72,12 @@ def test_ancestral_sampling_has_that_variance():
     def noise(like):
         return torch.randn(like.shape, generator=generator, dtype=like.dtype)
 
-    drawn = end(SAMPLERS["ddpm"], gaussian(), x, sigmas, randn_like=noise)
+    solver = SAMPLERS[name].with_eta(eta)
+    assert solver.stochastic
+    drawn = end(solver, gaussian(), x, sigmas, randn_like=noise)
     variance = sigmas[0] ** 2
     for now, nxt in pairwise(sigmas):
-        down, up = ancestral(now, nxt, 1.0)
+        down, up = ancestral(now, nxt, eta)
         shrink = SD**2 / (SD**2 + now**2)
         variance = (shrink + down / now * (1 - shrink)) ** 2 * variance + up**2
     assert drawn.std().item() == pytest.approx(variance.sqrt().item(), rel=0.006)
@@ -158,6 +163,27 @@ def test_no_eta_draws_no_noise():
 
     x = torch.ones(1, 1, 2, 2)
     assert end(ddim, gaussian(), x, grid(Karras(), 5), randn_like=forbidden).shape == x.shape
+
+
+def test_euler_is_ddim_without_fresh_noise():
+    x = torch.randn(2, 1, 4, 4, dtype=torch.float64)
+    slope = lambda x, sigma: (x - gaussian(0.3)(x, sigma)) / sigma  # noqa: E731
+    expected, sigmas = x, grid(Karras(), 9)
+    for now, nxt in pairwise(sigmas):
+        expected = expected + (nxt - now) * slope(expected, now)
+    for name in ("euler", "ddim"):
+        found = end(SAMPLERS[name].with_eta(0.0), gaussian(0.3), x, sigmas)
+        torch.testing.assert_close(found, expected)
+    assert SAMPLERS["euler"].with_eta(0.5) == SAMPLERS["euler"]
+
+
+def test_fresh_noise_is_refused_where_a_sampler_takes_none():
+    check_sampler("ddim", 0.5)
+    check_sampler("heun", 0.0)
+    with pytest.raises(UserError, match=r"eta=0.5 .* ddim, and heun takes none; sample with ddim"):
+        check_sampler("heun", 0.5)
+    with pytest.raises(UserError, match="no sampler 'dddim'; did you mean 'ddim'"):
+        check_sampler("dddim")
 
 
 def test_one_step_of_2m_is_ddim():

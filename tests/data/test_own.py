@@ -470,6 +470,7 @@ def test_runs_and_their_sheets_are_never_data(tmp_path):
 
 def test_a_run_inside_the_pictures_themselves_is_no_data(tmp_path):
     put(tmp_path, "*", "samples/step-1.png", "evaluation/1.png", "curves.png")
+    put(tmp_path, "samples.png", "samples-2.png")
     (tmp_path / "recipe.json").write_text("{}")
     assert len(own(tmp_path)) == 10
 

@@ -86,10 +86,17 @@ def test_an_unknown_word_warns_and_draws(pipeline):
         assert pipeline(["a handwritten zebra"], seeds=[0]).shape == (1, 1, 8, 8)
 
 
+def test_a_mistyped_word_is_answered_with_the_known_one(pipeline):
+    expected = r"never saw 'sevn' \(did you mean 'seven'\?\), 'zebra' in training"
+    with pytest.warns(UserNote, match=expected):
+        pipeline(["a handwritten sevn zebra"])
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"sampler": "dpmpp"}, "no sampler 'dpmpp'; did you mean 'dpmpp_2"),
+        ({"sampler": "HEUN"}, "no sampler 'HEUN'; did you mean 'heun'. choose among euler, ddim, "),
         ({"steps": 0}, "steps=0: expected a whole number >= 1"),
         ({"scale": -1.0}, "scale=-1.0: expected a number >= 0"),
         ({"stepz": 3}, "no sampling setting 'stepz'; did you mean 'steps'"),
@@ -106,6 +113,82 @@ def test_unequal_lengths_and_long_prompts_are_refused(pipeline):
         pipeline(["seven", "two"], seeds=[0])
     with pytest.raises(UserError, match="10000 characters"):
         pipeline(["x" * 10_000], seeds=[0])
+
+
+def test_one_prompt_needs_no_list_and_no_seeds(pipeline):
+    first = pipeline(["seven"], seeds=[0])
+    assert torch.equal(pipeline("seven"), first)
+    assert torch.equal(pipeline(7), first)
+    assert torch.equal(pipeline(torch.tensor(7)), first)
+    two = pipeline(["seven", "three"], seeds=[0, 1])
+    assert torch.equal(pipeline(["seven", "three"]), two)
+    assert torch.equal(pipeline(each for each in ("seven", "three")), two)
+    counting = pipeline(["seven"] * 3, seeds=[5, 6, 7])
+    for options in ({"count": 3, "seed": 5}, {"seeds": [5, 6, 7]}, {"seeds": torch.arange(5, 8)}):
+        assert torch.equal(pipeline("seven", **options), counting)
+    each = pipeline(["seven", "three"], count=2)
+    assert torch.equal(each, pipeline(["seven", "seven", "three", "three"], seeds=range(4)))
+    mixed = {"zero": 0.5, "eight": 0.5}
+    assert torch.equal(pipeline(mixed), pipeline([mixed], seeds=[0]))
+    assert len(list(pipeline.steps("seven", steps=3))) == 3
+
+
+@pytest.mark.parametrize(
+    ("captions", "options", "says"),
+    [
+        (None, {}, "a string or a list of strings, and None is of the type NoneType"),
+        (0.5, {}, "must be a string or a list of strings, and 0.5 is of the type float"),
+        (["seven", None], {}, "must be a string or a list of strings, and None"),
+        (torch.tensor(0.5), {}, "is of the type Tensor"),
+        (torch.tensor([0.5]), {}, "and 0.5 is of the type float"),
+        (b"seven", {}, "and b'seven' is of the type bytes"),
+        ({"seven", "two"}, {}, "is of the type set"),
+        ([["seven"]], {}, "is of the type list"),
+        ([], {}, "there is no caption to sample"),
+        ([{"zero": "much"}], {}, "the weight 'much' of 'zero' in a mixture is no finite number"),
+        ([{"zero": float("nan")}], {}, "the weight nan of 'zero'"),
+        ("seven", {"seeds": 5}, "seeds=5 should be a list .* write seed=5"),
+        ("seven", {"seeds": ["a"]}, "should be a list of whole numbers"),
+        ("seven", {"seeds": [0], "seed": 1}, "seed=1 counts on from one seed, and seeds names"),
+        ("seven", {"seed": 0.5}, "seed=0.5 is no whole number"),
+        ("seven", {"count": 0}, "count=0 pictures of each prompt: give a whole number >= 1"),
+        ("seven", {"count": 2.5}, "count=2.5 pictures of each prompt"),
+        ("seven", {"count": 2, "seeds": [0]}, "2 captions for 1 seeds"),
+        ("seven", {"guidance_scale": 2.0, "scale": 2.0}, "guidance_scale is another name of scale"),
+    ],
+)
+def test_wrong_kinds_are_one_sentence(pipeline, captions, options, says):
+    with pytest.raises(UserError, match=says):
+        pipeline(captions, **options)
+
+
+def test_eta_adds_fresh_noise_to_ddim_and_belongs_to_it(pipeline):
+    plain, ancestral = (pipeline("seven", sampler=each, steps=6) for each in ("ddim", "ddpm"))
+    found = [pipeline("seven", sampler="ddim", steps=6, eta=eta) for eta in (0.0, 0.5, 1.0)]
+    assert torch.equal(found[0], plain)
+    assert not torch.equal(found[1], plain)
+    assert torch.equal(found[2], ancestral)
+    with pytest.raises(UserError, match=r"eta=0.5 .* and dpmpp_2m takes none"):
+        pipeline("seven", sampler="dpmpp_2m", eta=0.5)
+    with pytest.raises(UserError, match=r"eta=1.5: expected a number <= 1"):
+        pipeline("seven", sampler="ddim", eta=1.5)
+    sample = replace(pipeline.recipe.sample, sampler="ddim", eta=0.5)
+    pipeline.recipe = replace(pipeline.recipe, sample=sample)
+    assert pipeline.settings(steps=9).eta == 0.5
+    assert pipeline.settings(sampler="heun").eta == 0
+    assert pipeline.settings(guided=True).eta == 0
+
+
+def test_names_of_diffusers_are_understood(pipeline):
+    theirs = pipeline.settings(guidance_scale=3.0, num_inference_steps=7)
+    assert theirs == pipeline.settings(scale=3.0, steps=7)
+    options = {"num_inference_steps": 3, "guidance_scale": 2}
+    assert torch.equal(pipeline("seven", **options), pipeline("seven", steps=3, scale=2))
+
+
+def test_settings_beside_settings_are_not_passed_over(pipeline):
+    with pytest.raises(UserError, match="steps, scale would be passed over"):
+        pipeline("seven", settings=pipeline.settings(), steps=3, scale=2)
 
 
 def test_bytes_are_rounded_and_clipped():
@@ -161,7 +244,7 @@ def test_other_peoples_safetensors_are_told_apart(tmp_path):
 
 
 def test_prompts_mix_and_meet_halfway(pipeline):
-    from inkling.sampling.pipeline import joined
+    from inkling.sampling.conditions import joined
     from inkling.sampling.prompts import between
 
     first, *_, last = between("zero", "eight", 5)

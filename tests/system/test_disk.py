@@ -3,6 +3,7 @@
 import os
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from inkling.errors import UserError
 from inkling.system.disk import (
     check_writable,
     clear_leftovers,
+    free_file,
     saved,
     temporary_beside,
     write_whole,
@@ -130,3 +132,24 @@ def test_formats_are_checked_by_name(tmp_path):
 def test_arrays_are_read_back(tmp_path):
     saved(lambda path: np.savez_compressed(path, a=np.arange(3)), tmp_path / "new" / "a.npz")
     assert np.load(tmp_path / "new" / "a.npz")["a"].tolist() == [0, 1, 2]
+
+
+def test_processes_that_write_at_one_moment_get_files_of_their_own(tmp_path):
+    def made(number):
+        with free_file(tmp_path / "samples.png") as file:
+            write_whole(file, str(number).encode())
+        return file
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [*pool.map(made, range(24))]
+    names = {"samples.png", *(f"samples-{number}.png" for number in range(2, 25))}
+    assert {file.name for file in found} == names
+    assert [int(file.read_text()) for file in found] == [*range(24)]
+
+
+def test_a_file_that_was_not_written_takes_no_number(tmp_path):
+    with pytest.raises(UserError, match="No space left"), free_file(tmp_path / "a.png") as file:
+        saved(torn, file)
+    assert not [*tmp_path.iterdir()]
+    with pytest.raises(UserError, match=r"cannot write .*No such file"), free_file(file / "b.png"):
+        pass

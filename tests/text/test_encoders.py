@@ -152,3 +152,8 @@ def test_a_caption_that_spells_a_special_token_is_text(prompt):
         encoder.vocabulary(), width=16, layers=1, heads=2, max_tokens=16
     )
     assert torch.equal(again.tokenize([prompt]), encoder.tokenize([prompt]))
+
+
+def test_a_mistyped_label_is_answered_with_the_nearest():
+    with pytest.raises(UserError, match=r"'Dgo' is none of them; did you mean 'dog'\? choose"):
+        ENCODERS["label"].fit(["cat", "dog"], width=4).tokenize(["Dgo"])

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
+import inkling
+from inkling.errors import UserError
 from inkling.visualize.grids import sheet
 
 
@@ -44,3 +47,20 @@ def test_captions_stay_left_of_the_pictures(caption):
     page = np.asarray(sheet([(caption, images)]).convert("L"))
     black = (page[4:68] == 0).all(axis=0)
     assert black.sum() == 128  # two pictures, no letter on them
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_sampled_pictures_become_pil_images(channels, mode):
+    images = torch.randint(0, 256, (2, channels, 5, 4), dtype=torch.uint8)
+    found = inkling.to_pil(images)
+    assert [(each.mode, each.size) for each in found] == [(mode, (4, 5))] * 2
+    back = torch.from_numpy(np.array(found[1])).reshape(5, 4, channels)
+    assert torch.equal(back.permute(2, 0, 1), images[1])
+    (alone,) = inkling.to_pil(images[1].numpy())
+    assert alone.tobytes() == found[1].tobytes()
+
+
+@pytest.mark.parametrize("images", [torch.zeros(1, 1, 2, 2), torch.zeros(2, 2).byte(), [0.5]])
+def test_what_is_no_picture_becomes_no_pil_image(images):
+    with pytest.raises(UserError, match=r"to_pil takes uint8 pictures \[B, C, H, W\]"):
+        inkling.to_pil(images)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from inkling.cli.options import PATH, SEED
+from inkling.cli.options import PATH, SEED, Verb
 
 
-@click.command(name="data")
+@click.command(name="data", cls=Verb)
 @click.argument("target")
 @click.option("--data", "folder", type=PATH, help="Folder with its files.")
 @click.option("--split", default="train", show_default=True, help="train or test.")

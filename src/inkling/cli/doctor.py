@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
-from inkling.cli.options import DEVICE, PATH
+from inkling.cli.options import DEVICE, PATH, Verb
 from inkling.config.overrides import override
 from inkling.config.recipe import Recipe
 from inkling.errors import UserError
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("target")
 @click.option("--data", "folder", type=PATH, help="Folder with its files.")
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting.")

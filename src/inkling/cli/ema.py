@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from inkling.cli.options import DEVICE, PATH
+from inkling.cli.options import DEVICE, PATH, Verb
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("run", type=PATH)
 @click.option("--length", type=float, help="EMA length as a fraction of training: 0.01 to 0.25.")
 @click.option("--sweep", is_flag=True, help="Try many lengths on held-out pictures.")

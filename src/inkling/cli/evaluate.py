@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inkling.cli.options import DEVICE, PATH, SEED
+from inkling.cli.options import DEVICE, PATH, SEED, Verb
 from inkling.errors import UserError
 
 if TYPE_CHECKING:
     from inkling.evaluate.evaluation import Evaluation
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("run", type=PATH)
 @click.option("--n", "count", type=click.IntRange(min=20), default=2000, show_default=True,
               help="Pictures to sample.")  # fmt: skip

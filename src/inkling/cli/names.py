@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import click
 
+from inkling.cli.options import Verb
 from inkling.errors import UserError, unknown_name
 
 
@@ -12,7 +13,7 @@ def _samplers() -> Iterable[tuple[str, str]]:
 
     for name, solver in SAMPLERS.items():
         calls = "one call" if solver.calls_per_step == 1 else f"{solver.calls_per_step} calls"
-        noise = ", draws noise" if solver.stochastic else ""
+        noise = ", draws noise" if solver.stochastic else ", noise with eta" * solver.takes_eta
         yield name, f"order {solver.order}, {calls} a step{noise}"
 
 
@@ -68,7 +69,7 @@ LISTS: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
 }
 
 
-@click.command(name="list")
+@click.command(name="list", cls=Verb)
 @click.argument("kind", required=False)
 def names(kind: str | None) -> None:
     """List the samplers, schedules, predictions, networks, encoders, datasets or objectives.

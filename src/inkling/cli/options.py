@@ -1,16 +1,57 @@
 """Options that several verbs share."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import click
+from msgspec import to_builtins
 
 from inkling.config.cadence import seconds_of
-from inkling.config.recipe import ClipGuidance
+from inkling.config.overrides import settings_named
+from inkling.config.recipe import ClipGuidance, Recipe
+from inkling.config.registries import leaves
+from inkling.errors import UserError
 from inkling.settings import LARGEST_SEED
+
+
+class Verb(click.Command):
+    """A command of inkling: an option that takes one value is given once, and one that there is
+    not is answered with the setting of that name.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does it; of an option given twice click would take the last in silence."""
+        try:
+            *_, order = self.make_parser(ctx).parse_args(args=[*args])
+        except click.NoSuchOption as error:
+            if meant := self._meant(error.option_name):
+                said = f"No such option '{error.option_name}'; did you mean {' or '.join(meant)}?"
+                raise click.UsageError(said, ctx) from None
+            raise
+        for option, times in Counter(order).items():
+            if times > 1 and isinstance(option, click.Option) and not _repeatable(option):
+                raise UserError(f"{option.opts[0]} is given {times} times; give one of them")
+        return super().parse_args(ctx, args)
+
+    def _meant(self, typed: str) -> list[str]:
+        """The options for a setting of this name, or of this name in another library."""
+        paths = (path for path, _ in leaves(to_builtins(Recipe(name="", source=""))))
+        found = settings_named(typed.lstrip("-"), paths)
+        own = {name for option in self.params for name in option.opts}
+        short = [f"--{path.rpartition('.')[2].replace('_', '-')}" for path in found]
+        return [name for name in short if name in own] or [
+            f"--set {path}=..." for path in found if "--set" in own
+        ]
+
+
+def _repeatable(option: click.Option) -> bool:
+    """Whether nothing is lost where an option is given twice; a flag's opposite would be."""
+    return option.multiple or option.count or (option.is_flag and not option.secondary_opts)
+
 
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cuda, mps or cpu.")
 

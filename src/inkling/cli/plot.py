@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, clip_guidance
+from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, Verb, clip_guidance
 from inkling.errors import UserError, unknown_name
 
 ALL = "all"
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("kind", required=False)
 @click.argument("runs", nargs=-1, type=PATH)
 @click.option("--prompt", "prompts", multiple=True, help="Instead of the training set's own.")

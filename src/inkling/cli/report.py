@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from inkling.cli.options import DEVICE, PATH
+from inkling.cli.options import DEVICE, PATH, Verb
 from inkling.errors import UserError
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("run", type=PATH)
 @click.option("--n", "count", type=click.IntRange(min=200), default=1000, show_default=True,
               help="Pictures to score, where there are no scores yet.")  # fmt: skip

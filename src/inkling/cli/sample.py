@@ -1,16 +1,18 @@
 """`inkling sample`."""
 
+from contextlib import nullcontext
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import click
 
-from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, clip_guidance
+from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, Verb, clip_guidance
 from inkling.errors import UserError
-from inkling.system.disk import check_writable, saved
+from inkling.system.disk import check_writable, free_file, saved
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("run", type=PATH)
 @click.argument("prompts", nargs=-1)
 @click.option("--like", multiple=True, type=PATH, help="A picture as prompt, for a model of "
@@ -20,6 +22,9 @@ from inkling.system.disk import check_writable, saved
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
 @click.option("--sampler", help="One of `inkling list samplers`.")
+@click.option(
+    "--eta", type=click.FloatRange(0, 1), help="Fresh noise in the steps of ddim; 0 is none."
+)
 @click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
 @click.option(
     "--seed",
@@ -29,7 +34,11 @@ from inkling.system.disk import check_writable, saved
     help="Of the first picture; the next ones count on.",
 )
 @click.option("--prompts-file", type=PATH, help="More prompts, one a line.")
-@click.option("--out", type=PATH, help="FILE.png or FILE.npz; default RUN/samples.png.")
+@click.option(
+    "--out",
+    type=PATH,
+    help="FILE.png or FILE.npz; default RUN/samples.png, then samples-2.png, ...",
+)
 @WEIGHTS
 @click.option("--not", "avoid", help="A negative prompt; guidance leads away from it.")
 @click.option(
@@ -52,6 +61,7 @@ def sample(
     count: int,
     steps: int | None,
     sampler: str | None,
+    eta: float | None,
     scale: float | None,
     seed: int,
     prompts_file: Path | None,
@@ -76,10 +86,10 @@ def sample(
     inkling sample runs/ddpm two --clip runs/clip-mnist
     inkling sample runs/variations --like three.png
     """
-    out = out or (run if run.is_dir() else run.parent) / "samples.png"
-    if out.suffix not in (".png", ".npz"):
+    usual = (run if run.is_dir() else run.parent) / "samples.png"
+    if out is not None and out.suffix not in (".png", ".npz"):
         raise UserError(f"--out {out} should end in .png (a sheet) or .npz (arrays)")
-    check_writable(out)
+    check_writable(out or usual)
     plain = [*prompts, *(_lines(prompts_file) if prompts_file else ())]
     if plain and like:
         raise UserError("a model reads texts or pictures: give prompts or --like, not both")
@@ -106,6 +116,7 @@ def sample(
         guided=guide is not None,
         sampler=sampler,
         steps=steps,
+        eta=eta,
         scale=scale,
         negative_prompt=avoid,
     )
@@ -122,8 +133,9 @@ def sample(
     with bar("sampling", mine) as advance:
         images = sample_all(pipeline, captions, seeds, settings, guide, advance=advance)
     if is_main_process():
-        _write(out, images.numpy(), titles, first, seeds)
-        click.echo(out)
+        with free_file(usual) if out is None else nullcontext(out) as file:
+            _write(file, images.numpy(), titles, first, seeds)
+        click.echo(file)
     if reader:
         without = sample_all(pipeline, [""] * len(captions), seeds, settings)
         if is_main_process():
@@ -148,18 +160,31 @@ def _wanted(plain: list[Any], mixes: tuple[str, ...], between: int | None) -> li
 def _mixture(text: str) -> dict[str, float]:
     """The captions and weights of "zero=0.5,eight=0.5"; a weight left out is 1, and those of one
     caption are summed.
+
+    Raises:
+        UserError: a part without a caption, or a weight that is no number or stands behind a colon.
     """
     parts: dict[str, float] = {}
     for part in text.split(","):
         caption, sign, weight = part.rpartition("=")
-        try:
-            name = (caption if sign else part).strip()
-            parts[name] = parts.get(name, 0.0) + (float(weight) if sign else 1.0)
-        except ValueError:
+        name = (caption if sign else part).strip()
+        number = _number(weight) if sign else 1.0
+        colon = not sign and _number(part.rpartition(":")[2]) is not None and ":" in part
+        if number is None or colon or not (name or sign):
             raise UserError(
                 f"--mix takes captions and weights, such as zero=0.5,eight=0.5; got {text!r}"
-            ) from None
+            )
+        parts[name] = parts.get(name, 0.0) + number
     return parts
+
+
+def _number(text: str) -> float | None:
+    """A finite number; None if the text is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
 
 
 def _named(prompt: Any) -> str:

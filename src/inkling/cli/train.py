@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inkling.cli.options import DEVICE, PATH, SEED, Duration
+from inkling.cli.options import DEVICE, PATH, SEED, Duration, Verb
 from inkling.config.overrides import to_json
 from inkling.errors import UserError, unknown_name
 from inkling.system.shell import command
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inkling.runs.session import StopFlag, Update
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, without where values come from.")
 @click.option("--small", is_flag=True, help="As a two-minute trial.")
@@ -49,7 +49,7 @@ def recipes(name: str | None, as_json: bool, small: bool) -> None:
             click.echo(f"- {sentence}")
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("recipe")
 @click.option("--out", type=PATH, help="Run folder; default runs/RECIPE.")
 @click.option("--data", type=PATH, help="Folder with the data set's files.")
@@ -117,7 +117,8 @@ def train(
                 flag=flag,
                 again=begun.again,
             )
-            last = console.follow(updates, out)
+            learned = start_from is not None or begun.stored is not None
+            last = console.follow(updates, out, learned=learned)
         except KeyboardInterrupt:
             console.say("stopped" if flag.heeded else "stopped before the first step")
             return 128 + received[-1] if received else 130

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from inkling.cli.options import PATH
+from inkling.cli.options import PATH, Verb
 from inkling.errors import UserError
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.option("--sampler", "samplers", multiple=True, metavar="MODULE:NAME", help="Your own, too.")
 @click.option("--schedule", "schedules", multiple=True, metavar="MODULE:NAME", help="Likewise.")
 @click.option(

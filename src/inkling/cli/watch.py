@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from inkling.cli.options import PATH
+from inkling.cli.options import PATH, Verb
 
 
-@click.command()
+@click.command(cls=Verb)
 @click.argument("run", type=PATH)
 @click.option("--once", is_flag=True, help="Draw one picture and end.")
 def watch(run: Path, once: bool) -> None:

@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from inkling.config.kinds import KINDS
-from inkling.config.recipe import RunRecipe, ScheduleConfig
+from inkling.config.other_names import OTHER_NAMES
+from inkling.config.recipe import Recipe, RunRecipe, ScheduleConfig
 from inkling.config.registries import REGISTRIES, leaves
 from inkling.config.values import check_finite, in_words, parsed
 from inkling.errors import UserError, unknown_name
@@ -78,6 +79,10 @@ def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
             from inkling.core.noise import make_schedule
 
             make_schedule(schedule.name, schedule.options)  # refuses options that it does not have
+    if isinstance(changed, Recipe) and changed.sample.eta:
+        from inkling.core.samplers import check_sampler
+
+        check_sampler(changed.sample.sampler, changed.sample.eta)
     return changed
 
 
@@ -226,8 +231,22 @@ def _unknown(tree: dict[str, Any], path: str) -> str:
             f"net.kind={kind}, whose settings are {own}"
         )
     paths = _paths(tree)
+    if meant := settings_named(path, paths):
+        return f"there is no setting {path!r}; did you mean {' or '.join(map(repr, meant))}?"
     beside = [known for known in paths if known.startswith(path.split(".")[0] + ".")]
     return unknown_name(path, beside or paths, "setting")
+
+
+def settings_named(name: str, paths: Iterable[str]) -> list[str]:
+    """The settings that a name without its group may mean, or one that is usual elsewhere.
+
+    Args:
+        name: such as "lr", "train.learning_rate" or "batch-size".
+        paths: of the settings that there are.
+    """
+    leaf = name.rpartition(".")[2].casefold().replace("-", "_")
+    usual = OTHER_NAMES.get(leaf)
+    return [known for known in paths if known == usual or known.rpartition(".")[2] == leaf]
 
 
 def _paths(tree: dict[str, Any]) -> list[str]:

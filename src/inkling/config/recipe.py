@@ -14,7 +14,7 @@ from inkling.config.train import Train
 from inkling.data.settings import Data
 from inkling.errors import UserError
 from inkling.nets.configs import NetworkConfig, UNetConfig
-from inkling.settings import Count, NotNegative, Positive, Settings
+from inkling.settings import Count, Fraction, NotNegative, Positive, Settings
 
 
 class Text(Settings, frozen=True):
@@ -106,6 +106,8 @@ class Sample(Settings, frozen=True):
     """A key of `inkling.core.SAMPLERS`."""
     steps: Count = 18
     """Solver steps."""
+    eta: Fraction = 0.0
+    """Fresh noise in the steps of ddim, from 0 (none) to 1 (as much as ddpm); others take none."""
     grid: ScheduleConfig = ScheduleConfig(name="karras")
     """The noise levels of the steps; without a name, the schedule of training. Without
     `sigma_min` and `sigma_max` among its options, over the range of training."""

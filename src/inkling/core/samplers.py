@@ -7,13 +7,15 @@ in `SAMPLERS` with its order and cost.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from inkling.contracts import Denoise, Step
+from inkling.errors import UserError, unknown_name
 
 RandnLike = Callable[[Tensor], Tensor]
 
@@ -55,6 +57,8 @@ def ddim(
     randn_like: RandnLike = torch.randn_like,
 ) -> Iterator[Step]:
     """DDIM (Song et al. 2021, eq. 12): Euler on the probability-flow ODE when `eta = 0`.
+
+    So `euler` of `SAMPLERS` is this function too, without its `eta`.
 
     Args:
         denoise: `(x, sigma []) -> x0`.
@@ -183,6 +187,8 @@ class Solver(NamedTuple):
     """Evaluations of the denoiser in a step; a step to 0 takes one in every sampler here."""
     stochastic: bool = False
     """Whether it adds noise in its steps."""
+    takes_eta: bool = False
+    """Whether it has `eta`, an amount of fresh noise from 0 (none) to 1 (ancestral)."""
 
     def __call__(
         self,
@@ -195,16 +201,40 @@ class Solver(NamedTuple):
         """Run the sampler."""
         return self.function(denoise, x, sigmas, randn_like=randn_like)
 
+    def with_eta(self, eta: float) -> "Solver":
+        """This sampler with an amount of fresh noise in its steps, if it takes one."""
+        if not (eta and self.takes_eta):
+            return self
+        function: Callable[..., Any] = self.function
+        return self._replace(function=partial(function, eta=eta), stochastic=True)
+
     def calls(self, steps: int) -> int:
         """Evaluations of the denoiser (NFE) in a run of `steps` steps that ends in 0."""
         return self.calls_per_step * (steps - 1) + 1
 
 
 SAMPLERS: dict[str, Solver] = {
-    "ddim": Solver(ddim),
+    "euler": Solver(ddim),
+    "ddim": Solver(ddim, takes_eta=True),
     "ddpm": Solver(ddpm, stochastic=True),
     "heun": Solver(heun, order=2, calls_per_step=2),
     "dpmpp_2m": Solver(dpmpp_2m, order=2),
     "dpmpp_2s": Solver(dpmpp_2s, order=2, calls_per_step=2),
     "unipc": Solver(unipc, order=3),
 }
+
+
+def check_sampler(name: str, eta: float = 0.0) -> None:
+    """Refuse a sampler that there is not, or fresh noise for one that takes none.
+
+    Raises:
+        UserError: the nearest is offered.
+    """
+    if name not in SAMPLERS:
+        raise UserError(unknown_name(name, SAMPLERS, "sampler"))
+    if eta and not SAMPLERS[name].takes_eta:
+        fit = " or ".join(each for each, solver in SAMPLERS.items() if solver.takes_eta)
+        raise UserError(
+            f"eta={eta:g} adds fresh noise to the steps of {fit}, and {name} takes none; sample "
+            f"with {fit}, or leave eta at 0"
+        )

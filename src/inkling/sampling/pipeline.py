@@ -9,24 +9,24 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
+from inkling.config.other_names import in_our_names
 from inkling.config.overrides import replaced
 from inkling.config.recipe import Recipe, Sample
-from inkling.contracts import Cond, Step
+from inkling.contracts import Step
 from inkling.core import guidance
 from inkling.core.noise import grid
 from inkling.core.rng import ImageNoise, Seed
-from inkling.core.samplers import SAMPLERS
-from inkling.errors import UserError, UserNote, unknown_name
+from inkling.core.samplers import SAMPLERS, check_sampler
+from inkling.errors import UserError, UserNote
 from inkling.models.build import load_denoiser, sampling_schedule, sampling_start
 from inkling.models.card import Card
 from inkling.models.text_denoiser import TextDenoiser
+from inkling.sampling.asked import Prompts, asked
 from inkling.sampling.clip_guidance import Guide
+from inkling.sampling.conditions import Encoded, joined, words_never_seen
 from inkling.sampling.picture_prompts import PicturePrompts, in_form
 from inkling.sampling.prompts import Caption, Picture, Prompt, caption_of, weights_of, with_names
 from inkling.system import device as devices
-
-Encoded = Mapping[str, Cond]
-"""The condition of each distinct caption of a call, as a batch of one."""
 
 
 class TextToImage:
@@ -78,9 +78,10 @@ class TextToImage:
         Args:
             guided: whether a CLIP guides, for which other steps are recommended.
             changes: fields of `inkling.config.recipe.Sample` by name; None leaves one as it is.
+                `guidance_scale` and `num_inference_steps` are understood as `scale` and `steps`.
 
         Raises:
-            UserError: no such field, or a value that it cannot have.
+            UserError: no such field, one under two names, or a value that it cannot have.
         """
         recommended = self.recipe.sample
         if guided:
@@ -89,10 +90,14 @@ class TextToImage:
                 recommended,
                 sampler=clip.sampler,
                 steps=clip.steps,
+                eta=0.0,
                 scale=1.0,
                 negative_prompt="",
             )
-        given = {name: value for name, value in changes.items() if value is not None}
+        typed = {name: value for name, value in changes.items() if value is not None}
+        given = in_our_names(typed, "sample")
+        if given.get("sampler", recommended.sampler) != recommended.sampler:
+            recommended = replace(recommended, eta=0.0)  # it was recommended for that sampler
         settings = replaced(recommended, given, "sampling setting")
         negative = str(caption_of(settings.negative_prompt, self.classes, self.model.text))
         settings = replace(settings, negative_prompt=negative)
@@ -104,15 +109,16 @@ class TextToImage:
             self._warn_of_untrained_null("guidance leads away from it")
         if problem := sampling_start(self.recipe.diffusion, settings.grid).problem:
             warnings.warn(problem, UserNote, stacklevel=2)
-        if settings.sampler not in SAMPLERS:
-            raise UserError(unknown_name(settings.sampler, SAMPLERS, "sampler"))
+        check_sampler(settings.sampler, settings.eta)
         return settings
 
     def steps(
         self,
-        captions: Sequence[Prompt] | Tensor,
+        captions: Prompts | Tensor,
         *,
-        seeds: Sequence[Seed],
+        seeds: Sequence[Seed] | None = None,
+        seed: int | None = None,
+        count: int | None = None,
         settings: Sample | None = None,
         guide: Guide | None = None,
         **changes: Any,
@@ -123,12 +129,14 @@ class TextToImage:
         that `model.codec` decodes.
 
         Args:
-            captions: one for each image; "" samples without a prompt, 7 asks for a class by its
-                index, `{"zero": 0.5, "eight": 0.5}` mixes. Or labels [B] int64. A model that reads
+            captions: one, or some; "" samples without a prompt, 7 asks for a class by its index,
+                `{"zero": 0.5, "eight": 0.5}` mixes. Or labels [B] int64. A model that reads
                 pictures takes a `Path` or uint8 [C, H, W] in the place of a caption, or all of them
                 as uint8 [B, C, H, W].
             seeds: one for each image; image i depends on its own seed, not on its batch. Also
                 `(3, 4, 0.5)`: noise halfway from seed 3 to seed 4.
+            seed: of the first image, in place of `seeds`; the next ones count on. 0 if not given.
+            count: images of each caption; 1 if not given.
             settings: how to sample; what the checkpoint recommends, with `changes`, if None.
             guide: a CLIP that reads the captions instead; the model samples without a prompt.
             changes: as in `settings`.
@@ -136,53 +144,67 @@ class TextToImage:
         Raises:
             UserError: a setting or a caption that cannot be used, unequal lengths.
         """
-        settings = settings or self.settings(guided=guide is not None, **changes)
-        read = self._captions(captions, seeds, guide)
-        yield from self._steps(read, seeds, settings, guide, self._encode(read, settings, guide))
+        settings = self._settings(settings, guide, changes)
+        rows, numbers = asked(captions, seeds, seed, count)
+        read = self._captions(rows, guide)
+        yield from self._steps(read, numbers, settings, guide, self._encode(read, settings, guide))
 
-    def __call__(
-        self, captions: Sequence[Prompt] | Tensor, *, seeds: Sequence[Seed], **options: Any
-    ) -> Tensor:
-        """The pictures, uint8 [B, C, H, W] on the CPU; options as in `batches`."""
-        return torch.cat(list(self.batches(captions, seeds=seeds, **options)))
+    def __call__(self, captions: Prompts | Tensor, **options: Any) -> Tensor:
+        """The pictures, uint8 [B, C, H, W] on the CPU; options as in `batches`.
+
+        `inkling.to_pil` makes PIL images of them.
+        """
+        return torch.cat(list(self.batches(captions, **options)))
 
     def batches(
         self,
-        captions: Sequence[Prompt] | Tensor,
+        captions: Prompts | Tensor,
         *,
-        seeds: Sequence[Seed],
+        seeds: Sequence[Seed] | None = None,
+        seed: int | None = None,
+        count: int | None = None,
         settings: Sample | None = None,
         guide: Guide | None = None,
         batch: int = 250,
         **changes: Any,
     ) -> Iterator[Tensor]:
         """Pictures uint8 [batch, C, H, W] on the CPU, batch by batch; the rest as in `steps`."""
-        settings = settings or self.settings(guided=guide is not None, **changes)
-        read = self._captions(captions, seeds, guide)
+        settings = self._settings(settings, guide, changes)
+        rows, numbers = asked(captions, seeds, seed, count)
+        read = self._captions(rows, guide)
         encoded = self._encode(read, settings, guide)
         for first in range(0, len(read), batch):
-            rows = slice(first, first + batch)
-            *_, last = self._steps(read[rows], seeds[rows], settings, guide, encoded)
+            part = slice(first, first + batch)
+            *_, last = self._steps(read[part], numbers[part], settings, guide, encoded)
             yield self.decode(last.x)
 
-    def _captions(
-        self, prompts: Sequence[Prompt] | Tensor, seeds: Sequence[Seed], guide: Guide | None
-    ) -> list[Caption]:
+    def _settings(
+        self, settings: Sample | None, guide: Guide | None, changes: Mapping[str, Any]
+    ) -> Sample:
+        """How to sample: as given, or as recommended with changes.
+
+        Raises:
+            UserError: both are given, or as `settings`.
+        """
+        if settings is None:
+            return self.settings(guided=guide is not None, **changes)
+        if changes:
+            raise UserError(
+                f"settings say how to sample, and {', '.join(changes)} would be passed over; give "
+                "pipeline.settings(...) all of it"
+            )
+        return settings
+
+    def _captions(self, prompts: Iterable[Prompt], guide: Guide | None) -> list[Caption]:
         """A caption for each image, in place of labels.
 
         Raises:
-            UserError: not one prompt for each seed, or an index without a class.
+            UserError: an index without a class, or something that is no prompt.
         """
-        if not len(prompts):
-            raise UserError("there is no caption to sample; give one an image")
-        if len(prompts) != len(seeds):
-            raise UserError(f"{len(prompts)} captions for {len(seeds)} seeds; give one an image")
-        if isinstance(prompts, Tensor):
-            prompts = prompts.tolist() if prompts.ndim == 1 else list(prompts)
-        asked = self.named(prompts, guide)
+        named = self.named(prompts, guide)
         if guide:
-            return [caption_of(prompt, guide.clip.known.classes) for prompt in asked]
-        return [caption_of(prompt, self.classes, self.model.text) for prompt in asked]
+            return [caption_of(prompt, guide.clip.known.classes) for prompt in named]
+        return [caption_of(prompt, self.classes, self.model.text) for prompt in named]
 
     def picture(self, picture: Picture) -> Tensor:
         """A picture in the form of the training pictures, uint8 [C, H, W]; see `in_form`."""
@@ -244,7 +266,8 @@ class TextToImage:
             )
         elif clamp:
             denoise = guidance.clamp(denoise)
-        yield from SAMPLERS[settings.sampler](denoise, x, sigmas, randn_like=noise)
+        solver = SAMPLERS[settings.sampler].with_eta(settings.eta)
+        yield from solver(denoise, x, sigmas, randn_like=noise)
 
     @torch.no_grad()
     def _encode(
@@ -267,11 +290,10 @@ class TextToImage:
         read: Sequence[Caption] = [settings.negative_prompt, *([""] if guide else captions)]
         distinct = list(dict.fromkeys(part for caption in read for part in weights_of(caption)))
         encoded = {caption: self.model.encode_text([caption]) for caption in distinct}
-        unknown = sorted({word for c in distinct for word in self.model.text.unknown_words(c)})
-        if unknown:
+        if unknown := words_never_seen(self.model.text, distinct):
             warnings.warn(
-                f"this model never saw {', '.join(map(repr, unknown))} in training and cannot know "
-                "what that looks like; it samples what the rest of the prompt suggests",
+                f"this model never saw {', '.join(unknown)} in training and cannot know what that "
+                "looks like; it samples what the rest of the prompt suggests",
                 UserNote,
                 stacklevel=3,
             )
@@ -286,17 +308,3 @@ class TextToImage:
                 UserNote,
                 stacklevel=3,
             )
-
-
-def joined(captions: Sequence[Caption], encoded: Encoded) -> Cond:
-    """Conditions row by row."""
-    wanted = [tuple(sorted(weights_of(caption).items())) for caption in captions]
-    distinct = list(dict.fromkeys(wanted))
-    each = [
-        Cond.mixed([encoded[part] for part, _ in prompt], [weight for _, weight in prompt])
-        if len(prompt) > 1 or prompt[0][1] != 1
-        else encoded[prompt[0][0]]
-        for prompt in distinct
-    ]
-    rows = torch.tensor([distinct.index(prompt) for prompt in wanted])
-    return Cond.joined(each).take(rows)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import prod
+from math import isfinite, nan, prod
 from operator import index
 from pathlib import Path
 from typing import Any, SupportsIndex, TypeGuard
@@ -41,11 +41,26 @@ def with_names(prompts: Iterable[Prompt], name: Callable[[Picture], str]) -> lis
 
 
 def _summed(parts: Iterable[tuple[Any, float]]) -> dict[Any, float]:
-    """Weights by part; of parts that turn out to be the same, the sum."""
+    """Weights by part; of parts that turn out to be the same, the sum.
+
+    Raises:
+        UserError: a weight that is no finite number.
+    """
     found: dict[Any, float] = {}
     for part, weight in parts:
-        found[part] = found.get(part, 0.0) + weight
+        found[part] = found.get(part, 0.0) + _weight(part, weight)
     return found
+
+
+def _weight(part: object, weight: Any) -> float:
+    """The weight of a part of a mixture, a finite number."""
+    try:
+        number = float(weight)
+    except (TypeError, ValueError):
+        number = nan
+    if not isfinite(number):
+        raise UserError(f"the weight {weight!r} of {part!r} in a mixture is no finite number")
+    return number
 
 
 def caption_of(prompt: Prompt, classes: Sequence[str], text: TextEncoder | None = None) -> Caption:
@@ -57,8 +72,8 @@ def caption_of(prompt: Prompt, classes: Sequence[str], text: TextEncoder | None 
         text: the encoder, which may read some sentences only; None: something that reads any text.
 
     Raises:
-        UserError: an index without a class, bytes that are no text, or a text for an encoder of
-            pictures.
+        UserError: an index without a class, bytes that are no text, a text for an encoder of
+            pictures, or something that is no prompt.
     """
     if isinstance(prompt, Mapping):
         parts = prompt.items()
@@ -68,7 +83,11 @@ def caption_of(prompt: Prompt, classes: Sequence[str], text: TextEncoder | None 
         return str(prompt)
     if not isinstance(prompt, str):
         assert not isinstance(prompt, Path), "pictures have names by now"
-        return _class(index(prompt), classes)
+        try:
+            label = index(prompt)
+        except TypeError:
+            raise wrong_kind(prompt) from None
+        return _class(label, classes)
     try:
         prompt.encode()
     except UnicodeEncodeError:
@@ -83,6 +102,15 @@ def caption_of(prompt: Prompt, classes: Sequence[str], text: TextEncoder | None 
         return _class(int(prompt), classes)
     meant = _named(prompt, classes) if isinstance(text, LabelEncoder) else []
     return meant[0] if len(meant) == 1 else prompt
+
+
+def wrong_kind(prompt: object) -> UserError:
+    """What is said of something that is no prompt."""
+    return UserError(
+        f"captions must be a string or a list of strings, and {prompt!r} is of the type "
+        f"{type(prompt).__name__}; the index of a class, a picture, and a mixture such as "
+        '{"zero": 0.5, "eight": 0.5} may stand in the place of a string'
+    )
 
 
 def _is_index(prompt: str, text: TextEncoder) -> bool:

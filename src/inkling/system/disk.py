@@ -7,8 +7,8 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from inkling.errors import UserError
@@ -66,6 +66,32 @@ def write_whole(path: Path, data: bytes) -> Path:
         UserError: it cannot be written there; what stood there is as it was.
     """
     return saved(lambda temporary: temporary.write_bytes(data), path)
+
+
+@contextmanager
+def free_file(path: Path) -> Iterator[Path]:
+    """Make `path`, or the same with the first free number behind its name, as an empty file.
+
+    Processes that ask at the same moment get different files. Where an error ends the block, the
+    file is removed again.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    number, file = 2, path
+    while True:
+        try:
+            file.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            number, file = number + 1, path.with_stem(f"{path.stem}-{number}")
+        except OSError as error:
+            raise UserError(f"cannot write {file} ({_reason(error)}); write elsewhere") from None
+    try:
+        yield file
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
 
 
 def check_writable(path: Path) -> None:

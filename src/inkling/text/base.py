@@ -23,6 +23,9 @@ class TextEncoder(nn.Module, ABC):
     """Whether its captions are names of pictures that `see` has shown it."""
     width: int
     """D of its conditions."""
+    words: frozenset[str] = frozenset()
+    """Of its training sentences, in lower case, to suggest what a mistyped one may mean; empty: it
+    does not read word by word."""
     frozen_parameters: int = 0
     """Of a pretrained model that reads captions for it and stays as it is; 0: none, or unknown."""
 

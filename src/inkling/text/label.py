@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from inkling.contracts import Cond
-from inkling.errors import UserError
+from inkling.errors import UserError, nearest
 from inkling.text.base import TextEncoder
 
 
@@ -56,9 +56,11 @@ class LabelEncoder(TextEncoder):
                 )
             if caption not in self._row:
                 names = ", ".join(repr(name) for name in self.names[:20])
+                meant = nearest(caption, self.names)
+                hint = f"did you mean {meant!r}? " if meant else ""
                 raise UserError(
                     f"this model was trained on labels, and {caption[:60]!r} is none of them; "
-                    f"choose among {names}"
+                    f"{hint}choose among {names}"
                 )
         return torch.tensor([[self._row[caption]] for caption in captions])
 

@@ -1,6 +1,7 @@
 """Every file below a folder of one's own, by kind; what programs wrote there is set aside."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +17,10 @@ PICTURES = frozenset(
 TARS = (".tar", ".tar.gz", ".tgz")
 _RUN = frozenset({"metrics.jsonl", "model.safetensors", "samples", "checkpoints", "averages"})
 """What lies beside a run's recipe.json."""
-_OUTPUTS = frozenset(
-    {"samples", "samples.png", "checkpoints", "averages", "evaluation", "plots", "curves.png"}
-)
+_OUTPUTS = frozenset({"samples", "checkpoints", "averages", "evaluation", "plots", "curves.png"})
 """What a run writes that could be taken for data, where a folder of pictures is a run folder."""
+_SAMPLES = re.compile(r"samples(-\d+)?\.png")
+"""The sheets of `inkling sample`, which are there too."""
 _SHEETS = ("data-", "verify")
 """How the names of images begin that commands write into runs/."""
 
@@ -87,12 +88,12 @@ def _enter(tree: Tree, start: str, seen: set[tuple[int, int]]) -> list[str]:
         if inside and _is_output(path, {entry.name for entry in entries}):
             tree.aside.append(inside + os.sep)
             continue
-        outputs = _OUTPUTS if not inside and _is_run({entry.name for entry in entries}) else ()
+        of_run = not inside and _is_run({entry.name for entry in entries})
         for entry in entries:
             name = os.path.join(inside, entry.name)
             if entry.name.startswith("."):
                 continue
-            if entry.name in outputs:
+            if of_run and (entry.name in _OUTPUTS or _SAMPLES.fullmatch(entry.name)):
                 tree.aside.append(name)
             elif not _is_folder(entry):
                 _add(tree, name, entry)

@@ -99,7 +99,14 @@ def samplers(mixture: Mixture, more: Mapping[str, Sampler]) -> Iterator[Check]:
 
 
 def ancestral_sampling() -> Iterator[Check]:
-    """The variance of DDPM samples of a Gaussian, against its exact value after every step."""
+    """The variance of samples of a Gaussian under fresh noise, against its exact value."""
+    yield _fresh_noise("ddpm", SAMPLERS["ddpm"], 1.0)
+    for name, solver in SAMPLERS.items():
+        if solver.takes_eta:
+            yield _fresh_noise(f"{name}, eta 0.5", solver.with_eta(0.5), 0.5)
+
+
+def _fresh_noise(name: str, solver: Solver, eta: float) -> Check:
     sd, count = 0.5, 20_000
     levels = grid(Karras(sigma_min=0.02, sigma_max=20.0), 30)
     generator = torch.Generator().manual_seed(3)
@@ -111,16 +118,16 @@ def ancestral_sampling() -> Iterator[Check]:
         return x * sd**2 / (sd**2 + sigma**2)
 
     x = levels[0] * noise(torch.zeros(count, 1, 1, 1, dtype=torch.float64))
-    *_, last = SAMPLERS["ddpm"](denoise, x, levels, randn_like=noise)
+    *_, last = solver(denoise, x, levels, randn_like=noise)
     variance = levels[0].item() ** 2
     for now, nxt in zip(levels[:-1].tolist(), levels[1:].tolist(), strict=True):
-        up = nxt**2 * (now**2 - nxt**2) / now**2
+        up = eta**2 * nxt**2 * (now**2 - nxt**2) / now**2
         down = math.sqrt(nxt**2 - up)
         shrink = sd**2 / (sd**2 + now**2)
         variance = (shrink + down / now * (1 - shrink)) ** 2 * variance + up
     found, error = last.x.var().item(), variance * math.sqrt(2 / count)
     measured = f"variance {found:.4f}, exactly {variance:.4f} \u00b1 {2 * error:.4f}"
-    yield Check("sampler ddpm", measured, abs(found - variance) < 4 * error)
+    return Check(f"sampler {name}", measured, abs(found - variance) < 4 * error)
 
 
 def _exact_sigmas() -> dict[str, tuple[float, float]]:
