@@ -15,9 +15,13 @@ PICTURES = frozenset(
 )
 """File name extensions of pictures; Pillow claims others too, of videos and scientific data."""
 TARS = (".tar", ".tar.gz", ".tgz")
-_RUN = frozenset({"metrics.jsonl", "model.safetensors", "samples", "checkpoints", "averages"})
+_RUN = frozenset(
+    {"metrics.jsonl", "model.safetensors", "samples", "checkpoints", "milestones", "averages"}
+)
 """What lies beside a run's recipe.json."""
-_OUTPUTS = frozenset({"samples", "checkpoints", "averages", "evaluation", "plots", "curves.png"})
+_OUTPUTS = frozenset(
+    {"samples", "checkpoints", "milestones", "averages", "evaluation", "plots", "curves.png"}
+)
 """What a run writes that could be taken for data, where a folder of pictures is a run folder."""
 _SAMPLES = re.compile(r"samples(-\d+)?\.png")
 """The sheets of `inkling sample`, which are there too."""
