@@ -15,7 +15,10 @@ from PIL import Image
 
 from inkling.cli import cli, main
 from inkling.cli.options import Verb
+from inkling.cli.train import _assignments
 from inkling.config.recipes import DIFFERENCES
+from inkling.errors import UserError
+from inkling.sampling.pipeline import TextToImage
 from tests.conftest import TINY
 
 SMALL = [part for setting in TINY for part in ("--set", setting)]
@@ -448,6 +451,35 @@ def test_a_run_has_one_end(ends, tmp_path):
     says = refuses("train", "digits", *ends, cwd=tmp_path)
     assert says.endswith("both end the run; give one of them")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_given_takes_the_place_of_the_end_that_the_recipe_has():
+    for given, left in (
+        (["train.epochs=2"], ["train.epochs=2", "train.steps=0"]),
+        (["train.budget=60"], ["train.budget=60", "train.steps=0", "train.epochs=0"]),
+        (["train.steps=7"], ["train.steps=7"]),
+        (["train.lr=1"], ["train.lr=1"]),
+    ):
+        ends = {"steps": None, "epochs": None, "budget": None}
+        assert _assignments(tuple(given), None, None, **ends) == left
+
+
+def test_a_run_of_epochs_goes_on_with_the_same_command(tmp_path):
+    settings = ["--set", "data.limit=16", "--set", "data.validation=0", "--out", tmp_path / "r"]
+    small = [each for each in SMALL if each not in ("train.steps=4", "train.budget=0")]
+    small = [part for setting in small if setting != "--set" for part in ("--set", setting)]
+    command = ["train", "digits", *small, *settings, "--epochs", 2]
+    inkling(*command)
+    out, _ = inkling(*command, "--resume")
+    assert "is finished" in out
+    says = refuses("train", "digits", *small, *settings, "--epochs", 3, "--resume")
+    assert "other settings than train.epochs=3; a resumed" in says
+
+
+def test_a_scale_has_no_prompt_where_a_clip_reads_it(run):
+    pipeline = TextToImage.load(run)
+    with pytest.raises(UserError, match="a CLIP reads the prompt, so scale 3 has none"):
+        pipeline.settings(guided=True, scale=3.0)
 
 
 def test_epochs_are_passes_over_the_pictures(tmp_path):

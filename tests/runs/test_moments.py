@@ -1,15 +1,17 @@
 """When previews are made and models kept, and of what."""
 
+import json
+
 import pytest
 
 from inkling.config.overrides import override
 from inkling.config.recipe import Sample
 from inkling.config.recipes import RECIPES, small
 from inkling.errors import UserError, UserNote
-from inkling.runs import preview
+from inkling.runs import preview, run_folder
 from inkling.runs.moments import Milestones
 from inkling.runs.run_folder import MILESTONES
-from inkling.runs.session import run
+from inkling.runs.session import StopFlag, run
 from inkling.sampling.pipeline import TextToImage
 from inkling.training.budget import StepBudget
 
@@ -32,6 +34,8 @@ def seen(recipe, out):
         ("1epoch", [20, 30]),
         ("0.5epochs", [10, 20, 30]),
         ("50%", [15, 30]),
+        ("30%", [9, 18, 27, 30]),
+        ("7", [5, 9, 13, 18, 22, 26, 30]),
         ("1h", [30]),
         ("0", []),
     ],
@@ -45,7 +49,7 @@ def test_previews_by_time(tiny):
     train = override(tiny, ["train.steps=100", "train.previews=5s"]).train
     budget, looked = StepBudget(train, started=0.0), []
     for step in range(1, 101):
-        if budget.due(step, 1.0 * step):
+        if budget.preview_due(step, 1.0 * step, measured=False):
             looked.append(step)
             budget.fix(step, 1.0 * step, 1.0 * step)
     assert looked == [*range(5, 101, 5)]
@@ -56,7 +60,8 @@ def driven(budget, step_seconds, preview_seconds):
     step, looked, worked, now = 0, 0, 0.0, 0.0
     while budget.total is None or step < budget.total:
         step, worked, now = step + 1, worked + step_seconds, now + step_seconds
-        if budget.measure(step, worked, now) or budget.due(step, now):
+        measured = budget.measured(step, worked, now)
+        if budget.preview_due(step, now, measured):
             looked, now = looked + 1, now + preview_seconds
             budget.last_preview_seconds = preview_seconds
             budget.fix(step, worked, now)
@@ -132,11 +137,62 @@ def test_milestones_of_a_budget_are_passed_when_its_length_is_known(tiny):
 
 def test_a_run_that_goes_on_does_not_pass_them_again(tiny):
     train = override(tiny, ["train.steps=20", "train.milestones=5,50%"]).train
-    assert not Milestones(train, 100, step=12).due(13, 20)
-    assert Milestones(train, 100, step=6).due(10, 20)
+    assert not Milestones(train, 100, step=12, total=20).due(13, 20)
+    assert Milestones(train, 100, step=6, total=20).due(10, 20)
 
 
 def test_a_milestone_past_the_end_is_said_in_one_sentence(tiny, tmp_path):
     recipe = override(tiny, ["train.milestones=2,50k"])
     with pytest.warns(UserNote, match="train.milestones=50k lies past the end of the run, 4 steps"):
         trained(recipe, tmp_path / "run")
+
+
+def test_milestones_of_steps_and_parts_do_not_hide_each_other(tiny):
+    train = override(tiny, ["train.milestones=10%,30steps"]).train
+    milestones = Milestones(train, 100)
+    due = [step for step in range(1, 25) if milestones.due(step, 200)]
+    due += [step for step in range(25, 60) if milestones.due(step, 400)]  # the budget's correction
+    assert due == [20, 30]
+
+
+def stopped_at(step, recipe, out):
+    """A run that is stopped after a step, and goes on."""
+    flag = StopFlag()
+    for update in run(recipe, out, device_name="cpu", flag=flag):
+        if update.progress.step == step - 1:
+            flag.raise_flag()
+    stored = run_folder.newest(out)
+    assert stored.progress["step"] == step
+    return [*run(recipe, out, device_name="cpu", resume=stored)]
+
+
+def test_a_preview_is_not_made_again_after_a_resume_and_an_interrupted_one_is(tiny, tmp_path):
+    settings = [*LONG, "train.previews=0", "train.checkpoint_every=30"]
+    recipe = override(tiny, [*settings, "train.previews=10steps"])
+    out = tmp_path / "run"
+    updates = stopped_at(10, recipe, out)  # while it is drawn: the flag is up
+    assert [u.progress.step for u in updates if u.preview is not None] == [11, 20, 30]
+
+
+def test_what_begins_is_behind_a_run_that_goes_on(tiny):
+    train = override(tiny, ["train.steps=0", "train.budget=100", "train.previews=5s"]).train
+    budget = StepBudget(train, started=0.0)
+    step = 0
+    while not budget.preview_due(step, 1.0 * step, budget.measured(step, 1.0 * step, 1.0 * step)):
+        step += 1
+    stored = json.loads(json.dumps(budget.state()))
+    again = StepBudget(train, started=0.0)
+    again.restore(stored, 1.0 * step)
+    now = step + 1.0
+    assert not again.preview_due(step + 1, now, again.measured(step + 1, now, now))
+
+
+def test_epochs_stay_epochs_in_the_recipe_of_a_run(tiny, tmp_path):
+    """So that the same command goes on with it."""
+    recipe = override(
+        tiny, ["train.steps=0", "train.epochs=2", "data.limit=16", "data.validation=0"]
+    )
+    *_, last = trained(recipe, tmp_path / "run")
+    assert last.progress.total == 40
+    assert last.progress.state.recipe.train.steps == 0
+    assert run_folder.recipe_of(tmp_path / "run") == last.progress.state.recipe

@@ -151,7 +151,8 @@ def test_a_budget_is_kept_with_previews_on_a_machine_that_changes_its_speed(tiny
     while budget.total is None or step < budget.total:
         took = 0.1 * (drift if now > since else 1.0)
         step, worked, now = step + 1, worked + took, now + took
-        if budget.measure(step, worked, now) or budget.due(step, now):
+        measured = budget.measured(step, worked, now)
+        if budget.preview_due(step, now, measured):
             budget.last_preview_seconds, now = 2.0, now + 2.0
             budget.fix(step, worked, now)
             looked += 1
@@ -229,7 +230,7 @@ def test_first_and_last_layers_and_tables_are_not_for_muon(tiny):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        (["train.steps=0"], "--steps N or --budget 5m"),
+        (["train.steps=0"], "--steps N, --epochs N or --budget 5m"),
         (["data.validation=1500"], "would leave nothing of 1500 pictures"),
         (["train.accumulation=3"], "train.batch 8 does not divide"),
         (["data.name=nothing"], "no data.name 'nothing'"),

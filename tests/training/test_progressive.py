@@ -42,7 +42,7 @@ def test_a_budget_counts_on_steps_that_become_dearer(tiny):
     )
     measuring = StepBudget(recipe.train, 0.0)
     step, clock = 0, 0.0
-    while not measuring.measure(step, clock, clock):
+    while not measuring.measured(step, clock, clock):
         step, clock = step + 1, clock + 0.01
     measuring.fix(step, clock, clock)
     costs = relative_costs((2, 8))

@@ -106,6 +106,8 @@ def sample(
     wanted = _wanted([*plain, *like], mixes, between)
     if guidance and (mixes or between):
         raise UserError("a CLIP guides towards plain prompts; leave --mix and --between out")
+    if guidance and like:
+        raise UserError("a CLIP reads prompts in words; leave --like out, or --clip")
     towards = [] if mixes or between else plain
     guide = guide_for(pipeline.recipe.sample.clip, guidance, towards, pipeline.device)
     titles = [_named(prompt) for prompt in wanted]
@@ -123,7 +125,8 @@ def sample(
     captions = [prompt for prompt in known for _ in range(count)]
     # On the way between two prompts every picture starts from the same noise.
     seeds = [seed + (row % count if between else row) for row in range(len(captions))]
-    unguided = settings.scale == 1 or all(each == settings.negative_prompt for each in known)
+    read = [""] if guide else known
+    unguided = settings.scale == 1 or all(each == settings.negative_prompt for each in read)
     calls = "one call" if unguided else "two calls"
     console.say(
         f"{len(captions)} pictures on {pipeline.device}: {settings.sampler}, {settings.steps} "

@@ -97,8 +97,7 @@ def train(
     from inkling.runs.resume import Asked
     from inkling.system.distributed import is_main_process
 
-    given = [*assignments, *_assignments(data, seed, steps=steps, epochs=epochs, budget=budget)]
-    _check_one_end(given)
+    given = _assignments(assignments, data, seed, steps=steps, epochs=epochs, budget=budget)
     flag = session.StopFlag()
     asked = Asked(recipe, given, small, start_from)
     with _signals(flag) as received, ExitStack() as held:
@@ -217,31 +216,32 @@ _ENDS = ("steps", "epochs", "budget")
 """What may end a run; each counts where those before it are 0."""
 
 
-def _assignments(data: Path | None, seed: int | None, **ends: float | None) -> list[str]:
-    """Options of their own as settings.
+def _assignments(
+    assignments: tuple[str, ...], data: Path | None, seed: int | None, **ends: float | None
+) -> list[str]:
+    """Settings as they were typed, by `--set` or as options of their own.
 
     Args:
+        assignments: of `--set`.
         data: folder of the pictures.
         seed: of the run.
         ends: by names of `_ENDS`.
-    """
-    named: dict[str, object] = {"data.path": data, "train.seed": seed}
-    last = max((n for n, name in enumerate(_ENDS) if ends[name] is not None), default=-1)
-    named |= {f"train.{name}": ends[name] or 0 for name in _ENDS[: last + 1]}
-    return [f"{name}={value}" for name, value in named.items() if value is not None]
-
-
-def _check_one_end(assignments: list[str]) -> None:
-    """Refuse two ends of a run, of which one would be passed over.
 
     Raises:
-        UserError: more than one was given.
+        UserError: two ends of a run, of which one would be passed over.
     """
-    given = dict(each.split("=", 1) for each in assignments if "=" in each)
-    ends = {name: given.get(f"train.{name}", "0").strip() for name in _ENDS}
-    several = [f"train.{name}={end}" for name, end in ends.items() if end not in ("0", "0.0", "")]
+    named: dict[str, object] = {"data.path": data, "train.seed": seed}
+    named |= {f"train.{name}": end for name, end in ends.items()}
+    given = [*assignments, *(f"{n}={value}" for n, value in named.items() if value is not None)]
+    last = dict(each.split("=", 1) for each in given if "=" in each)
+    typed = {name: last.get(f"train.{name}", "0").strip() for name in _ENDS}
+    several = [name for name in _ENDS if typed[name] not in ("0", "0.0", "")]
     if len(several) > 1:
-        raise UserError(f"{' and '.join(several)} both end the run; give one of them")
+        both = " and ".join(f"train.{name}={typed[name]}" for name in several)
+        raise UserError(f"{both} both end the run; give one of them")
+    # What the recipe has in their place counts no more.
+    before = _ENDS[: _ENDS.index(several[0])] if several else ()
+    return given + [f"train.{name}=0" for name in before if f"train.{name}" not in last]
 
 
 def _choices_of(recipe: "RunRecipe") -> str:

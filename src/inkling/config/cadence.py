@@ -32,12 +32,6 @@ class Cadence(NamedTuple):
         # 14 % of 300 steps are 42, whatever the rounding of 0.14.
         return max(1, math.ceil(self.number * unit - 1e-6))
 
-    def times(self) -> int:
-        """How often in a run, of a bare number or a part of the run."""
-        if self.unit == "%" and self.number:
-            return math.ceil(100 / self.number)
-        return int(self.number)
-
 
 def seconds_of(text: str) -> float:
     """A time such as 90s, 5m or 1h30m in seconds; 0 if it is none."""
@@ -68,8 +62,8 @@ def cadence(text: str, setting: str) -> Cadence:
     if text.strip() and _TIME.fullmatch(text.strip()):
         return Cadence(seconds_of(text), "seconds")
     raise UserError(
-        f"{setting}={text} is no amount of training; write steps (1000steps, 50k), epochs "
-        "(2epochs) or a time (5m)"
+        f"{setting}={text} is no amount of training; write a number, steps (1000steps, 50k), "
+        "epochs (2epochs) or a time (5m)"
     )
 
 

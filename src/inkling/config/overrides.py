@@ -193,7 +193,7 @@ def _assign(whole: type, tree: dict[str, Any], path: str, text: str) -> None:
         except ValueError as error:
             raise UserError(f"{path}={text}: {in_words(error)}") from None
     if isinstance(before, list | tuple) and not isinstance(value, list):
-        value = value.split(",") if isinstance(value, str) else [value]
+        value = [*filter(None, value.split(","))] if isinstance(value, str) else [value]
     if isinstance(before, list | tuple) and str in get_args(kind):
         # Names may look like numbers: data.classes=0,1.
         listed = text.startswith("[") and all(isinstance(each, str) for each in value)

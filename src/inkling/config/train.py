@@ -63,8 +63,8 @@ class Train(Settings, frozen=True):
     recompute: bool = False
     """Compute activations again in the backward pass: less memory, a third more time."""
     previews: str = "6"
-    """Previews and validations: how many, evenly spread, or the time from one to the next, such as
-    "1000steps", "2epochs" or "5m". The last is at the end; 0: none."""
+    """Previews and validations: how many, evenly spread, or from one to the next, such as
+    "1000steps", "2epochs", "5m" or "30%" of the run. The last is at the end; 0: none."""
     preview_share: Fraction = 0.1
     """Fraction of a budget that previews and validations may take where `previews` is a number:
     fewer of them where each takes long."""
@@ -91,9 +91,10 @@ class Train(Settings, frozen=True):
         cadence(self.previews, "train.previews")
         every = cadence(self.checkpoint_every, "train.checkpoint_every")
         if not every.number or every.unit == "%":
+            why = "is no distance" if every.number else "would never end writing"
             raise UserError(
-                f"train.checkpoint_every={self.checkpoint_every} would never end writing; give "
-                'steps ("40") or a time ("2m")'
+                f"train.checkpoint_every={self.checkpoint_every} {why}; give steps (40), epochs "
+                "(1epoch) or a time (2m)"
             )
         for text in self.milestones:
             milestone(text)

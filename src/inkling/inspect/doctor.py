@@ -70,8 +70,7 @@ def examine(recipe: Recipe, device_name: str = "auto") -> Iterator[Finding]:
     ):
         yield check(state)
     step_seconds = yield from _overfitting(state)
-    train = recipe.train
-    steps = train.steps or -(-train.epochs * len(state.pictures) // train.batch)
+    steps = state.budget.total
     total = steps * step_seconds if steps else budget
     done = f"{steps:,} steps" if steps else f"{int(budget / step_seconds):,} steps"
     rate = recipe.train.batch / step_seconds

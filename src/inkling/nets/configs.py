@@ -120,6 +120,7 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
                 raise UserError(
                     f"net.{field} has {len(given)} entries ({given}) for {levels} levels in "
                     f"net.widths; give one entry a level, or one for all"
+                    + (", or none (as on the way down)" if 0 in few else "")
                 )
         for field, width in self._attended():
             if width % min(width, self.head_width):

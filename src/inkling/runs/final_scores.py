@@ -3,10 +3,14 @@
 from contextlib import nullcontext
 
 import msgspec
+import torch
 
 from inkling.data import DATASETS, Pictures, read_pictures
 from inkling.errors import UserError
 from inkling.training.state import TrainState
+
+_MOST = 10_000
+"""Pictures at most; a set that is rendered has a million."""
 
 
 def add_final_scores(state: TrainState) -> None:
@@ -15,6 +19,9 @@ def add_final_scores(state: TrainState) -> None:
     Where weights are sharded, all processes must take part.
     """
     split, pictures = _pictures(state)
+    if len(pictures) > _MOST:
+        generator = torch.Generator().manual_seed(0)
+        pictures = pictures.take(torch.randperm(len(pictures), generator=generator)[:_MOST])
     with state.averaged() as model:
         found = state.objective.validate(model, pictures, nullcontext)
     scores = {f"{split}_{name}": round(score, 5) for name, score in found.scores.items()}

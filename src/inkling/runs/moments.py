@@ -2,9 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Sequence
 
-from inkling.config.cadence import Cadence, cadence, milestone
+from inkling.config.cadence import cadence, milestone
 from inkling.config.train import Train
 from inkling.errors import UserNote
 
@@ -40,15 +39,15 @@ class Milestones:
     Warns of those that lie past its end.
 
     Args:
-        train: its milestones and its steps.
+        train: its milestones.
         pictures: of the training set, to count epochs.
         step: steps done, in a run that goes on.
+        total: steps of the run; None while they are not known.
     """
 
-    def __init__(self, train: Train, pictures: int, step: int = 0):
-        self.moments: Sequence[Cadence] = [milestone(text) for text in train.milestones]
+    def __init__(self, train: Train, pictures: int, step: int = 0, total: int | None = None):
+        self.moments = [milestone(text) for text in train.milestones]
         self.pictures, self.batch = pictures, train.batch
-        total = train.steps or None
         self.passed = self._passed(step, total)
         late = [
             text
@@ -68,11 +67,13 @@ class Milestones:
 
         Args:
             step: steps done.
-            total: steps of the run; None while they are not known.
+            total: as above.
         """
-        before, self.passed = self.passed, max(self.passed, self._passed(step, total))
-        return self.passed > before
+        new = self._passed(step, total) - self.passed
+        self.passed |= new
+        return bool(new)
 
-    def _passed(self, step: int, total: int | None) -> int:
+    def _passed(self, step: int, total: int | None) -> set[int]:
+        """The numbers of those up to a step."""
         steps = [moment.steps(self.pictures, self.batch, total) for moment in self.moments]
-        return sum(at is not None and at <= step for at in steps)
+        return {number for number, at in enumerate(steps) if at is not None and at <= step}

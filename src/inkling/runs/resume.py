@@ -89,7 +89,9 @@ def agreed(out: Path, recipe: RunRecipe, asked: Asked) -> RunRecipe:
     if wanted == moved:
         return moved
     last = {each.partition("=")[0].strip(): each for each in asked.assignments}.values()
-    differing = [each for each in last if _differs(recipe, each)]
+    found = [each for each in last if _differs(recipe, each)]
+    ends = ("train.steps=0", "train.epochs=0")  # which nobody typed
+    differing = [each for each in found if each not in ends] or found
     raise UserError(
         f"the run in {out} has other settings than {', '.join(differing)}; a resumed run keeps "
         f"its own: leave these out, or start another one (--from {quote(str(out))} takes its "

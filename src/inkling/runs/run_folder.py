@@ -224,7 +224,7 @@ class RunFolder:
         self.train = state.recipe.train
         self.every = Every(self.train, len(state.pictures))
         done = resume.progress["step"] if resume is not None else 0
-        self.milestones = Milestones(self.train, len(state.pictures), done)
+        self.milestones = Milestones(self.train, len(state.pictures), done, state.budget.total)
         self.best = float("inf")
         self.trackers = Trackers(self.train.trackers, out)
         write_whole(out / "recipe.json", (to_json(state.recipe) + "\n").encode())

@@ -155,7 +155,10 @@ def _driven(
             validation = state.validate()
         if due and (folder is not None or sharded):
             name = f"step-{progress.step:06d}.png"
-            sheet = save_preview(state, out / SAMPLES / name if folder is not None else None, flag)
+            path = out / SAMPLES / name if folder is not None else None
+            last = progress.step == progress.total
+            sheet = save_preview(state, path, StopFlag() if last else flag)
+            state.budget.previews.owed = sheet is None and flag.raised and not last
         stopped = progress.step != progress.total and flag.agreed(device)
         writes = folder.writes_due(progress, validation, stopped) if folder else WritesDue()
         if sharded:
@@ -177,6 +180,9 @@ def _driven(
 def _finish(state: TrainState, out: Path | None) -> None:
     """Write the finished model and the curves; a process without a folder only helps others."""
     if not isinstance(recipe := state.recipe, Recipe) and recipe.data.name in DATASETS:
+        model = state.model_checkpoint()
+        if out is not None:  # the weights are safe, whatever happens to the scores
+            state.objective.save(out, model)
         add_final_scores(state)
     model = state.model_checkpoint()
     if out is not None:

@@ -105,6 +105,11 @@ class TextToImage:
             raise UserError(
                 "settings of CLIP guidance need the CLIP itself: guide=load_guide(settings, ...)"
             )
+        if guided and settings.scale != 1 and not settings.negative_prompt:
+            raise UserError(
+                f"a CLIP reads the prompt, so scale {settings.scale:g} has none to lead towards; "
+                "give the strength of its guidance instead"
+            )
         if settings.scale != 1 and not settings.negative_prompt:
             self._warn_of_untrained_null("guidance leads away from it")
         if problem := sampling_start(self.recipe.diffusion, settings.grid).problem:

@@ -129,8 +129,8 @@ class VisionEncoder(StoredEncoder):
 
     def add_missing(self, captions: Sequence[str]) -> None:
         raise UserError(
-            f"this model reads pictures, and {captions[0][:60]!r} is a text; give a picture: "
-            "--like FILE, or in Python Path(FILE)"
+            f"this model reads pictures, and {captions[0][:60]!r} is a text; sample with a picture "
+            "(--like FILE, or in Python Path(FILE)), and train without train.preview_prompts"
         )
 
     def unknown_words(self, caption: str) -> list[str]:

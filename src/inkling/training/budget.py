@@ -4,8 +4,8 @@ import math
 import time
 from typing import Any
 
-from inkling.config.cadence import cadence
 from inkling.config.train import Train
+from inkling.training.preview_plan import PreviewPlan
 from inkling.training.progressive import mean_cost, relative_costs
 
 _MEASURED_FRACTION = 0.08
@@ -15,27 +15,25 @@ _CORRECTIONS = 40
 
 
 class StepBudget:
-    """How many steps a run has, and after which of them a preview is due.
+    """How many steps a run has.
 
     Args:
-        train: steps or a budget, and how often a preview is due.
+        train: steps, epochs or a budget, and how often a preview is due.
         started: `time.monotonic()` from which a budget counts.
         pictures: of the training set, to count epochs.
     """
 
     def __init__(self, train: Train, started: float, pictures: int = 1):
-        self.total: int | None = train.steps or None
+        epochs = max(1, math.ceil(train.epochs * pictures / train.batch)) if train.epochs else None
+        self.total: int | None = train.steps or epochs
         self.budget = 0.0 if self.total else train.budget
-        self.share, self.batch, self.pictures = train.preview_share, train.batch, pictures
-        self.cadence = cadence(train.previews, "train.previews")
-        self.counted = self.cadence.unit in ("", "%")  # so many, rather than so far apart
-        self.previews = self.cadence.times() if self.counted else 0
+        self.share = train.preview_share
+        self.previews = PreviewPlan(train, pictures)
         self.started = started
         self.costs = relative_costs(train.sizes)
         self.last_preview_seconds = 0.0  # what the caller took for it
         self.preview_cost_steps = 0.0  # as the caller expects it before the first one
-        self.previews_done = 0  # previews since the step count is known
-        self.last_preview = 0.0  # seconds into the run
+        self.first_begun = False  # the preview that shows what one costs
         self.moments_passed = 0  # moments at which the count may be corrected
         self._window: tuple[int, float] | None = None
 
@@ -44,24 +42,29 @@ class StepBudget:
         return {
             "total": self.total,
             "budget": self.budget,
-            "previews": self.previews,
+            "previews": self.previews.state(),
             "last_preview_seconds": self.last_preview_seconds,
-            "previews_done": self.previews_done,
-            "last_preview": self.last_preview,
+            "first_begun": self.first_begun,
             "window": self._window,
         }
 
     def restore(self, state: dict[str, Any], seconds: float) -> None:
         """Go on where `state` was taken, `seconds` into the run."""
         self.total, self.budget = state["total"], state["budget"]
-        self.previews, self.last_preview_seconds = state["previews"], state["last_preview_seconds"]
-        self.previews_done, self.last_preview = state["previews_done"], state["last_preview"]
+        self.previews.restore(state["previews"])
+        self.last_preview_seconds = state["last_preview_seconds"]
+        self.first_begun = state["first_begun"]
         self._window = None if state["window"] is None else tuple(state["window"])
         self.moments_passed = int(seconds / self.budget * _CORRECTIONS) if self.budget else 0
         self.started = time.monotonic() - seconds
 
-    def measure(self, step: int, worked: float, seconds: float) -> bool:
-        """Take in the time at which a step ended; True when the measuring is over.
+    @property
+    def needs_clock(self) -> bool:
+        """Whether what happens depends on the time, on which several processes must agree."""
+        return bool(self.budget) or self.previews.cadence.unit == "seconds"
+
+    def measured(self, step: int, worked: float, seconds: float) -> bool:
+        """Take in the time at which a step ended; True when the step count can be fixed.
 
         Args:
             step: steps done.
@@ -78,19 +81,23 @@ class StepBudget:
         enough = seconds >= _MEASURED_FRACTION * self.budget
         return enough and step >= first + 3
 
-    @property
-    def needs_clock(self) -> bool:
-        """Whether what happens depends on the time, on which several processes must agree."""
-        return bool(self.budget) or self.cadence.unit == "seconds"
+    def preview_due(self, step: int, seconds: float, measured: bool) -> bool:
+        """Whether a preview belongs after this step; then it begins.
+
+        The first one of a budget comes when the speed is measured, to show what one costs.
+        """
+        first = measured and bool(self.previews.cadence.number) and not self.first_begun
+        due = first or self.previews.due(step, self.total, seconds)
+        if due:
+            self.first_begun |= measured
+            self.previews.begin(self.total, seconds)
+        return due
 
     def fix(self, step: int, worked: float, seconds: float) -> None:
         """Set the step count, after a preview, so that steps and previews end with the budget."""
-        self.previews_done += self.total is not None
-        self.last_preview = seconds
-        if self.budget and self.counted and self.last_preview_seconds > 0:
-            # Previews must not eat the time for learning: fewer of them where one takes long.
-            afford = int(self.share * self.budget / self.last_preview_seconds) - 1  # the first one
-            self.previews = min(self.previews, max(1, afford, self.previews_done))
+        if self.budget:  # previews must not eat the time for learning
+            cost = self.last_preview_seconds
+            self.previews.afford(self.share, self.budget, cost, self.total)
         self._count(step, worked, seconds)
 
     def correct(self, step: int, worked: float, seconds: float) -> None:
@@ -111,12 +118,10 @@ class StepBudget:
         unit = (worked - since) / (self._work(step) - self._work(first))
         mean = mean_cost(self.costs, 0.0, 1.0)
         left = self.budget - seconds
-        if self.counted:
-            left -= self.last_preview_seconds * (
-                self.previews if self.total is None else self._previews_left(step, unit * mean)
-            )
+        if self.previews.spread:
+            left -= self.last_preview_seconds * self.previews.left(step, self.total, unit * mean)
         else:
-            between = self._every(unit * mean) * unit * mean  # seconds from one to the next
+            between = self.previews.between(unit * mean)
             left *= between / (between + self.last_preview_seconds)
         wanted = max(step + 1, int((self._work(step) + left / unit) / mean))
         if self.total is None or abs(wanted - self.total) * unit * mean > self.budget / 50:
@@ -129,7 +134,7 @@ class StepBudget:
         rest = (self.total - step) * mean_cost(self.costs, self.run_fraction(step), 1.0)
         unit = worked / self._work(step)
         preview = self.last_preview_seconds or self.preview_cost_steps * unit
-        return rest * unit + self._previews_left(step, unit) * preview
+        return rest * unit + self.previews.left(step, self.total, unit) * preview
 
     def run_fraction(self, step: int) -> float:
         """Of the run that lies before a step, 0 to 1; 0 while its length is not known."""
@@ -138,39 +143,3 @@ class StepBudget:
     def _work(self, step: int) -> float:
         """The cost of the steps so far, in steps at the full size."""
         return step * mean_cost(self.costs, 0.0, self.run_fraction(step))
-
-    def _previews_left(self, step: int, unit: float) -> int:
-        assert self.total is not None
-        if not self.cadence.number:
-            return 0
-        every = self._every(unit)
-        return self.total // every - step // every + (self.total % every > 0)
-
-    def _every(self, unit: float = 1.0) -> int:
-        """Steps from one preview to the next.
-
-        Args:
-            unit: seconds a step, where previews are so much time apart.
-        """
-        if self.counted:
-            assert self.total is not None
-            return math.ceil(self.total / max(1, self.previews))
-        steps = self.cadence.steps(self.pictures, self.batch)
-        return steps or max(1, round(self.cadence.number / unit))
-
-    def due(self, step: int, seconds: float) -> bool:
-        """Whether a preview belongs after this step; the last one at the end of the run.
-
-        Args:
-            step: steps done.
-            seconds: since the run began.
-        """
-        if not self.cadence.number or (self.counted and self.total is None):
-            return False
-        if step == self.total:
-            return True
-        if self.cadence.unit == "seconds":
-            return seconds - self.last_preview >= self.cadence.number
-        # A count that is corrected must not make more of them than the recipe has.
-        spent = self.counted and self.previews_done >= self.previews - 1
-        return step % self._every() == 0 and not spent

@@ -99,8 +99,8 @@ def fit(
         if budget.needs_clock:  # one clock for all processes
             state.worked, state.seconds = agreed_numbers(device, state.worked, state.seconds)
 
-        measured = budget.measure(state.step, state.worked, state.seconds)
-        due = measured or budget.due(state.step, state.seconds)
+        measured = budget.measured(state.step, state.worked, state.seconds)
+        due = budget.preview_due(state.step, state.seconds, measured)
         yield Progress(
             step=state.step,
             total=budget.total,
@@ -117,7 +117,9 @@ def fit(
         if due:
             begun = time.monotonic()
             (budget.last_preview_seconds,) = agreed_numbers(device, begun - ended)
-            budget.fix(state.step, state.worked, state.seconds + budget.last_preview_seconds)
+        if due or measured:
+            now = budget.last_preview_seconds if due else 0.0
+            budget.fix(state.step, state.worked, state.seconds + now)
         else:
             budget.correct(state.step, state.worked, state.seconds)
 

@@ -2,11 +2,9 @@
 restored.
 """
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
@@ -61,7 +59,7 @@ def prepare(
     training, validation = (
         described(recipe, each) for each in pictures or _split(recipe, accelerator)
     )
-    recipe = _with_steps(recipe, len(training))
+    _check_end(recipe.train)
     source = None
     if start_from is not None:
         source = read_source(recipe, Path(start_from), training)
@@ -141,19 +139,14 @@ def _objective(recipe: RunRecipe) -> type[Objective]:
     return objective
 
 
-def _with_steps(recipe: RunRecipe, pictures: int) -> RunRecipe:
-    """The recipe with epochs counted in steps.
+def _check_end(train: Train) -> None:
+    """Refuse a run without an end.
 
     Raises:
-        UserError: the run has no end.
+        UserError: it says how to give one.
     """
-    train = recipe.train
-    if train.steps == 0 and train.epochs == 0 and train.budget == 0:
-        raise UserError("give a run an end: --steps N or --budget 5m")
-    if train.steps or not train.epochs:
-        return recipe
-    steps = max(1, math.ceil(train.epochs * pictures / train.batch))
-    return msgspec.structs.replace(recipe, train=msgspec.structs.replace(train, steps=steps))
+    if not (train.steps or train.epochs or train.budget):
+        raise UserError("give a run an end: --steps N, --epochs N or --budget 5m")
 
 
 def _accelerator(train: Train, device_name: str) -> Accelerator:
