@@ -53,8 +53,8 @@ def shorter(words, mnist):
     """The command with two steps in place of a budget, and MNIST from a folder."""
     words = [*words[1:]]
     if words[0] == "train" and "--resume" not in words:  # a resumed run keeps its own settings
-        if "--budget" in words:
-            at = words.index("--budget")
+        for end in {"--budget", "--epochs"} & {*words}:
+            at = words.index(end)
             words[at : at + 2] = []
         if "--steps" in words:
             at = words.index("--steps")

@@ -19,6 +19,7 @@ from inkling.models.build import load_denoiser
 from inkling.sampling.pipeline import TextToImage
 from inkling.visualize.prompt_figures import attention_maps, words_in
 from inkling.visualize.strips import TIMES, every, sigma_of, strip, times_of
+from inkling.visualize.sweeps import headings_of
 from tests.cli.test_cli import SMALL, inkling, refuses
 
 
@@ -203,3 +204,10 @@ def test_a_progression_of_one_moment_says_how_to_keep_more(tmp_path):
     (out / "best.safetensors").unlink()
     with pytest.raises(UserError, match=r"one moment only; .* train\.milestones=10%,30%,60%"):
         plot("progression", PlotRequest([out]), tmp_path / "x.png")
+
+
+def test_columns_are_headed_by_what_tells_prompts_apart():
+    assert headings_of(["Drawing of a cat", "Drawing of a cow"]) == ["cat", "cow"]
+    assert headings_of(["seven", "six"]) == ["seven", "six"]
+    assert headings_of(["a red kite"] * 2) == ["a red kite"] * 2
+    assert headings_of(["", ""]) == ["", ""]

@@ -152,7 +152,10 @@ def test_a_path_and_its_pixels_are_the_same_prompt(run, file, test_split):
 @pytest.mark.parametrize(
     ("prompt", "words"),
     [
-        ("a cat", r"this model reads pictures, and 'a cat' is a text; sample with a picture \(--like FILE"),
+        (
+            "a cat",
+            r"this model reads pictures, and 'a cat' is a text; sample with a picture \(--like FILE",
+        ),
         (7, r"this model reads pictures, and '7' is a text"),
         (
             np.zeros((1, 8, 8)),

@@ -151,7 +151,18 @@ def test_other_objectives_too_are_one_run_on_two_processes(tmp_path, kind):
 @pytest.mark.slow
 def test_two_processes_agree_on_how_many_steps_fit_a_budget(tmp_path):
     said = finish(
-        start(2, "train", "digits", "--out", tmp_path / "two", *SETTINGS, "--budget", "6s")
+        start(
+            2,
+            "train",
+            "digits",
+            "--out",
+            tmp_path / "two",
+            *SETTINGS,
+            "--set",
+            "train.steps=0",
+            "--budget",
+            "6s",
+        )
     )
     *_, last = read_metrics(tmp_path / "two")
     assert last["step"] == last["total"]

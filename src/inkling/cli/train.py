@@ -272,9 +272,10 @@ def _ending(last: "Update", out: Path) -> str:
     from inkling.runs.preview import prompts_for
 
     state = last.progress.state
+    seconds = state.seconds + state.budget.last_preview_seconds
     lines = [
         f"{state.step} steps, {state.step * state.recipe.train.batch:,} pictures, "
-        f"{state.seconds:.0f} s",
+        f"{seconds:.0f} s, {state.previewed / seconds:.0%} of it previews and validations",
         f"model   {out / 'model.safetensors'}",
     ]
     if isinstance(state.recipe, Recipe):

@@ -117,6 +117,7 @@ def fit(
         if due:
             begun = time.monotonic()
             (budget.last_preview_seconds,) = agreed_numbers(device, begun - ended)
+            state.previewed += budget.last_preview_seconds
         if due or measured:
             now = budget.last_preview_seconds if due else 0.0
             budget.fix(state.step, state.worked, state.seconds + now)

@@ -29,7 +29,7 @@ from inkling.training.optimiser import Optimisers
 
 SHORT_WIDTHS = (0.05, 0.1)
 """Widths of the EMAs from which any longer one can be made."""
-_COUNTERS = ("step", "skipped", "skipped_in_a_row", "worked", "seconds")
+_COUNTERS = ("step", "skipped", "skipped_in_a_row", "worked", "seconds", "previewed")
 """Counters that a training checkpoint keeps beside the tensors."""
 
 
@@ -61,6 +61,8 @@ class TrainState:
     """Seconds spent on steps and between them, previews left out."""
     seconds: float = 0.0
     """Seconds since the run began, previews included."""
+    previewed: float = 0.0
+    """Seconds that previews and validations took."""
     _names: list[str] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """Samples of the same seeds under different guidance, steps, samplers, checkpoints and prompts."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,15 @@ def progression(
     prompts = [prompt for prompt in prompts for _ in range(-(-_COLUMNS // len(prompts)))]
     seeds = range(seed, seed + len(prompts))
     rows = [(name, pipeline(prompts, seeds=seeds, **options).numpy()) for name, pipeline in stages]
-    return grids.sheet(rows, columns=[p[:10] for p in prompts], cell=cell)
+    return grids.sheet(rows, columns=headings_of(prompts), cell=cell)
+
+
+def headings_of(prompts: Sequence[str]) -> list[str]:
+    """Prompts short enough to head a column: without the words that all of them begin with."""
+    words = [prompt.split() for prompt in prompts]
+    same = sum(1 for _ in takewhile(lambda column: len({*column}) == 1, zip(*words, strict=False)))
+    shown = words if len({*prompts}) == 1 else [each[same:] for each in words]
+    return [" ".join(each)[:10] for each in shown]
 
 
 def interpolation(
