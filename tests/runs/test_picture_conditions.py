@@ -154,7 +154,7 @@ def test_a_path_and_its_pixels_are_the_same_prompt(run, file, test_split):
     [
         (
             "a cat",
-            r"this model reads pictures, and 'a cat' is a text; sample with a picture \(--like FILE",
+            r"reads pictures, and 'a cat' is a text; sample with a picture \(--like FILE",
         ),
         (7, r"this model reads pictures, and '7' is a text"),
         (
