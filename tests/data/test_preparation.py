@@ -233,8 +233,13 @@ def test_an_interruption_stops_the_threads_and_leaves_nothing_behind(tmp_path, c
 
     monkeypatch.setattr(preparation, "decode", slow)
     begun = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        own(folder, size=8)
+    # A shell starts programs in the background with this signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            own(folder, size=8)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert time.monotonic() - begun < 2  # all of them would take 5 seconds
     time.sleep(0.1)
     done = len(decoded)
