@@ -211,3 +211,4 @@ def test_columns_are_headed_by_what_tells_prompts_apart():
     assert headings_of(["seven", "six"]) == ["seven", "six"]
     assert headings_of(["a red kite"] * 2) == ["a red kite"] * 2
     assert headings_of(["", ""]) == ["", ""]
+    assert headings_of(["a kite", "a kite at sea"]) == ["kite", "kite at se"]

@@ -34,20 +34,21 @@ def settings(model):
 def run(tmp_path_factory, vision_model):
     out = tmp_path_factory.mktemp("runs") / "variations"
     given = [part for each in settings(vision_model) for part in ("--set", each)]
-    said, _ = inkling("train", "digits", "--out", out, *SMALL, *given, "--steps", 12)
+    said, begun = inkling("train", "digits", "--out", out, *SMALL, *given, "--steps", 12)
     assert "--like PICTURE" in said
+    assert "(the vision encoder stays frozen)" in begun
     return out
 
 
 @pytest.fixture(scope="module")
-def test_split():
+def unseen():
     return read_pictures(Data(name="digits"), "test")
 
 
 @pytest.fixture
-def file(tmp_path, test_split):
+def file(tmp_path, unseen):
     """A picture that training never saw, four times as large."""
-    pixels = test_split.pixels()[3, 0].numpy()
+    pixels = unseen.pixels()[3, 0].numpy()
     Image.fromarray(pixels).resize((32, 32), Image.Resampling.NEAREST).save(tmp_path / "it.png")
     return tmp_path / "it.png"
 
@@ -133,7 +134,7 @@ def test_a_picture_of_another_size_than_the_samples_is_left_out_of_their_row():
     assert [len(images) for _, images in by_prompt(larger, ["a"], [one])] == [4]
 
 
-def test_a_path_and_its_pixels_are_the_same_prompt(run, file, test_split):
+def test_a_path_and_its_pixels_are_the_same_prompt(run, file, unseen):
     pipeline = TextToImage.load(run, "cpu")
     pixels = pipeline.picture(file)
     assert pixels.shape == (1, 8, 8)
@@ -142,7 +143,7 @@ def test_a_path_and_its_pixels_are_the_same_prompt(run, file, test_split):
         assert torch.equal(pipeline(prompts, seeds=[0, 1], steps=2), expected)
     (mixed,) = pipeline.named([{file: 0.25, pixels: 0.75}])
     assert mixed == {picture_name(pixels): 1.0}, "the weights of one picture are summed"
-    other = test_split.pixels()[0]
+    other = unseen.pixels()[0]
     assert not torch.equal(pipeline([other] * 2, seeds=[0, 1], steps=2), expected)
     assert len(pipeline(between(file, other, 3), seeds=[0] * 3, steps=2)) == 3
     colour = torch.cat([pixels] * 3)
@@ -206,12 +207,12 @@ def test_figures_show_pictures_that_were_held_out(run, tmp_path, file):
     assert "'two' is a text" in refuses("plot", "grid", run, "--prompt", "two")
 
 
-def test_scores_prompt_with_pictures_of_the_reference(run, test_split):
+def test_scores_prompt_with_pictures_of_the_reference(run, unseen):
     said, _ = inkling("evaluate", run, "--n", 60, "--no-cas")
     assert "prompt accuracy" in said
     assert "pictures of the reference in turn" in said
     chosen = Evaluation(run, 60, device="cpu")
-    labels = dict(zip(test_split.as_conditions().names(), test_split.labels.tolist(), strict=True))
+    labels = dict(zip(unseen.as_conditions().names(), unseen.labels.tolist(), strict=True))
     assert [labels[name] for name in chosen.plan.prompts] == list(chosen.plan.prompted)
     balanced = Evaluation(run, 60, device="cpu", balanced=True)
     assert np.bincount(balanced.prompted).tolist() == [6] * 10
@@ -221,11 +222,11 @@ def test_scores_prompt_with_pictures_of_the_reference(run, test_split):
     ]
 
 
-def test_pictures_without_classes_are_prompts_of_scores_too(run, test_split):
+def test_pictures_without_classes_are_prompts_of_scores_too(run, unseen):
     pipeline = TextToImage.load(run, "cpu")
-    unlabelled = replace(test_split, classes=(), labels=torch.full((len(test_split),), -1))
+    unlabelled = replace(unseen, classes=(), labels=torch.full((len(unseen),), -1))
     chosen = plan(pipeline, unlabelled, pipeline.settings())
-    assert len(chosen.prompts) == len(test_split)
+    assert len(chosen.prompts) == len(unseen)
     assert not chosen.prompted
 
 

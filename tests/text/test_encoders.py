@@ -1,5 +1,7 @@
 """Every text encoder keeps the contract; the registry's newcomer is tested at once."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -15,8 +17,11 @@ MODELS = {}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def pretrained_models(encoder, vision_model):
-    MODELS.update(frozen=str(encoder), vision=str(vision_model))
+def pretrained_models(encoder, vision_model, tmp_path_factory):
+    # Here captions stand for pictures, which must not be known to the model of other tests.
+    vision = shutil.copytree(vision_model, tmp_path_factory.mktemp("vision") / "of-these-tests")
+    (vision / "notes.txt").write_text("another digest")
+    MODELS.update(frozen=str(encoder), vision=str(vision))
 
 
 def make(name, **settings):

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, Verb, clip_guidance
 from inkling.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    from inkling.inspect.request import PlotRequest
 
 ALL = "all"
 
@@ -97,15 +100,22 @@ def plot(
         estimate=estimate,
         guidance=guidance,
     )
-    if kind != ALL:
+    if kind == ALL:
+        _draw_all(request)
+    else:
         click.echo(save_plot(kind, request, out))
-        return
+
+
+def _draw_all(request: "PlotRequest") -> None:
+    """Draw every figure; those that a run lacks something for say so."""
+    from inkling.inspect.plots import PLOTS, plot
+
     unguided = request
-    if guidance and request.guide:  # what is wrong with it is said once, before all figures
+    if request.guidance and request.guide:  # what is wrong with it is said before all figures
         unguided = replace(request, guidance={}, given=())  # the prompts are for the CLIP
     for name, each in PLOTS.items():
         try:
-            click.echo(save_plot(name, request if each.guided else unguided))
+            click.echo(plot(name, request if each.guided else unguided))
         except UserError as error:
             click.echo(f"no {name}: {error}", err=True)
 

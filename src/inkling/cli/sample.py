@@ -3,13 +3,18 @@
 from contextlib import nullcontext
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, Verb, clip_guidance
 from inkling.errors import UserError
 from inkling.system.disk import check_writable, free_file, saved
+
+if TYPE_CHECKING:
+    from inkling.config.recipe import Sample
+    from inkling.sampling.clip_guidance import Guide
+    from inkling.sampling.pipeline import TextToImage
 
 
 @click.command(cls=Verb)
@@ -95,8 +100,6 @@ def sample(
         raise UserError("a model reads texts or pictures: give prompts or --like, not both")
 
     from inkling.evaluate import class_shares
-    from inkling.runs import console
-    from inkling.sampling.clip_guidance import guide_for
     from inkling.sampling.parallel import sample_all
     from inkling.sampling.pipeline import TextToImage
     from inkling.system.distributed import is_main_process, process_count
@@ -104,12 +107,7 @@ def sample(
 
     pipeline = TextToImage.load(run, device, weights)
     wanted = _wanted([*plain, *like], mixes, between)
-    if guidance and (mixes or between):
-        raise UserError("a CLIP guides towards plain prompts; leave --mix and --between out")
-    if guidance and like:
-        raise UserError("a CLIP reads prompts in words; leave --like out, or --clip")
-    towards = [] if mixes or between else plain
-    guide = guide_for(pipeline.recipe.sample.clip, guidance, towards, pipeline.device)
+    guide = _guide(pipeline, guidance, plain, mixed=bool(mixes or between), like=bool(like))
     titles = [_named(prompt) for prompt in wanted]
     known = pipeline.named(wanted, guide)
     first = [pipeline.picture(p).numpy() if isinstance(p, Path) else None for p in wanted]
@@ -125,13 +123,7 @@ def sample(
     captions = [prompt for prompt in known for _ in range(count)]
     # On the way between two prompts every picture starts from the same noise.
     seeds = [seed + (row % count if between else row) for row in range(len(captions))]
-    read = [""] if guide else known
-    unguided = settings.scale == 1 or all(each == settings.negative_prompt for each in read)
-    calls = "one call" if unguided else "two calls"
-    console.say(
-        f"{len(captions)} pictures on {pipeline.device}: {settings.sampler}, {settings.steps} "
-        f"steps, scale {settings.scale:g} ({calls} a solver evaluation)"
-    )
+    _announce(pipeline, settings, [""] if guide else known, len(captions))
     mine = -(-len(captions) // process_count())
     with bar("sampling", mine) as advance:
         images = sample_all(pipeline, captions, seeds, settings, guide, advance=advance)
@@ -143,6 +135,36 @@ def sample(
         without = sample_all(pipeline, [""] * len(captions), seeds, settings)
         if is_main_process():
             click.echo(class_shares.table(reader, plain, images, without))
+
+
+def _guide(
+    pipeline: "TextToImage", guidance: dict[str, Any], plain: list[str], *, mixed: bool, like: bool
+) -> "Guide | None":
+    """The CLIP that was asked for, or that the recipe recommends for these prompts.
+
+    Raises:
+        UserError: a CLIP, and prompts that it cannot read; or as `guide_for`.
+    """
+    from inkling.sampling.clip_guidance import guide_for
+
+    if guidance and mixed:
+        raise UserError("a CLIP guides towards plain prompts; leave --mix and --between out")
+    if guidance and like:
+        raise UserError("a CLIP reads prompts in words; leave --like out, or --clip")
+    recommended = pipeline.recipe.sample.clip
+    return guide_for(recommended, guidance, [] if mixed else plain, pipeline.device)
+
+
+def _announce(pipeline: "TextToImage", settings: "Sample", read: list[Any], count: int) -> None:
+    """Say how many pictures are sampled, and how."""
+    from inkling.runs import console
+
+    unguided = settings.scale == 1 or all(each == settings.negative_prompt for each in read)
+    calls = "one call" if unguided else "two calls"
+    console.say(
+        f"{count} pictures on {pipeline.device}: {settings.sampler}, {settings.steps} steps, "
+        f"scale {settings.scale:g} ({calls} a solver evaluation)"
+    )
 
 
 def _wanted(plain: list[Any], mixes: tuple[str, ...], between: int | None) -> list[Any]:

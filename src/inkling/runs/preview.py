@@ -110,7 +110,7 @@ def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | No
     parts = []
     settings = preview_settings(state.recipe)
     seeds = range(len(captions))
-    with warnings.catch_warnings():  # what there is to say is said when the run begins
+    with warnings.catch_warnings():  # it would be the same at every preview
         warnings.simplefilter("ignore", UserNote)
         for images in pipeline.batches(captions, seeds=seeds, settings=settings, batch=_BATCH):
             parts.append(images)

@@ -147,7 +147,7 @@ def _driven(
     for progress in chain([first], training):
         losses.append(progress.loss)
         loss = validation = sheet = None
-        due = progress.preview_due
+        due, last = progress.preview_due, progress.step == progress.total
         if progress.step % _log_every(progress.total) == 0 or due or progress.epoch:
             loss = torch.stack(losses).mean().item()
             losses.clear()
@@ -156,10 +156,10 @@ def _driven(
         if due and (folder is not None or sharded):
             name = f"step-{progress.step:06d}.png"
             path = out / SAMPLES / name if folder is not None else None
-            last = progress.step == progress.total
             sheet = save_preview(state, path, StopFlag() if last else flag)
-            state.budget.previews.owed = sheet is None and flag.raised and not last
-        stopped = progress.step != progress.total and flag.agreed(device)
+            interrupted = sheet is None and flag.raised and not last
+            state.budget.previews.owed = interrupted and type(state.recipe) in PREVIEWS
+        stopped = not last and flag.agreed(device)
         writes = folder.writes_due(progress, validation, stopped) if folder else WritesDue()
         if sharded:
             writes = WritesDue(*map(bool, agreed_numbers(device, *writes)))

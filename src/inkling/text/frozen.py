@@ -41,15 +41,12 @@ class FrozenEncoder(StoredEncoder):
         mark: str,
         width: int,
         *,
-        pooled: bool = True,
         max_tokens: int = 32,
-        carrying: Sequence[tuple[str, int]] = (),
         words: Iterable[str] = (),
-        frozen_parameters: int = 0,
+        **stored: Any,
     ):
-        super().__init__(model, mark, width, pooled=pooled, carrying=carrying)
+        super().__init__(model, mark, width, **stored)
         self.max_tokens = max_tokens
-        self.frozen_parameters = frozen_parameters
         self.words = frozenset(words)
         """Of the training captions."""
 

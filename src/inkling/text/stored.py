@@ -41,8 +41,10 @@ class StoredEncoder(TextEncoder):
         *,
         pooled: bool = True,
         carrying: Sequence[tuple[str, int]] = (),
+        frozen_parameters: int = 0,
     ):
         super().__init__()
+        self.frozen_parameters = frozen_parameters
         self.model, self.mark, self.width = model, mark, width
         self.pooled = pooled
         self.store = Store(mark)

@@ -34,18 +34,8 @@ class VisionEncoder(StoredEncoder):
     reader = "vision model"
     instead = "restore that one"
 
-    def __init__(
-        self,
-        model: str,
-        mark: str,
-        width: int,
-        *,
-        pooled: bool = True,
-        tokens: bool = False,
-        frozen_parameters: int = 0,
-    ):
-        super().__init__(model, mark, width, pooled=pooled, carrying=[("", 1 + tokens)])
-        self.frozen_parameters = frozen_parameters
+    def __init__(self, model: str, mark: str, width: int, *, tokens: bool = False, **stored: Any):
+        super().__init__(model, mark, width, carrying=[("", 1 + tokens)], **stored)
         self.tokens = tokens
         """Whether patch tokens are encoded too, for cross-attention; they are large."""
 

@@ -201,8 +201,10 @@ class DenoisingObjective(Objective):
         return self.model.hidden_matrices()
 
     def frozen_parts(self) -> dict[str, int]:
-        encoder = self.model.text.frozen_parameters  # which is in memory only now and then
-        return ({"text encoder": encoder} if encoder else {}) | super().frozen_parts()
+        text = self.model.text
+        name = "vision encoder" if text.reads_pictures else "text encoder"
+        own = {name: text.frozen_parameters}  # which are in memory only now and then
+        return {part: count for part, count in own.items() if count} | super().frozen_parts()
 
     def units(self) -> list[Unit]:
         return [*self.model.network.units()]

@@ -119,8 +119,8 @@ def fit(
             (budget.last_preview_seconds,) = agreed_numbers(device, begun - ended)
             state.previewed += budget.last_preview_seconds
         if due or measured:
-            now = budget.last_preview_seconds if due else 0.0
-            budget.fix(state.step, state.worked, state.seconds + now)
+            pause = budget.last_preview_seconds if due else 0.0
+            budget.fix(state.step, state.worked, state.seconds + pause)
         else:
             budget.correct(state.step, state.worked, state.seconds)
 

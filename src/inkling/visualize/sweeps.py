@@ -136,9 +136,12 @@ def progression(
 
 
 def headings_of(prompts: Sequence[str]) -> list[str]:
-    """Prompts short enough to head a column: without the words that all of them begin with."""
+    """Prompts short enough to head a column: without the words that all of them begin with, as
+    long as something of each is left.
+    """
     words = [prompt.split() for prompt in prompts]
-    same = sum(1 for _ in takewhile(lambda column: len({*column}) == 1, zip(*words, strict=False)))
+    first = zip(*(each[:-1] for each in words), strict=False)
+    same = sum(1 for _ in takewhile(lambda column: len({*column}) == 1, first))
     shown = words if len({*prompts}) == 1 else [each[same:] for each in words]
     return [" ".join(each)[:10] for each in shown]
 
