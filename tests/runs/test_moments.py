@@ -3,12 +3,13 @@
 import json
 
 import pytest
+import torch
 
 from inkling.config.overrides import override
 from inkling.config.recipe import Sample
 from inkling.config.recipes import RECIPES, small
 from inkling.errors import UserError, UserNote
-from inkling.runs import preview, run_folder
+from inkling.runs import preview, run_folder, session
 from inkling.runs.moments import Milestones
 from inkling.runs.run_folder import MILESTONES
 from inkling.runs.session import StopFlag, run
@@ -196,3 +197,15 @@ def test_epochs_stay_epochs_in_the_recipe_of_a_run(tiny, tmp_path):
     assert last.progress.total == 40
     assert last.progress.state.recipe.train.steps == 0
     assert run_folder.recipe_of(tmp_path / "run") == last.progress.state.recipe
+
+
+def test_a_signal_that_comes_while_processes_agree_is_not_lost(monkeypatch):
+    flag, device = StopFlag(), torch.device("cpu")
+
+    def any_process(_, raised):
+        flag.raise_flag()
+        return raised
+
+    monkeypatch.setattr(session, "any_process", any_process)
+    assert not flag.agreed(device)
+    assert flag.agreed(device)

@@ -95,7 +95,7 @@ def test_a_killed_worker_ends_the_job_with_an_error_and_it_resumes(tmp_path):
     os.killpg(process.pid, signal.SIGTERM)
     said, _ = process.communicate(timeout=60)
     assert f"step {stored.progress['step']}" in said
-    assert "the checkpoint is saved; go on with" in said
+    assert "the checkpoint is saved; go on with" in said, said
 
 
 @pytest.mark.slow

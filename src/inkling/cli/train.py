@@ -126,7 +126,7 @@ def train(
             f"stopped at step {last.progress.step}, the checkpoint is saved; go on with\n"
             f"{command('train', recipe, '--out', out, '--resume')}"
         )
-        return 128 + received[0]
+        return 128 + (received or [signal.SIGTERM])[0]  # which only another process may have got
     if is_main_process():
         click.echo(_ending(last, out))
     return 0

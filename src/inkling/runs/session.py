@@ -50,8 +50,9 @@ class StopFlag:
 
     def agreed(self, device: torch.device) -> bool:
         """Whether any process wants to stop, so that all stop at the same step."""
-        self.raised = any_process(device, self.raised)
-        return self.raised
+        agreed = any_process(device, self.raised)
+        self.raised |= agreed  # a signal that came meanwhile is for the next step
+        return agreed
 
 
 class Update(NamedTuple):
