@@ -7,8 +7,23 @@ from pathlib import Path
 
 import torch
 
+from inkling.config.recipe import Sample
 from inkling.data import Pictures
 from inkling.settings import Settings
+
+
+class CallSettings(Settings, frozen=True):
+    """How a model samples best in so many network calls: measured, or trained in."""
+
+    calls: int
+    """Evaluations of the network for a picture; a guided step takes two."""
+    settings: Sample
+    score: float = 0.0
+    """What was measured on samples of these settings; lower is better."""
+    measure: str = ""
+    """What the score is, in words; empty: nothing was measured."""
+    milliseconds: float = 0.0
+    """A picture, on the machine that measured."""
 
 
 class Card(Settings, frozen=True):
@@ -53,6 +68,8 @@ class Card(Settings, frozen=True):
     """The scores in words."""
     codec: str = ""
     """The recipe of the codec whose latents were modelled, as JSON; empty: pixels."""
+    by_calls: tuple[CallSettings, ...] = ()
+    """How to sample in few calls or many, fewest first; empty: never measured."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
