@@ -14,7 +14,7 @@ from typing import Any
 
 import inkling
 from inkling import RECIPES, TextToImage, override
-from inkling.training.loop import accumulate_gradients
+from inkling.training.gradients import accumulate_gradients
 from inkling.training.prepare import prepare
 
 _HOUSE = Path(inkling.__file__).parent

@@ -106,7 +106,7 @@ def test_image_noise_is_standard_normal():
 def test_orthogonalised_keeps_directions_and_evens_singular_values(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     u, _, vt = torch.linalg.svd(matrix, full_matrices=False)
-    found = orthogonalised(matrix)
+    (found,) = orthogonalised([matrix])
     values = torch.linalg.svdvals(found)
     assert values.min() > 0.3
     assert values.max() < 1.3

@@ -4,7 +4,7 @@ import torch
 from torch.amp import GradScaler
 
 from inkling.config.overrides import override
-from inkling.training.loop import accumulate_gradients
+from inkling.training.gradients import accumulate_gradients
 from inkling.training.prepare import prepare
 
 SCALE = 1024.0

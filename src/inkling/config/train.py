@@ -25,6 +25,10 @@ class Train(Settings, frozen=True):
     """Pictures an optimiser step, over all processes and accumulation."""
     accumulation: Count = 1
     """Parts in which a process works through its rows of the batch."""
+    threads: Whole = 0
+    """CPU threads that each compute a part of the batch: faster than threads inside each operation,
+    and hardly slower beside other programs; 0: as many as torch may use, with 16 pictures each at
+    least; 1: the whole batch at once."""
     optimiser: Literal["muon", "adamw"] = "adamw"
     """AdamW for everything, or Muon for the hidden matrices and AdamW for the rest."""
     lr: Positive = 1e-3

@@ -240,21 +240,21 @@ class Feed:
         self._table = table  # [groups, largest number of sentences in a group]
         self._sizes = torch.tensor(sizes)
         self._sided = torch.tensor([bool(_SIDED.search(sentence)) for sentence in sentences])
-        self._epoch = -1
-        self._order = torch.empty(0, dtype=torch.int64)
+        self._shuffled = (-1, torch.empty(0, dtype=torch.int64))  # epoch, its order
 
     def visits(self, first: int, count: int) -> Tensor:
         """Indices of the images of visits `first .. first + count - 1` of a run, [count] int64."""
         picked = []
         while count:
             epoch, offset = divmod(first, len(self.pictures))
-            if epoch != self._epoch:
+            shuffled, order = self._shuffled  # read once: threads may be in different epochs
+            if epoch != shuffled:
                 # A large odd multiplier keeps the epochs of neighbouring seeds apart.
                 key = (self.seed * 1_000_003 + epoch) % (1 << 63)
                 generator = torch.Generator().manual_seed(key)
-                self._order = torch.randperm(len(self.pictures), generator=generator)
-                self._epoch = epoch
-            part = self._order[offset : offset + count]
+                order = torch.randperm(len(self.pictures), generator=generator)
+                self._shuffled = epoch, order
+            part = order[offset : offset + count]
             picked.append(part)
             first, count = first + len(part), count - len(part)
         return torch.cat(picked)

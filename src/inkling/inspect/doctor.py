@@ -25,7 +25,7 @@ from inkling.models.text_denoiser import TextDenoiser
 from inkling.pixels import from_bytes
 from inkling.system.progress import duration
 from inkling.training.denoising import DenoisingObjective, step_randomness
-from inkling.training.loop import accumulate_gradients
+from inkling.training.gradients import accumulate_gradients
 from inkling.training.objective import GradientStep
 from inkling.training.optimiser import Optimisers
 from inkling.training.prepare import prepare

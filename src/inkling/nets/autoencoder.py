@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inkling.nets.blocks import downsample, group_norm, upsample, zeroed
+from inkling.nets.blocks import downsample, upsample, zeroed
 from inkling.nets.configs import AutoencoderConfig
 from inkling.nets.network import matrices
+from inkling.nets.norm import group_norm
 
 
 class _Block(nn.Module):

@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inkling.contracts import Cond
+from inkling.nets.dropout import Dropout
 from inkling.nets.network import CaptionAttention
+from inkling.nets.norm import group_norm
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -22,14 +24,6 @@ def zeroed(module: Module) -> Module:
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module
-
-
-def group_norm(channels: int, affine: bool = True) -> nn.GroupNorm:
-    """Group normalisation with at least four channels a group, in at most 32 groups."""
-    groups = math.gcd(channels, 32)
-    while groups > 1 and channels // groups < 4:
-        groups //= 2
-    return nn.GroupNorm(groups, channels, affine=affine)
 
 
 class StandardisedConv2d(nn.Conv2d):
@@ -126,18 +120,18 @@ class ResidualBlock(nn.Module):
         self.conv1 = conv(inside, outside, 3, padding=1)
         self.cond_proj = zeroed(nn.Linear(embedding, 2 * outside if self.film else outside))
         self.norm2 = group_norm(outside, affine=not self.film)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv2 = silenced(conv(outside, outside, 3, padding=1))
         self.skip = nn.Identity() if inside == outside else nn.Conv2d(inside, outside, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # [B, in, H, W], [B, E]
         h = self.conv1(F.silu(self.norm1(x)))  # [B, out, H, W]
-        projected = self.cond_proj(embedding)[:, :, None, None]  # [B, out or 2 out, 1, 1]
+        projected = self.cond_proj(embedding)  # [B, out or 2 out]
         if self.film:
-            scale, shift = projected.chunk(2, dim=1)  # [B, out, 1, 1] each
-            h = torch.addcmul(shift, self.norm2(h), 1 + scale)  # [B, out, H, W]
+            scale, shift = projected.chunk(2, dim=1)  # [B, out] each
+            h = self.norm2(h, 1 + scale, shift)  # [B, out, H, W]
         else:
-            h = self.norm2(h + projected)  # [B, out, H, W]
+            h = self.norm2(h + projected[:, :, None, None])  # [B, out, H, W]
         out: Tensor = self.skip(x) + self.conv2(self.dropout(F.silu(h)))  # [B, out, H, W]
         return out
 

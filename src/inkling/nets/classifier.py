@@ -3,9 +3,10 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inkling.nets.blocks import group_norm
 from inkling.nets.configs import ClassifierConfig
+from inkling.nets.dropout import Dropout
 from inkling.nets.network import matrices
+from inkling.nets.norm import group_norm
 
 
 def _block(inside: int, outside: int) -> nn.Sequential:
@@ -45,7 +46,7 @@ class Classifier(nn.Module):
             nn.Flatten(),
         )
         self.describe = nn.Linear(coarse * side**2, config.features)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.decide = nn.Linear(config.features, classes)
 
     def hidden_matrices(self) -> list[nn.Parameter]:

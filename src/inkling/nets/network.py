@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from inkling.contracts import Cond
+from inkling.nets.dropout import with_same_masks
 
 Watcher = Callable[[Tensor, tuple[int, int]], None]
 """Receives attention weights [B, H W, L] of positions over tokens, and (H, W)."""
@@ -33,7 +34,7 @@ class Unit(nn.Module):
     def run(self, part: Callable[..., Any], *arguments: Any) -> Any:
         """`part(*arguments)`, with activations recomputed in the backward pass if `recompute`."""
         if self.recompute and self.training:
-            return checkpoint(part, *arguments, use_reentrant=False)
+            return checkpoint(with_same_masks(part), *arguments, use_reentrant=False)
         return part(*arguments)
 
 

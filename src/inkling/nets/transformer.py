@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from inkling.contracts import Cond
 from inkling.nets.blocks import CrossAttention, NoiseEmbedding, SelfAttention, zeroed
 from inkling.nets.configs import TransformerConfig
+from inkling.nets.dropout import Dropout
 from inkling.nets.network import Network, Unit, matrices
 
 _LONGEST = 100.0
@@ -54,7 +55,7 @@ class Block(Unit):
         self.mlp = nn.Sequential(
             nn.Linear(width, config.feedforward * width),
             nn.GELU(approximate="tanh"),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(config.feedforward * width, width),
         )
         # The gates are zero at first, so this projection may start like any other.

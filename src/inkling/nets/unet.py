@@ -19,12 +19,12 @@ from inkling.nets.blocks import (
     NoiseEmbedding,
     ResidualBlock,
     downsample,
-    group_norm,
     upsample,
     zeroed,
 )
 from inkling.nets.configs import UNetConfig
 from inkling.nets.network import Network, Unit, matrices
+from inkling.nets.norm import group_norm
 
 
 class Level(Unit):

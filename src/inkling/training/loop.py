@@ -7,19 +7,18 @@ of the pictures comes from (seed, epoch).
 
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from inkling.config.recipe import RunRecipe
-from inkling.core.rng import number
 from inkling.data import Pictures
 from inkling.models.checkpoint import Checkpoint
 from inkling.system.distributed import agreed_numbers
-from inkling.training.epochs import EpochMeans, StepLosses
+from inkling.system.threads import one_thread_in_operations
+from inkling.training.epochs import EpochMeans
+from inkling.training.gradients import accumulate_gradients
 from inkling.training.optimiser import learning_rate_factor
 from inkling.training.prepare import prepare
 from inkling.training.state import TrainState
@@ -89,10 +88,11 @@ def fit(
         factor = learning_rate_factor(
             state.step, budget.total, train.warmup, train.decay, train.curve
         )
-        losses = accumulate_gradients(state)
-        norm, finite = state.optimisers.step(factor, losses.mean)
-        state.epochs.add(losses, finite)
-        state.finish_step(finite)
+        with one_thread_in_operations(state.threads > 1):
+            losses = accumulate_gradients(state)
+            norm, finite = state.optimisers.step(factor, losses.mean, state.threads)
+            state.epochs.add(losses, finite)
+            state.finish_step(finite)
         ended = time.monotonic()
         state.worked, begun = state.worked + ended - begun, ended
         state.seconds = ended - budget.started
@@ -123,26 +123,3 @@ def fit(
             budget.fix(state.step, state.worked, state.seconds + pause)
         else:
             budget.correct(state.step, state.worked, state.seconds)
-
-
-def accumulate_gradients(state: TrainState) -> StepLosses:
-    """Add up the gradients of the next step; its losses over all processes."""
-    accelerator, seed = state.accelerator, state.recipe.train.seed
-    parts = state.parts()
-    total = torch.zeros(3, device=accelerator.device)  # mean loss, low loss, low pictures
-    for rows in parts:
-        inputs = state.objective.inputs(state.gradient_step(rows))
-        # Dropout reads torch's own stream: it too follows from seed, step and rows.
-        if state.objective.dropout:
-            torch.manual_seed(number(seed, "dropout", state.step, rows.start))
-        # Processes reduce gradients once a step, after the last part; DDP decides in the forward.
-        with state.gradient_sync(rows is parts[-1]):
-            with accelerator.autocast() if state.sharded else nullcontext():
-                losses = state.prepared(*inputs)
-            loss = losses.mean() / len(parts)
-            accelerator.backward(loss)
-        low = state.objective.low_noise(inputs)  # [b]
-        each = losses.detach().float()
-        total += torch.stack([loss.detach(), (each * low).sum(), low.sum()])
-    over_processes: Tensor = accelerator.reduce(total, "mean")
-    return StepLosses(over_processes[0], over_processes[1:])

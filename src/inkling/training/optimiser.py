@@ -65,8 +65,13 @@ class Optimisers:
         self.limit = train.clip or math.inf
         self.names = {id(p): name for name, p in learning.items()}
 
-    def step(self, factor: float, loss: Tensor) -> tuple[Tensor, bool]:
+    def step(self, factor: float, loss: Tensor, threads: int = 1) -> tuple[Tensor, bool]:
         """Update at this fraction of the peak learning rates, unless something is not finite.
+
+        Args:
+            factor: the fraction.
+            loss: [] of the step.
+            threads: over which Muon's matrices are shared out.
 
         Returns:
             The gradient norm [] of AdamW's parameters before clipping, and whether the weights
@@ -84,6 +89,8 @@ class Optimisers:
         finite = bool(torch.isfinite(watched))
         for optimiser, peak in zip(self.optimisers, self.peaks, strict=True):
             optimiser.param_groups[0]["lr"] = peak * factor
+            if isinstance(optimiser, Muon):
+                optimiser.threads = threads
             if finite:
                 optimiser.step()
             optimiser.zero_grad()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import AutocastKwargs
 from torch import nn
 
 from inkling.config.recipe import RunRecipe
@@ -22,6 +23,7 @@ from inkling.system import device as devices
 from inkling.system.distributed import process_count, shard
 from inkling.training.budget import StepBudget
 from inkling.training.epochs import EpochLosses
+from inkling.training.gradients import threads_for
 from inkling.training.objective import BuildInputs, Objective
 from inkling.training.objectives import OBJECTIVES
 from inkling.training.optimiser import Optimisers
@@ -78,6 +80,7 @@ def prepare(
     else:
         prepared = accelerator.prepare(objective)
     learning = [p for p in model.parameters() if p.requires_grad]
+    threads = threads_for(objective, train, accelerator.num_processes)
     state = TrainState(
         objective=objective,
         prepared=prepared,
@@ -97,6 +100,7 @@ def prepare(
         optimisers=Optimisers(train, objective, accelerator.scaler),
         budget=StepBudget(train, started, len(training)),
         epochs=EpochLosses(len(training), train.batch, accelerator.device),
+        threads=threads,
     )
     if resume is not None:
         _check_pictures(resume.card, training)
@@ -154,7 +158,10 @@ def _accelerator(train: Train, device_name: str) -> Accelerator:
     # So that a notebook may train again in another precision, or on another device.
     AcceleratorState._reset_state(reset_partial_state=process_count() == 1)
     accelerator = Accelerator(
-        cpu=device.type == "cpu", mixed_precision=devices.precision(train.precision, device)
+        cpu=device.type == "cpu",
+        mixed_precision=devices.precision(train.precision, device),
+        # A weight is cast once a step anyway, and the cache is one for all threads.
+        kwargs_handlers=[AutocastKwargs(cache_enabled=device.type != "cpu")],
     )
     sharded = train.shard and accelerator.num_processes > 1
     if sharded and accelerator.mixed_precision == "fp16":

@@ -29,7 +29,7 @@ from inkling.training.optimiser import Optimisers
 
 SHORT_WIDTHS = (0.05, 0.1)
 """Widths of the EMAs from which any longer one can be made."""
-_COUNTERS = ("step", "skipped", "skipped_in_a_row", "worked", "seconds", "previewed")
+_COUNTERS = ("step", "skipped", "skipped_in_a_row", "worked", "seconds", "previewed", "threads")
 """Counters that a training checkpoint keeps beside the tensors."""
 
 
@@ -51,6 +51,9 @@ class TrainState:
     optimisers: Optimisers
     budget: StepBudget
     epochs: EpochLosses
+    threads: int = 1
+    """That each compute a part of the batch; sums of gradients depend on it by their rounding, so a
+    resumed run goes on with as many."""
     step: int = 0
     """Steps done, skipped ones included."""
     skipped: int = 0
@@ -63,11 +66,14 @@ class TrainState:
     """Seconds since the run began, previews included."""
     previewed: float = 0.0
     """Seconds that previews and validations took."""
+    learning: list[nn.Parameter] = field(init=False)
+    """The parameters that learn."""
     _names: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        learning = self.objective.model.named_parameters()
-        self._names = [name for name, parameter in learning if parameter.requires_grad]
+        named = self.objective.model.named_parameters()
+        learning = {name: parameter for name, parameter in named if parameter.requires_grad}
+        self._names, self.learning = list(learning), list(learning.values())
 
     @property
     def recipe(self) -> RunRecipe:
