@@ -100,7 +100,12 @@ def evaluation_data(
         count = len(held_out) if read is candidates[-1][1] else 0
         withheld = (count, pipeline.recipe.train.seed) if count else None
         return EvaluationData(train, reference, full_name, withheld)
-    raise reasons[0]
+    if len(held_out):
+        raise reasons[0]
+    raise UserError(
+        f"{reasons[0]}; nothing was held out of training either (data.validation=0), so train with "
+        "--set data.validation=500 to have unseen pictures"
+    )
 
 
 def known_rows(train: Pictures) -> Tensor:

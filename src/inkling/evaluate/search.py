@@ -4,7 +4,7 @@ coordinate after the other, with few pictures for all candidates and more for th
 It knows nothing of models or pictures: what is minimised is a function of settings.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,9 +46,8 @@ class Space(NamedTuple):
     """`diffusion.noise` of the model."""
     sigma_data: float
     """Standard deviation of its data."""
-    guided: bool
-    """Whether classifier-free guidance is possible: there are prompts, and the empty one is known.
-    """
+    prompted: bool
+    """Whether there are prompts, and so classifier-free guidance."""
 
     def fitted(self, settings: Sample, calls: int, **changes: Any) -> Sample | None:
         """The settings with as many steps as fit into so many network calls a picture; None where
@@ -61,7 +60,7 @@ class Space(NamedTuple):
                 if solver.calls(steps) > calls:
                     continue
                 found = replace(changed, steps=steps)
-                if network_calls(found, self.training, prompted=self.guided) <= calls:
+                if network_calls(found, self.training, prompted=self.prompted) <= calls:
                     return found
         except UserError:
             pass
@@ -69,7 +68,7 @@ class Space(NamedTuple):
 
     def key(self, settings: Sample) -> tuple[Any, ...]:
         """What a sampler does with the settings: equal for those that sample the same pictures."""
-        asked = calls_of_each(settings, self.training, prompted=self.guided)
+        asked = calls_of_each(settings, self.training, prompted=self.prompted)
         guided = any(calls > 1 for _, calls in asked)
         solver = SAMPLERS[settings.sampler].function if settings.steps > 1 else None
         return (solver, settings.eta, settings.scale if guided else 1.0, *asked)
@@ -83,7 +82,7 @@ class Space(NamedTuple):
         yield [_grid(grid, sigma_min=v) for v in _ladder(low, max(top, low))]
         yield [_grid(grid, rho=v) for v in _RHOS]
         yield [{"sampler": name, "eta": 0.0} for name in _distinct_samplers()]
-        if self.guided:
+        if self.prompted:
             bottom, end = settings.interval
             ends = [v if v == EVERYWHERE[1] else _round(v * self.sigma_data) for v in _HIGHEST]
             yield [{"scale": v} for v in _SCALES]
@@ -97,7 +96,7 @@ class Space(NamedTuple):
         yield [_grid(grid, sigma_max=min(grid.sigma_max * f, high)) for f in factors]
         yield [_grid(grid, sigma_min=max(grid.sigma_min * f, low)) for f in factors]
         yield [_grid(grid, rho=grid.rho * f) for f in factors]
-        if self.guided:
+        if self.prompted:
             bottom, end = settings.interval
             yield [{"scale": _round(1 + (settings.scale - 1) * f)} for f in factors]
             yield [{"interval": (bottom, _round(end * f))} for f in factors if end < EVERYWHERE[1]]
@@ -128,9 +127,9 @@ def search(
 ) -> Found:
     """The best settings with at most so many network calls a picture.
 
-    From the best of the starts, each coordinate in turn takes the best of its values: first of a
-    few over its range, then of its neighbours. The best of all that were judged with few
-    pictures are judged with many.
+    From each of the starts, each coordinate in turn takes the best of its values: first of a few
+    over its range, then of its neighbours. The best of all that were judged with few pictures are
+    judged with many.
 
     Args:
         space: what there is to choose from.
@@ -148,40 +147,35 @@ def search(
             judged[key] = (score(settings, few), len(judged), settings)
         return judged[key][0]
 
-    best = min(_beginnings(space, starts, calls), key=at_first)
-    for moves in (space.coarse, space.fine):
-        for coordinate in range(len(list(moves(best)))):
-            values = list(moves(best))[coordinate]
-            options = (space.fitted(best, calls, **changes) for changes in values)
-            best = min([best, *filter(None, options)], key=at_first)
+    for start in starts:
+        if network_calls(start, space.training, prompted=space.prompted) <= calls:
+            at_first(start)  # as it is it may win, but more steps have more to gain
+        best = min(_beginnings(space, start, calls), key=at_first)
+        for moves in (space.coarse, space.fine):
+            for coordinate in range(len(list(moves(best)))):
+                values = list(moves(best))[coordinate]
+                options = (space.fitted(best, calls, **changes) for changes in values)
+                best = min([best, *filter(None, options)], key=at_first)
     finalists = [settings for _, _, settings in sorted(judged.values(), key=lambda each: each[:2])]
     chosen = min(finalists[:FINALISTS], key=lambda settings: score(settings, many))
     return Found(chosen, len(judged))
 
 
-def most_candidates(space: Space, starts: Sequence[Sample]) -> int:
-    """How many candidates a search judges at most."""
-    moves = (*space.coarse(starts[0]), *space.fine(starts[0]))
-    return 3 * len(starts) + sum(map(len, moves))
+def most_candidates(space: Space, start: Sample) -> int:
+    """How many candidates a search from one start judges at most."""
+    return 4 + sum(map(len, (*space.coarse(start), *space.fine(start))))
 
 
-def _beginnings(space: Space, starts: Sequence[Sample], calls: int) -> list[Sample]:
-    """The starts as they are where that is few enough calls, and with other steps or without
-    guidance so that they fit.
+def _beginnings(space: Space, start: Sample, calls: int) -> list[Sample]:
+    """The start with as many steps as fit, with and without its guidance.
+
+    A guidance that leads away from a negative prompt goes only where not even one step fits.
     """
-    found: list[Sample | None] = []
-    for start in starts:
-        if network_calls(start, space.training, prompted=space.guided) <= calls:
-            found.append(start)
-        found += [space.fitted(start, calls), space.fitted(start, calls, **_unguided(start))]
-    # Without guidance, and in steps of one call, something fits into a single one.
-    plain = space.fitted(starts[0], calls, sampler="euler", eta=0.0, **_unguided(starts[0]))
-    return [each for each in (*found, plain) if each is not None]
-
-
-def _unguided(settings: Sample) -> Mapping[str, Any]:
-    """What turns guidance off; a negative prompt could not be led away from."""
-    return {"scale": 1.0, "negative_prompt": ""} if not settings.negative_prompt else {}
+    unguided: Changes = {"scale": 1.0, "negative_prompt": ""}
+    changes = [{}, unguided] if space.prompted and not start.negative_prompt else [{}]
+    fitted = [space.fitted(start, calls, **each) for each in changes]
+    plain = space.fitted(start, calls, sampler="euler", eta=0.0, **unguided)
+    return [each for each in fitted if each is not None] or [*filter(None, [plain])]
 
 
 def _grid(grid: Karras, **changes: float) -> Changes:

@@ -6,6 +6,7 @@ The lowest of many noisy scores is too low. The other half had no part in the ch
 
 import time
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,7 +74,7 @@ class Scorer:
                 f"take at least {width + 1}, better ten times as many"
             )
         self._real = {"choose": real[:half], "report": real[half:]}
-        self.few = max(width + 1, evaluation.count // _FEW)
+        self.few = min(evaluation.count, max(2 * width, evaluation.count // _FEW))
 
     @property
     def many(self) -> int:
@@ -83,22 +84,17 @@ class Scorer:
     @property
     def space(self) -> Space:
         """What there is to choose from for this model."""
-        recipe = self.evaluation.pipeline.recipe
-        knows_null = recipe.train.caption_drop > 0 or bool(recipe.sample.negative_prompt)
-        diffusion = recipe.diffusion
-        return Space(diffusion.noise, diffusion.sigma_data, self._prompted and knows_null)
-
-    @property
-    def _prompted(self) -> bool:
-        return self.evaluation.plan.prompts != ("",)
+        diffusion = self.evaluation.pipeline.recipe.diffusion
+        prompted = self.evaluation.plan.prompts != ("",)
+        return Space(diffusion.noise, diffusion.sigma_data, prompted)
 
     def calls(self, settings: Sample) -> int:
         """Network calls that a picture takes."""
-        return network_calls(settings, self.space.training, prompted=self._prompted)
+        return network_calls(settings, self.space.training, prompted=self.space.prompted)
 
     def guides(self, settings: Sample) -> bool:
         """Whether any step of a picture is guided."""
-        each = calls_of_each(settings, self.space.training, prompted=self._prompted)
+        each = calls_of_each(settings, self.space.training, prompted=self.space.prompted)
         return any(calls > 1 for _, calls in each)
 
     def choose(self, settings: Sample, count: int) -> float:
@@ -128,6 +124,15 @@ class Scorer:
             None if accuracy is None else accuracy.value,
             1000 * seconds / self.many,
         )
+
+    @cached_property
+    def floor(self) -> float | None:
+        """The score of as many real training pictures; None, with a note, if there are too few."""
+        rows = self.evaluation.real_rows
+        if rows is None:
+            return None
+        real = self.evaluation.train.take(rows).pixels().cpu()
+        return self._frechet(self.features(real), "report")
 
     @property
     def measure(self) -> str:

@@ -10,13 +10,7 @@ from msgspec.structs import replace
 from inkling.config.recipe import Sample, ScheduleConfig
 from inkling.core.noise import Karras, ends_of
 from inkling.errors import UserError, UserNote
-from inkling.evaluate.search import (
-    EVERYWHERE,
-    FINALISTS,
-    Found,
-    most_candidates,
-    search,
-)
+from inkling.evaluate.search import EVERYWHERE, FINALISTS, Found, most_candidates, search
 from inkling.evaluate.tuning import Scored, Scorer, scorer_for
 from inkling.models import checkpoint
 from inkling.models.build import load_weights, sampling_schedule
@@ -99,11 +93,12 @@ class Tuning:
     def figure(self) -> Path:
         """Draw what is stored: score against time."""
         known = self.stored.card.by_calls
-        return save_frontier(known, self.file.parent / FIGURE, self.baseline)
+        path = self.file.parent / FIGURE
+        return save_frontier(known, path, self.baseline, self.scorer.floor)
 
     def _cost(self, calls: int) -> int:
         """Network calls of a search at most."""
-        most = most_candidates(self.scorer.space, [self.usual, self.usual])
+        most = 2 * most_candidates(self.scorer.space, self.usual)
         pictures: int = most * self.scorer.few + FINALISTS * self.scorer.many
         return calls * pictures
 
@@ -167,6 +162,8 @@ def tune(
             "other"
         )
         yield f"score: {scorer.measure}"
+        if scorer.floor is not None:
+            yield f"noise floor {scorer.floor:.4g}, which real training pictures score"
         yield _head(scorer.accuracy_name)
         for result in tuning.results(calls):
             tried += result.tried
@@ -187,9 +184,10 @@ def finished(run: Path) -> Path:
     """
     file = checkpoint.locate(run)
     if file.parent.name == checkpoint.CHECKPOINTS:
+        out, name = file.parent.parent, checkpoint.read_recipe(file).name
         raise UserError(
-            f"{run} is not finished, and its settings would change with its weights; finish it "
-            f"first (inkling train --resume {run})"
+            f"{out} is not finished, and what is best would change with its weights; finish it "
+            f"first (inkling train {name} --out {out} --resume)"
         )
     return file
 

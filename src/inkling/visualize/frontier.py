@@ -9,7 +9,10 @@ from inkling.visualize.style import COLOURS, drawn, styled
 
 
 def save_frontier(
-    tuned: Sequence[CallSettings], path: Path, usual: CallSettings | None = None
+    tuned: Sequence[CallSettings],
+    path: Path,
+    usual: CallSettings | None = None,
+    floor: float | None = None,
 ) -> Path:
     """Score against milliseconds a picture on logarithmic axes, points labelled by their calls.
 
@@ -17,7 +20,10 @@ def save_frontier(
         tuned: fewest calls first, of one measure.
         path: file to write.
         usual: what the recipe recommends, for comparison.
+        floor: the score of real pictures.
     """
+    from matplotlib.ticker import LogFormatter
+
     with styled():
         figure, axis = drawn(6.4, 4.2)
         points = [(each.milliseconds, each.score) for each in tuned]
@@ -30,9 +36,14 @@ def save_frontier(
                 color=COLOURS[1], label="as the recipe recommends",
             )  # fmt: skip
             _label(axis, usual, COLOURS[1])
+        if floor is not None:
+            axis.axhline(floor, color="#999999", linestyle="--", linewidth=0.9, label="noise floor")
         axis.set_xscale("log")
         if all(score > 0 for _, score in points):
             axis.set_yscale("log")
+        for ticks in (axis.xaxis, axis.yaxis):
+            ticks.set_major_formatter("{x:g}")
+            ticks.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 1)))
         axis.set_xlabel("milliseconds a picture")
         axis.set_ylabel("Fr\u00e9chet distance (lower is better)")
         axis.set_title("quality against time; labels: network calls a picture")
