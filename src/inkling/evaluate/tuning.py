@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inkling.config.recipe import Sample
+from inkling.config.recipe import RunRecipe, Sample
 from inkling.errors import UserError, UserNote
 from inkling.evaluate.evaluation import Evaluation
 from inkling.evaluate.features import Features, Outputs
@@ -28,8 +28,8 @@ from inkling.evaluate.measures import (
 from inkling.evaluate.reference import HELD_OUT
 from inkling.evaluate.search import Space
 from inkling.evaluate.shapes import FAITHFUL, of_scenes
+from inkling.models.checkpoint import locate, read_recipe
 from inkling.sampling.calls import calls_of_each, network_calls
-from inkling.sampling.pipeline import TextToImage
 
 _ENOUGH = 1000
 """Held-out pictures with which the test split is left alone."""
@@ -209,16 +209,16 @@ def scorer_for(
         count,
         data=data,
         device=device,
-        reference=reference or _usual_reference(TextToImage.load(run, "cpu")),
+        reference=reference or _usual_reference(read_recipe(locate(run))),
         seed=seed,
     )
     usual = "judge" if evaluation.reference.classes else "pixels"
     return Scorer(evaluation, evaluation.features(features or usual))
 
 
-def _usual_reference(pipeline: TextToImage) -> str:
+def _usual_reference(recipe: RunRecipe) -> str:
     """The held-out pictures of the run if they are many, else the test split.
 
     In the second case `evaluation_data` takes the held-out ones where there is no test split.
     """
-    return HELD_OUT if (pipeline.recipe.data.validation or 0) >= _ENOUGH else "test"
+    return HELD_OUT if (recipe.data.validation or 0) >= _ENOUGH else "test"
