@@ -97,6 +97,14 @@ def test_damaged_samples_are_sampled_again(run, evaluated, damage):
     np.testing.assert_array_equal(np.load(file), content)
 
 
+def test_what_was_held_out_of_training_may_be_the_reference(run):
+    chosen = Evaluation(run, 20, reference="validation")
+    assert chosen.held_against.startswith("digits, held out of training, 32 pictures")
+    assert len(chosen.reference) == 32
+    known = {image.numpy().tobytes() for image in chosen.train.pixels()}
+    assert not known & {image.numpy().tobytes() for image in chosen.reference.pixels()}
+
+
 def test_damaged_scores_are_passed_over(run, evaluated):
     before = [report.model for report in reports_of(run)]
     for number, text in enumerate((b"", b'{"run": "x"', b"[]", b"\xff")):

@@ -17,6 +17,7 @@ from inkling.cli.plot import plot
 from inkling.cli.report import report
 from inkling.cli.sample import sample
 from inkling.cli.train import recipes, train
+from inkling.cli.tune import tune
 from inkling.cli.verify import verify
 from inkling.cli.watch import watch
 from inkling.errors import UserError, UserNote
@@ -35,6 +36,7 @@ for verb in (
     train,
     watch,
     ema,
+    tune,
     sample,
     plot,
     evaluate,

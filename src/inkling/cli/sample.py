@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     "--count", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures per prompt."
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
+@click.option("--calls", type=click.IntRange(min=1), metavar="N", help="Settings that `inkling "
+              "tune` found for at most N network calls a picture.")  # fmt: skip
+@click.option("--best", is_flag=True, help="The best settings that it found.")
 @click.option("--sampler", help="One of `inkling list samplers`.")
 @click.option(
     "--eta", type=click.FloatRange(0, 1), help="Fresh noise in the steps of ddim; 0 is none."
@@ -65,6 +68,8 @@ def sample(
     like: tuple[Path, ...],
     count: int,
     steps: int | None,
+    calls: int | None,
+    best: bool,
     sampler: str | None,
     eta: float | None,
     scale: float | None,
@@ -88,6 +93,7 @@ def sample(
     inkling sample runs/mnist zero one two --count 200 --scale 1 --out digits.npz
     inkling sample runs/mnist three --not "a handwritten eight" --scale 2
     inkling sample runs/mnist zero eight --between 9
+    inkling sample runs/mnist seven --calls 5
     inkling sample runs/ddpm two --clip runs/clip-mnist
     inkling sample runs/variations --like three.png
     """
@@ -114,6 +120,8 @@ def sample(
     reader = class_shares.reader_for(guide, plain, judge)
     settings = pipeline.settings(
         guided=guide is not None,
+        calls=calls,
+        best=best,
         sampler=sampler,
         steps=steps,
         eta=eta,

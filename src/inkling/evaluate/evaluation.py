@@ -24,7 +24,7 @@ from inkling.evaluate.memory import Memory, Nearest, memory, nearest_images
 from inkling.evaluate.reference import evaluation_data, known_rows, parts_of
 from inkling.evaluate.samples import Plan, cached_samples, home, key, model_of, plan
 from inkling.evaluate.scores import Report, Terms, scored
-from inkling.evaluate.shapes import faithfulness_of_each
+from inkling.evaluate.shapes import of_scenes
 from inkling.models.clip import Clip
 from inkling.sampling.pipeline import TextToImage
 from inkling.system.progress import bar
@@ -153,26 +153,14 @@ class Evaluation:
             outputs: the samples' features and class probabilities.
             features: the features.
         """
-        prompted = self.prompted if self._judged(features) else None
+        prompted = self.prompted if self.judged(features) else None
         found = of_outputs(outputs, self._real(features), prompted)
         if self.plan.scenes:
             scenes = [self.plan.scenes[i % len(self.plan.scenes)] for i in range(self.count)]
-            names = ("colour", "shape", "size", "relation")
-            correct = faithfulness_of_each(scenes, images)
-            found += [
-                Measure(
-                    f"faithful: {name}", "higher", each, fraction=bool(np.isin(each, (0, 1)).all())
-                )
-                for name, each in zip(names, correct.T, strict=True)
-            ]
-            found.append(
-                Measure(
-                    "faithful: all", "higher", (correct == 1).all(1).astype(float), fraction=True
-                )
-            )
+            found += of_scenes(scenes, images)
         return found
 
-    def _judged(self, features: Features) -> bool:
+    def judged(self, features: Features) -> bool:
         """Whether these features classify images into the classes of the prompts, by name."""
         template = self.data.caption or "{}"
         captions = tuple(template.replace("{}", name) for name in features.classes)
@@ -188,7 +176,7 @@ class Evaluation:
             UserError: as `accuracy_of`.
         """
         probabilities = self._real(features).probabilities
-        if probabilities is None or not self._judged(features):
+        if probabilities is None or not self.judged(features):
             return None
         return accuracy_of(features.name, probabilities, self.reference.labels.numpy())
 
@@ -249,7 +237,7 @@ class Evaluation:
     def confusion(self, outputs: Outputs, features: Features) -> list[list[int]] | None:
         """How often samples of each prompted class [row] are recognised as each class [column]."""
         probabilities, prompted = outputs.probabilities, self.prompted
-        if probabilities is None or prompted is None or not self._judged(features):
+        if probabilities is None or prompted is None or not self.judged(features):
             return None
         names = range(probabilities.shape[1])
         table: list[list[int]] = confusion_matrix(

@@ -24,6 +24,7 @@ MOST_NEIGHBOURS = 2000
 """Largest number of images in neighbour scores, whose cost is quadratic."""
 MOST_KERNEL = 10_000
 """Largest number of images in kernel distances, for the same reason."""
+FRECHET = "Frechet distance"
 PROMPT_ACCURACY = "prompt accuracy"
 _FRACTION = "fraction, Wilson"
 _MEAN = "mean, bootstrap (BCa)"
@@ -93,6 +94,32 @@ class Measure(NamedTuple):
         )
 
 
+def frechet_distance(samples: np.ndarray, real: np.ndarray) -> Measure:
+    """The Frechet distance of samples' features [N, D] from real ones [M, D].
+
+    Raises:
+        UserError: there are not more images than features.
+    """
+    metrics.check_count(samples, real)
+    return Measure(
+        FRECHET,
+        "lower",
+        whole=lambda rows: metrics.frechet(samples[rows], real),
+        size=len(samples),
+    )
+
+
+def prompt_accuracy(probabilities: np.ndarray, prompted: np.ndarray) -> Measure:
+    """How often the class of the prompt is the most probable one.
+
+    Args:
+        probabilities: [N, classes] of the samples.
+        prompted: [N] classes of the prompts.
+    """
+    right = (probabilities.argmax(1) == prompted).astype(float)
+    return Measure(PROMPT_ACCURACY, "higher", right, fraction=True)
+
+
 def of_features(samples: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
     """Distances and neighbour scores of samples' features [N, D] against real ones [M, D].
 
@@ -100,18 +127,11 @@ def of_features(samples: np.ndarray, real: np.ndarray) -> Iterator[Measure]:
         UserError: scores would be meaningless for these features.
     """
     metrics.check(samples, real)
-    count = len(samples)
-    some = min(count, MOST_KERNEL)
+    some = min(len(samples), MOST_KERNEL)
     distances = metrics.kernel_distances(samples[:some], real[:MOST_KERNEL])
     yield Measure("kernel distance", "lower", whole=distances, size=some)
     try:
-        metrics.check_count(samples, real)
-        yield Measure(
-            "Frechet distance",
-            "lower",
-            whole=lambda rows: metrics.frechet(samples[rows], real),
-            size=count,
-        )
+        yield frechet_distance(samples, real)
     except UserError as error:
         warnings.warn(f"no Frechet distance: {error}", UserNote, stacklevel=2)
     few, others = samples[:MOST_NEIGHBOURS], real[:MOST_NEIGHBOURS]
@@ -146,8 +166,7 @@ def of_probabilities(probabilities: np.ndarray, prompted: np.ndarray | None) -> 
         prompted: [N] classes of the prompts, if they name classes.
     """
     if prompted is not None:
-        right = (probabilities.argmax(1) == prompted).astype(float)
-        yield Measure(PROMPT_ACCURACY, "higher", right, fraction=True)
+        yield prompt_accuracy(probabilities, prompted)
     yield Measure(
         "Inception-score form",
         "higher",

@@ -14,6 +14,8 @@ from inkling.errors import UserError, unknown_name
 from inkling.evaluate.memory import check_shapes
 from inkling.sampling.pipeline import TextToImage
 
+HELD_OUT = "validation"
+"""The name, as a reference, of what a run held out of training."""
 _MOST = 10_000
 """Largest number of reference images."""
 _LEAST = 20
@@ -46,11 +48,12 @@ def evaluation_data(
 
     The reference is the first of these that is large enough and shares no images with training:
     the whole test split; the test split with the run's own limit; the images held out of training.
+    Of "validation" it is the last of these.
 
     Args:
         pipeline: the model.
         data: settings of its data, with the current path.
-        split: the split for the reference.
+        split: the split for the reference; "validation" for the images held out of training.
         balanced: take as many images of each class, for training images and reference.
 
     Raises:
@@ -63,9 +66,15 @@ def evaluation_data(
             "quality; use --reference test"
         )
     splits = [each for each in DATASETS[data.name].splits if each != "train"]
-    if split not in splits:
-        raise UserError(unknown_name(split, splits, f"reference split of {data.name!r}:"))
+    if split not in (*splits, HELD_OUT):
+        known = [*splits, HELD_OUT]
+        raise UserError(unknown_name(split, known, f"reference split of {data.name!r}:"))
     train, held_out = _trained_on(pipeline, data)
+    if split == HELD_OUT and not len(held_out):
+        raise UserError(
+            "this run held no pictures out of training (data.validation=0); train with "
+            "--set data.validation=500, or use --reference test"
+        )
     digests: set[bytes] = set()
     for part in parts_of(train):
         digests.update(map(_digest, part))
@@ -78,7 +87,7 @@ def evaluation_data(
         (f"{data.name}, held out of training", lambda: held_out),
     ]
     reasons = []
-    for name, read in candidates:
+    for name, read in candidates[-1:] if split == HELD_OUT else candidates:
         try:
             reference = _unseen(read(), name, train, digests)
             reference = of_equal_classes(reference) if balanced else reference
@@ -91,7 +100,12 @@ def evaluation_data(
         count = len(held_out) if read is candidates[-1][1] else 0
         withheld = (count, pipeline.recipe.train.seed) if count else None
         return EvaluationData(train, reference, full_name, withheld)
-    raise reasons[0]
+    if len(held_out):
+        raise reasons[0]
+    raise UserError(
+        f"{reasons[0]}; nothing was held out of training either (data.validation=0), so train with "
+        "--set data.validation=500 to have unseen pictures"
+    )
 
 
 def known_rows(train: Pictures) -> Tensor:

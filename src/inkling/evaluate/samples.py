@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inkling.config.overrides import to_json
 from inkling.config.recipe import Sample
 from inkling.data import Pictures
 from inkling.data.sets.shapes import Scene, scenes
@@ -199,12 +200,15 @@ def home(run: Path) -> Path:
 
 
 def model_of(run: Path) -> str:
-    """The digest of a run's model.
+    """A digest of what a run's model samples with; what is noted in its card changes nothing.
 
     Raises:
         UserError: there is none, or it is damaged.
     """
-    return checkpoint.read_digest(checkpoint.locate(run))
+    stored = checkpoint.read(checkpoint.locate(run))
+    return checkpoint.digest(
+        stored.tensors, {"recipe": to_json(stored.recipe), "vocabulary": stored.vocabulary}
+    )
 
 
 def key(run: Path, chosen: Plan) -> str:

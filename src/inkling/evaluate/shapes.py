@@ -21,7 +21,11 @@ from inkling.data.sets.shapes import (
     Thing,
     coverage,
 )
+from inkling.evaluate.measures import Measure
 
+FAITHFUL = "faithful: all"
+_RESPECTS = ("colour", "shape", "size", "relation")
+"""In the order of `faithfulness_of_each`."""
 _INK = 0.4
 """Smallest fraction of full ink at which a pixel belongs to a shape."""
 _SPECK = 0.01
@@ -133,6 +137,19 @@ def faithfulness_of_each(prompted: Sequence[Scene], images: Tensor) -> np.ndarra
         relation = keeps_order and found.relation == wanted.relation
         correct[row] = colour, shape, size, relation
     return correct
+
+
+def of_scenes(prompted: Sequence[Scene], images: Tensor) -> list[Measure]:
+    """Faithfulness to the prompts in each respect, and in all of them at once; arguments as in
+    `faithfulness_of_each`.
+    """
+    correct = faithfulness_of_each(prompted, images)
+    respects = {f"faithful: {name}": each for name, each in zip(_RESPECTS, correct.T, strict=True)}
+    respects[FAITHFUL] = (correct == 1).all(1).astype(float)
+    return [
+        Measure(name, "higher", each, fraction=bool(np.isin(each, (0, 1)).all()))
+        for name, each in respects.items()
+    ]
 
 
 def faithfulness(prompted: Sequence[Scene], images: Tensor) -> Faithfulness:

@@ -101,12 +101,6 @@ def read_recipe(file: Path) -> RunRecipe:
         return from_json(metadata["recipe"])
 
 
-def read_digest(file: Path) -> str:
-    """The digest in a file, without checking it against its weights; errors as in `read`."""
-    with _opened(file) as (_, metadata):
-        return metadata["digest"]
-
-
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[Any, dict[str, str]]]:
     """A file and its metadata; what is wrong with either, in the block too, is one sentence."""

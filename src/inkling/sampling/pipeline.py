@@ -26,6 +26,7 @@ from inkling.sampling.clip_guidance import Guide
 from inkling.sampling.conditions import Encoded, joined, words_never_seen
 from inkling.sampling.picture_prompts import PicturePrompts, in_form
 from inkling.sampling.prompts import Caption, Picture, Prompt, caption_of, weights_of, with_names
+from inkling.sampling.recommended import recommended
 from inkling.system import device as devices
 
 
@@ -72,33 +73,33 @@ class TextToImage:
         """The prompts that name the classes of the training set, if it had classes."""
         return self.card.classes
 
-    def settings(self, *, guided: bool = False, **changes: Any) -> Sample:
+    def settings(
+        self,
+        *,
+        guided: bool = False,
+        calls: int | None = None,
+        best: bool = False,
+        **changes: Any,
+    ) -> Sample:
         """The checkpoint's recommended sampling, with changes.
 
         Args:
             guided: whether a CLIP guides, for which other steps are recommended.
+            calls: begin with what `inkling tune` found for at most so many network calls a picture.
+            best: begin with the best that it found.
             changes: fields of `inkling.config.recipe.Sample` by name; None leaves one as it is.
                 `guidance_scale` and `num_inference_steps` are understood as `scale` and `steps`.
 
         Raises:
-            UserError: no such field, one under two names, or a value that it cannot have.
+            UserError: no such field, one under two names, or a value that it cannot have; calls
+                for which nothing was tuned.
         """
-        recommended = self.recipe.sample
-        if guided:
-            clip = recommended.clip
-            recommended = replace(
-                recommended,
-                sampler=clip.sampler,
-                steps=clip.steps,
-                eta=0.0,
-                scale=1.0,
-                negative_prompt="",
-            )
+        usual = recommended(self.recipe.sample, self.card, guided=guided, calls=calls, best=best)
         typed = {name: value for name, value in changes.items() if value is not None}
         given = in_our_names(typed, "sample")
-        if given.get("sampler", recommended.sampler) != recommended.sampler:
-            recommended = replace(recommended, eta=0.0)  # it was recommended for that sampler
-        settings = replaced(recommended, given, "sampling setting")
+        if given.get("sampler", usual.sampler) != usual.sampler:
+            usual = replace(usual, eta=0.0)  # it was recommended for that sampler
+        settings = replaced(usual, given, "sampling setting")
         negative = str(caption_of(settings.negative_prompt, self.classes, self.model.text))
         settings = replace(settings, negative_prompt=negative)
         if "clip" in given and not guided:
@@ -112,7 +113,9 @@ class TextToImage:
             )
         if settings.scale != 1 and not settings.negative_prompt:
             self._warn_of_untrained_null("guidance leads away from it")
-        if problem := sampling_start(self.recipe.diffusion, settings.grid).problem:
+        measured = (calls is not None or best) and "grid" not in given
+        problem = sampling_start(self.recipe.diffusion, settings.grid).problem
+        if problem and not measured:
             warnings.warn(problem, UserNote, stacklevel=2)
         check_sampler(settings.sampler, settings.eta)
         return settings

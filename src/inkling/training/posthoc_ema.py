@@ -127,9 +127,18 @@ def reconstruct(run: Path, width: float) -> Checkpoint:
 
 @torch.no_grad()
 def compare_lengths(
-    run: Path, widths: Sequence[float] = SWEEP, device_name: str = "auto"
+    run: Path,
+    widths: Sequence[float] = SWEEP,
+    device_name: str = "auto",
+    path: Path | None = None,
 ) -> Iterator[LengthLoss]:
     """Each length with its loss on held-out pictures; those that cannot be made are left out.
+
+    Args:
+        run: its folder.
+        widths: the lengths.
+        device_name: "auto", "cuda", "mps" or "cpu".
+        path: folder of the data set, if it has moved since training.
 
     Raises:
         UserError: as `reconstruct`, or the pictures are not there any more.
@@ -138,6 +147,9 @@ def compare_lengths(
     recipe = stored.model.recipe
     if not isinstance(recipe, Recipe):
         raise UserError(f"{run} holds a {recipe.objective}; EMAs are compared for denoisers")
+    if path is not None:
+        moved = msgspec.structs.replace(recipe.data, path=str(path))
+        recipe = msgspec.structs.replace(recipe, data=moved)
     model = load_denoiser(run, device=devices.choose(device_name)).model
     validation = described(recipe, split_pictures(recipe)[1])
     if not len(validation):
