@@ -47,12 +47,22 @@ Numbers = dict[str, Any]
 """What was measured of one system, JSON-able."""
 
 
-def once(path: Path, measure: Callable[[], Numbers]) -> Numbers:
-    """What was measured before, or is now, and is kept in a file."""
+def once(path: Path, task: Numbers, measure: Callable[[], Numbers]) -> Numbers:
+    """What was measured before of the same task, or is now, and is kept in a file.
+
+    Raises:
+        click.ClickException: what the file has was measured of another task.
+    """
+    asked = json.loads(json.dumps(task, default=str))
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(measure(), indent=1))
+        path.write_text(json.dumps({"task": asked} | measure(), indent=1))
     found: Numbers = json.loads(path.read_text())
+    if found["task"] != asked:
+        raise click.ClickException(
+            f"{path} was measured with {found['task']}, and now {asked} is asked for; take another "
+            "--out, or the same options"
+        )
     return found
 
 
@@ -300,14 +310,14 @@ def main(
             "calls": sorted(calls), "scales": scales}  # fmt: skip
     recipe = override(RECIPES["mnist"], [f"data.path={data}", f"train.batch={batch}"])
     gflop = forward_flops(prepare(recipe, device_name="cpu")) / 1e9
-    peak = once(out / "peak.json", measured_peak)
+    peak = once(out / "peak.json", {}, measured_peak)
 
     names = peers or ("inkling", *USUAL)
     systems: dict[str, Numbers] = {}
     if "inkling" in names:
         folder = out / "inkling"
         systems["inkling"] = once(
-            folder / "numbers.json", lambda: inkling_numbers(folder, task, data, gflop)
+            folder / "numbers.json", task, lambda: inkling_numbers(folder, task, data, gflop)
         )
     file = pictures_file(data, (out / "mnist.npz").resolve())
     for size, name in product(sizes or ("usual", "matched"), USUAL):
@@ -318,6 +328,7 @@ def main(
         given |= {"width": USUAL[name]} if size == "usual" else {}
         systems[f"{name}, {size}"] = once(
             folder / "numbers.json",
+            given,
             lambda folder=folder, given=given: peer_numbers(  # type: ignore[misc]
                 peers_python, folder, given, trial, gflop
             ),
