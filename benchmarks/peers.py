@@ -6,8 +6,8 @@ MNIST by digit, one after the other, never at once. Each trains for the same tim
 that torch takes by itself, then samples 1,000 pictures in each of its ways, and one judge reads
 them. A peer runs at its usual small size, and at the width that needs as many operations a picture
 as inkling; in the fastest of bfloat16 or float32, with channels last or not, which is tried first
-and not counted. Previews of inkling are off, since the others have none. What was measured before
-is read from --out and not repeated.
+and not counted. They predict v, unless told otherwise. Previews of inkling are off, since the
+others have none. What was measured before is read from --out and not repeated.
 
 The peers have an environment of their own (docs/scaling.md says how to make it).
 """
@@ -99,7 +99,8 @@ def peer_numbers(
         python, folder / "speed.json", task | {"what": "speed", "seconds": seconds}
     )
     form = {name: tried[name] for name in ("precision", "channels_last")}
-    click.echo(f"{folder.name}: width {task['width']}, pictures/s {tried['rates']}")
+    rates = "; ".join(f"{form} {rate:.0f}" for form, rate in tried["rates"].items())
+    click.echo(f"{folder.name}: width {task['width']}, pictures/s {rates}")
     found = in_peers_python(
         python, folder / "run.json", task | form | {"what": "run", "out": folder}
     )
@@ -282,6 +283,13 @@ def pictures_file(data: Path, path: Path) -> Path:
               help="The interpreter of the peers' environment.")  # fmt: skip
 @click.option("--batch", default=64, show_default=True)
 @click.option("--lr", default=1e-3, show_default=True, help="Peak rate of the peers.")
+@click.option(
+    "--prediction",
+    type=click.Choice(["v", "noise"]),
+    default="v",
+    show_default=True,
+    help="Of the peers: their examples predict noise, which few calls sample badly.",
+)
 @click.option("--calls", multiple=True, type=int, default=(10, 20, 50), show_default=True)
 @click.option("--scale", "scales", multiple=True, type=float, default=(1.0, 1.5),
               show_default=True, help="Of guidance; 1 is none.")  # fmt: skip
@@ -298,6 +306,7 @@ def main(
     peers_python: Path,
     batch: int,
     lr: float,
+    prediction: str,
     calls: tuple[int, ...],
     scales: tuple[float, ...],
     each: int,
@@ -324,7 +333,7 @@ def main(
         if name not in names:
             continue
         folder = (out / f"{name}-{size}").resolve()
-        given = task | {"peer": name, "data": file, "lr": lr}
+        given = task | {"peer": name, "data": file, "lr": lr, "prediction": prediction}
         given |= {"width": USUAL[name]} if size == "usual" else {}
         systems[f"{name}, {size}"] = once(
             folder / "numbers.json",
