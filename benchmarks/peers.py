@@ -43,6 +43,16 @@ USUAL = {"diffusers": 32, "lucidrains": 32}
 WITHIN = 1.1
 """How much worse than its best distance a way of sampling may be, to be as good."""
 
+LAUNCHER = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[2:])
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+open(sys.argv[1], "w").write(str(peak * (1 if sys.platform == "darwin" else 1024)))
+sys.exit(status)
+"""
+"""Starts a command from a small process. Linux counts the memory of the process that starts
+another to the peak of the new one, and this one has held all of MNIST and a judge."""
+
 Numbers = dict[str, Any]
 """What was measured of one system, JSON-able."""
 
@@ -66,6 +76,13 @@ def once(path: Path, task: Numbers, measure: Callable[[], Numbers]) -> Numbers:
     return found
 
 
+def launched(command: list[str], path: Path, environment: dict[str, str] | None = None) -> int:
+    """Run a command; the most bytes of memory that it held, which `path` keeps."""
+    launcher = [sys.executable, "-c", LAUNCHER, str(path), *command]
+    subprocess.run(launcher, check=True, env=environment)
+    return int(path.read_text())
+
+
 def in_peers_python(python: Path, path: Path, task: Numbers) -> Numbers:
     """What the worker answers to a task, which it reads from `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +90,7 @@ def in_peers_python(python: Path, path: Path, task: Numbers) -> Numbers:
     worker = Path(__file__).with_name("peers_worker.py")
     quiet = os.environ | {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
     quiet.pop("PYTHONPATH", None)  # it is for our environment
-    subprocess.run([str(python), str(worker), str(path)], check=True, env=quiet)
+    launched([str(python), str(worker), str(path)], path.with_suffix(".memory"), quiet)
     answer: Numbers = json.loads(path.with_suffix(".out.json").read_text())
     return answer
 
@@ -117,10 +134,8 @@ def inkling_numbers(folder: Path, task: Numbers, data: Path, gflop: float) -> Nu
         *("--set", f"train.batch={task['batch']}"),
     ]
     command = [sys.executable, "-m", "inkling", "train", "mnist", *map(str, options)]
-    process = subprocess.Popen(command)
-    _, status, usage = os.wait4(process.pid, 0)  # its own peak of memory, and not its siblings'
-    if status:
-        raise click.ClickException(f"inkling train ended with {os.waitstatus_to_exitcode(status)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    memory = launched(command, folder / "train.memory")
     pipeline = TextToImage.load(run, "cpu")
     card, last = pipeline.card, read_metrics(run)[-1]
     captions = [name for name in pipeline.classes for _ in range(task["each"])]
@@ -140,7 +155,7 @@ def inkling_numbers(folder: Path, task: Numbers, data: Path, gflop: float) -> Nu
     return {
         "steps": card.steps,
         "seconds": card.seconds,
-        "memory": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "memory": memory,
         "gflop": gflop,
         "parameters": card.parameters,
         "precision": card.precision,

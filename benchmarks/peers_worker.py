@@ -308,11 +308,11 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
     begun = time.monotonic()
     while (seconds := time.monotonic() - begun) < task["budget"]:
         training.step(seconds / task["budget"])
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     numbers = {
         "steps": training.steps,
         "seconds": seconds,
-        "memory": memory,
+        "memory": memory * (1 if sys.platform == "darwin" else 1024),
         "gflop": gflop(peer),
         "parameters": sum(p.numel() for p in peer.net.parameters()),
     }
