@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ USUAL = {"diffusers": 32, "lucidrains": 32}
 WITHIN = 1.1
 """How much worse than its best distance a way of sampling may be, to be as good."""
 
+STEADY = 0.9
+"""The part of the machine's peak below which it was not quiet."""
 LAUNCHER = """
 import resource, subprocess, sys
 status = subprocess.call(sys.argv[2:])
@@ -164,6 +167,13 @@ def inkling_numbers(folder: Path, task: Numbers, data: Path, gflop: float) -> Nu
     }
 
 
+def beside_peaks(measure: Callable[[], Numbers]) -> Numbers:
+    """What is measured of a system, and the machine's peak before and after it."""
+    before = measured_peak()
+    found = measure()
+    return found | {"peaks": [before, measured_peak()]}
+
+
 def scored(folder: Path, rows: list[Numbers], reader: Callable[[torch.Tensor], Numbers]) -> None:
     """Add the scores to every way of sampling."""
     for row in rows:
@@ -264,6 +274,12 @@ def sampling_table(systems: dict[str, Numbers], each: int) -> Table:
     return table
 
 
+def speed_of(peak: Numbers) -> float:
+    """FLOP/s of a peak."""
+    found: float = peak["flops"]
+    return found
+
+
 def measured_peak() -> Numbers:
     """The fastest convolution in either precision, on all threads."""
     rates = {}
@@ -334,14 +350,15 @@ def main(
             "calls": sorted(calls), "scales": scales}  # fmt: skip
     recipe = override(RECIPES["mnist"], [f"data.path={data}", f"train.batch={batch}"])
     gflop = forward_flops(prepare(recipe, device_name="cpu")) / 1e9
-    peak = once(out / "peak.json", {}, measured_peak)
 
     names = peers or ("inkling", *USUAL)
     systems: dict[str, Numbers] = {}
     if "inkling" in names:
         folder = out / "inkling"
         systems["inkling"] = once(
-            folder / "numbers.json", task, lambda: inkling_numbers(folder, task, data, gflop)
+            folder / "numbers.json",
+            task,
+            lambda: beside_peaks(lambda: inkling_numbers(folder, task, data, gflop)),
         )
     file = pictures_file(data, (out / "mnist.npz").resolve())
     for size, name in product(sizes or ("usual", "matched"), USUAL):
@@ -353,8 +370,9 @@ def main(
         systems[f"{name}, {size}"] = once(
             folder / "numbers.json",
             given,
-            lambda folder=folder, given=given: peer_numbers(  # type: ignore[misc]
-                peers_python, folder, given, trial, gflop
+            partial(
+                beside_peaks,
+                partial(peer_numbers, peers_python, folder, given, trial, gflop),
             ),
         )
 
@@ -362,7 +380,15 @@ def main(
     for name, found in systems.items():
         scored(out / name.replace(", ", "-"), found["samples"], reader)
     console = Console(width=150)
+    peak = max((each for found in systems.values() for each in found["peaks"]), key=speed_of)
     console.print(training_table(systems, peak, batch))
+    for name, found in systems.items():
+        if min(map(speed_of, found["peaks"])) < STEADY * speed_of(peak):
+            before, after = (speed_of(each) / 1e9 for each in found["peaks"])
+            console.print(
+                f"{name}: the machine was slower then ({before:.0f} GFLOP/s before, {after:.0f} "
+                f"after); delete its folder in {out} and measure again on a quiet machine"
+            )
     console.print(sampling_table(systems, each))
 
 
