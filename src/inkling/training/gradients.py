@@ -81,13 +81,10 @@ def _in_threads(state: TrainState, rows: slice) -> Tensor:
 
     results = in_threads(work, slices(rows, state.threads))
     for slopes, _ in results:  # in the order of the parts, so that sums are the same each time
-        pairs = [(p, slope) for p, slope in zip(learning, slopes, strict=True) if slope is not None]
-        new = [(p, slope) for p, slope in pairs if p.grad is None]
-        old = [(p.grad, slope) for p, slope in pairs if p.grad is not None]
-        for p, slope in new:
-            p.grad = slope
-        if old:
-            torch._foreach_add_([grad for grad, _ in old], [slope for _, slope in old])
+        for parameter, slope in zip(learning, slopes, strict=True):
+            if slope is not None:
+                before = parameter.grad
+                parameter.grad = slope if before is None else before.add_(slope)
     sums: Tensor = sum(part for _, part in results)  # type: ignore[assignment]
     return sums
 
