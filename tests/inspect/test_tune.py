@@ -207,7 +207,7 @@ def test_a_run_with_snapshots_gets_its_best_ema_length_first(tiny, tmp_path):
     assert card_of(run).ema_width == width
     assert model_of(run) != before
     with pytest.warns(UserNote):  # lengths that cannot be mixed
-        tuning = Tuning(run, 70, features="pixels", device="cpu")
+        tuning = Tuning(run, scorer_for(run, 70, features="pixels", device="cpu"), device="cpu")
     model = tuning.scorer.evaluation.pipeline.model.state_dict()
     stored = checkpoint.read(run / checkpoint.FILE).part("ema")
     assert all(torch.equal(model[name], tensor) for name, tensor in stored.items())
@@ -216,7 +216,8 @@ def test_a_run_with_snapshots_gets_its_best_ema_length_first(tiny, tmp_path):
 def test_what_was_found_stays_where_the_search_is_stopped(untuned, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(untuned, run)
-    results = Tuning(run, 70, features="pixels", device="cpu").results([1, 2])
+    scorer = scorer_for(run, 70, features="pixels", device="cpu")
+    results = Tuning(run, scorer, device="cpu").results([1, 2])
     next(results)
     next(results)
     results.close()

@@ -59,6 +59,8 @@ def tune(
     """
     from inkling.inspect.tune import tune as lines
 
-    options = {"features": features, "reference": reference, "data": data, "device": device}
-    for line in lines(run, calls, count, **options):
+    report = lines(
+        run, calls, count, features=features, reference=reference, data=data, device=device
+    )
+    for line in report:
         click.echo(line)

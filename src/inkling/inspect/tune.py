@@ -39,34 +39,19 @@ class Tuning:
 
     Args:
         run: its folder or checkpoint.
-        count: samples that choose among the best settings, and as many others that report.
+        scorer: of its settings.
         data: folder of the data set, if it has moved since training.
         device: "auto", "cuda", "mps" or "cpu".
-        options: as in `scorer_for`.
 
     Raises:
-        UserError: as `scorer_for`; or the run is not finished.
+        UserError: the run is not finished.
     """
 
     def __init__(
-        self,
-        run: Path,
-        count: int,
-        *,
-        data: Path | None = None,
-        device: str = "auto",
-        **options: str | None,
+        self, run: Path, scorer: Scorer, *, data: Path | None = None, device: str = "auto"
     ):
         self.file = finished(run)
-        check_writable(self.file)
-        self.scorer: Scorer = scorer_for(
-            run,
-            count,
-            data=data,
-            device=device,
-            features=options.get("features"),
-            reference=options.get("reference"),
-        )
+        self.scorer = scorer
         self.usual: Sample = self.scorer.evaluation.plan.settings
         self.stored, self.ema = _with_best_ema(run, checkpoint.read(self.file), data, device)
         load_weights(self.scorer.evaluation.pipeline.model, self.stored)
@@ -139,23 +124,38 @@ class Tuning:
 
 
 def tune(
-    run: Path, calls: Sequence[int], count: int, **options: Path | str | None
+    run: Path,
+    calls: Sequence[int],
+    count: int,
+    *,
+    features: str | None = None,
+    reference: str | None = None,
+    data: Path | None = None,
+    device: str = "auto",
 ) -> Iterator[str]:
     """Search, store and draw; yields the lines of the report.
 
     Args:
         run: a folder or checkpoint.
         calls: numbers of network calls, fewest first.
-        count: samples that choose among the best settings, and as many others that report.
-        options: as in `Tuning`.
+        count: as in `scorer_for`, and the others too.
+        features: by name.
+        reference: by name.
+        data: a folder.
+        device: by name.
 
     Raises:
-        UserError: as `Tuning`; or another process writes into the run folder.
+        UserError: as `Tuning` and `scorer_for`; or another process writes into the run folder.
     """
-    with locked(finished(run).parent):
-        tuning = Tuning(run, count, **options)  # type: ignore[arg-type]
+    file = finished(run)
+    with locked(file.parent):
+        check_writable(file)  # before the work
+        scorer = scorer_for(
+            run, count, features=features, reference=reference, data=data, device=device
+        )
+        tuning = Tuning(run, scorer, data=data, device=device)
         yield from tuning.ema
-        scorer, tried = tuning.scorer, 0
+        tried = 0
         yield (
             f"{run} on {scorer.evaluation.pipeline.device}: one half of "
             f"{scorer.evaluation.held_against} and of the seeds chooses; the scores are of the "

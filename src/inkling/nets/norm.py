@@ -82,9 +82,11 @@ class GroupNorm(nn.GroupNorm):
                 return normalised
             return torch.addcmul(shift[:, :, None, None], normalised, scale[:, :, None, None])
         if scale is None or shift is None:
-            one = input.new_ones(1, self.num_channels, dtype=torch.float32)
-            scale = one if self.weight is None else self.weight[None]
-            shift = torch.zeros_like(one) if self.bias is None else self.bias[None]
+            if self.affine:
+                scale, shift = self.weight[None], self.bias[None]
+            else:
+                scale = input.new_ones(1, self.num_channels)
+                shift = torch.zeros_like(scale)
         if input.dtype != torch.float64:  # torch would promote, and keep float64 for its gradients
             scale, shift = scale.float(), shift.float()
         out: Tensor = _Normalised.apply(  # type: ignore[no-untyped-call]
