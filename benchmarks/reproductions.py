@@ -25,8 +25,8 @@ from torch import Tensor
 
 from inkling import TextToImage
 from inkling.config.overrides import override
-from inkling.config.recipe import ClipGuidance
 from inkling.config.recipes import RECIPES, small
+from inkling.config.sample import ClipGuidance
 from inkling.data import Data, Pictures, read_pictures
 from inkling.data.captions import NUMBERS
 from inkling.data.sets.shapes import scenes

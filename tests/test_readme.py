@@ -62,6 +62,9 @@ def shorter(words, mnist):
         words += [part for setting in settings_for(words) for part in ("--set", setting)]
         # A judge has to know something, or its scores are refused.
         words += ["--steps", "150" if "judge" in words[1] else "2"]
+    if words[0] == "distil":
+        at = words.index("--budget")
+        words[at : at + 2] = ["--steps", "2", "--set", "distil.sample.steps=4"]
     if words[0] == "tune":  # one call has few settings
         words = [*words[:2], "--calls", "1", "--n", "70", "--features", "pixels"]
     if words[0] == "ema" or "train.snapshots" in " ".join(words):

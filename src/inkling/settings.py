@@ -2,7 +2,7 @@
 they come in. msgspec does the checking; no torch here, so that recipes load in an instant.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +15,7 @@ Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED)]
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 BelowOne = Annotated[float, Meta(ge=0, lt=1)]
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from inkling.cli import cli, main
 from inkling.cli.options import Verb
-from inkling.cli.train import _assignments
+from inkling.cli.training import assignments_of
 from inkling.config.recipes import DIFFERENCES
 from inkling.errors import UserError
 from inkling.sampling.pipeline import TextToImage
@@ -461,7 +461,7 @@ def test_what_is_given_takes_the_place_of_the_end_that_the_recipe_has():
         (["train.lr=1"], ["train.lr=1"]),
     ):
         ends = {"steps": None, "epochs": None, "budget": None}
-        assert _assignments(tuple(given), None, None, **ends) == left
+        assert assignments_of(tuple(given), None, None, **ends) == left
 
 
 def test_a_run_of_epochs_goes_on_with_the_same_command(tmp_path):

@@ -5,9 +5,10 @@ import pytest
 
 from inkling.config.other_names import OTHER_NAMES
 from inkling.config.overrides import from_json, override, to_json
-from inkling.config.recipe import ClipGuidance, Recipe, Sample, ScheduleConfig
+from inkling.config.recipe import Recipe
 from inkling.config.recipes import RECIPES
 from inkling.config.registries import leaves
+from inkling.config.sample import ClipGuidance, Sample, ScheduleConfig
 from inkling.core.noise import SCHEDULES, ends_of
 from inkling.errors import UserError
 from inkling.models.build import noise_schedule, sampling_schedule, sampling_start

@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 from msgspec.structs import replace
 
-from inkling.config.recipe import Sample, ScheduleConfig
+from inkling.config.sample import Sample, ScheduleConfig
 from inkling.core.noise import Karras
 from inkling.core.samplers import SAMPLERS
 from inkling.evaluate.search import FINALISTS, Space, most_candidates, search

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from inkling.config.overrides import override
-from inkling.config.recipe import ClipGuidance
+from inkling.config.sample import ClipGuidance
 from inkling.errors import UserError
 from inkling.inspect.plots import PLOTS, plot
 from inkling.inspect.request import PlotRequest

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from inkling.config.overrides import from_json, override
-from inkling.config.recipe import ClipGuidance
+from inkling.config.sample import ClipGuidance
 from inkling.data import Data, read_pictures
 from inkling.errors import UserError, UserNote
 from inkling.models.clip import Clip

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from inkling.config.overrides import override
-from inkling.config.recipe import Sample
 from inkling.config.recipes import RECIPES, small
+from inkling.config.sample import Sample
 from inkling.errors import UserError, UserNote
 from inkling.runs import preview, run_folder, session
 from inkling.runs.moments import Milestones

@@ -5,7 +5,7 @@ import torch
 from msgspec.structs import replace
 
 from inkling import TextToImage
-from inkling.config.recipe import ScheduleConfig
+from inkling.config.sample import ScheduleConfig
 from inkling.core.samplers import SAMPLERS
 from inkling.errors import UserError, UserNote
 from inkling.pixels import from_bytes, to_bytes

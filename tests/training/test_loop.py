@@ -8,7 +8,7 @@ import torch
 
 from inkling import data
 from inkling.config.overrides import override
-from inkling.config.recipe import ScheduleConfig
+from inkling.config.sample import ScheduleConfig
 from inkling.errors import UserError
 from inkling.models.build import noise_schedule, text_denoiser, text_encoder
 from inkling.training.budget import StepBudget

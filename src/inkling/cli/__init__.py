@@ -9,6 +9,7 @@ import click
 
 from inkling import __version__
 from inkling.cli.data import data
+from inkling.cli.distil import distil
 from inkling.cli.doctor import doctor
 from inkling.cli.ema import ema
 from inkling.cli.evaluate import evaluate
@@ -34,6 +35,7 @@ for verb in (
     data,
     doctor,
     train,
+    distil,
     watch,
     ema,
     tune,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--data", type=PATH, help="Folder with the data set's files.")
 @click.option("--sampler", help="As in sample; the run's recommendation if left out.")
 @click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
+@click.option("--calls", type=click.IntRange(min=1), help="As in sample.")
 @click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--weights", type=click.Choice(["ema", "raw"]), default="ema", show_default=True)
@@ -41,6 +42,7 @@ def evaluate(
     data: Path | None,
     sampler: str | None,
     steps: int | None,
+    calls: int | None,
     scale: float | None,
     seed: int,
     weights: str,
@@ -77,7 +79,7 @@ def evaluate(
             reference=reference,
             weights=weights,
             seed=seed,
-            sampling={"sampler": sampler, "steps": steps, "scale": scale},
+            sampling={"sampler": sampler, "steps": steps, "calls": calls, "scale": scale},
             balanced=balance,
         )
 

@@ -12,8 +12,9 @@ from msgspec import to_builtins
 
 from inkling.config.cadence import seconds_of
 from inkling.config.overrides import settings_named
-from inkling.config.recipe import ClipGuidance, Recipe
+from inkling.config.recipe import Recipe
 from inkling.config.registries import leaves
+from inkling.config.sample import ClipGuidance
 from inkling.errors import UserError
 from inkling.settings import LARGEST_SEED
 
@@ -102,6 +103,22 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
         if seconds <= 0:
             self.fail(f"{value!r} is no time; write 90s, 5m or 1h30m", param, ctx)
         return seconds
+
+
+class Numbers(click.ParamType):  # type: ignore[type-arg]
+    """Whole numbers of network calls, separated by commas."""
+
+    name = "n,n,..."
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """The distinct numbers, fewest first; refuses what are none."""
+        try:
+            numbers = sorted({int(part) for part in value.split(",")})
+        except ValueError:
+            numbers = [0]
+        if numbers[0] < 1:
+            self.fail(f"{value!r} is not whole numbers from 1; write 4,10,20", param, ctx)
+        return tuple(numbers)
 
 
 class Interval(click.ParamType):  # type: ignore[type-arg]

@@ -12,7 +12,7 @@ from inkling.errors import UserError
 from inkling.system.disk import check_writable, free_file, saved
 
 if TYPE_CHECKING:
-    from inkling.config.recipe import Sample
+    from inkling.config.sample import Sample
     from inkling.sampling.clip_guidance import Guide
     from inkling.sampling.pipeline import TextToImage
 
@@ -105,7 +105,6 @@ def sample(
     if plain and like:
         raise UserError("a model reads texts or pictures: give prompts or --like, not both")
 
-    from inkling.evaluate import class_shares
     from inkling.sampling.parallel import sample_all
     from inkling.sampling.pipeline import TextToImage
     from inkling.system.distributed import is_main_process, process_count
@@ -117,7 +116,11 @@ def sample(
     titles = [_named(prompt) for prompt in wanted]
     known = pipeline.named(wanted, guide)
     first = [pipeline.picture(p).numpy() if isinstance(p, Path) else None for p in wanted]
-    reader = class_shares.reader_for(guide, plain, judge)
+    reader = None
+    if guide or judge:
+        from inkling.evaluate import class_shares
+
+        reader = class_shares.reader_for(guide, plain, judge)
     settings = pipeline.settings(
         guided=guide is not None,
         calls=calls,

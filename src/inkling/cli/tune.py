@@ -1,27 +1,10 @@
 """`inkling tune`."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from inkling.cli.options import DEVICE, PATH, Verb
-
-
-class Numbers(click.ParamType):  # type: ignore[type-arg]
-    """Whole numbers of network calls, separated by commas."""
-
-    name = "n,n,..."
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
-        """The distinct numbers, fewest first; refuses what are none."""
-        try:
-            numbers = sorted({int(part) for part in value.split(",")})
-        except ValueError:
-            numbers = [0]
-        if numbers[0] < 1:
-            self.fail(f"{value!r} is not whole numbers from 1; write 4,10,20", param, ctx)
-        return tuple(numbers)
+from inkling.cli.options import DEVICE, PATH, Numbers, Verb
 
 
 @click.command(cls=Verb)

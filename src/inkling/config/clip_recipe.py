@@ -4,7 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from inkling.config.recipe import RunRecipe, ScheduleConfig
+from inkling.config.recipe import RunRecipe
+from inkling.config.sample import ScheduleConfig
 from inkling.config.train import Train
 from inkling.errors import UserError
 from inkling.settings import Count, Fraction, Settings, Whole

@@ -5,14 +5,16 @@ Everything that comes in is checked: types and ranges by msgspec, names by the r
 
 import json
 from collections.abc import Iterable, Iterator
+from types import NoneType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from inkling.config.kinds import KINDS
 from inkling.config.other_names import OTHER_NAMES
-from inkling.config.recipe import Recipe, RunRecipe, ScheduleConfig
+from inkling.config.recipe import Recipe, RunRecipe
 from inkling.config.registries import REGISTRIES, leaves
+from inkling.config.sample import ScheduleConfig
 from inkling.config.values import check_finite, in_words, parsed
 from inkling.errors import UserError, unknown_name
 from inkling.nets.configs import NETWORKS, NetworkConfig
@@ -283,11 +285,19 @@ def _literals(whole: type, tree: dict[str, Any], path: str) -> tuple[str, ...]:
     return get_args(kind) if get_origin(kind) is Literal else ()
 
 
+def _without_null(kind: Any) -> Any:
+    """The type of a group that may be left out."""
+    some = [each for each in get_args(kind) if each is not NoneType]
+    group = len(some) == 1 and isinstance(some[0], type) and issubclass(some[0], Settings)
+    return some[0] if group else kind
+
+
 def _type_at(whole: type, tree: dict[str, Any], path: str) -> Any:
     """The type of the setting at this path; None where there is none."""
     kind: Any = whole
     for key in path.split("."):
         kind = get_type_hints(kind).get(key) if isinstance(kind, type) else None
+        kind = _without_null(kind)
         if kind is NetworkConfig:
             kind = NETWORKS[tree["net"]["kind"]]
     return kind

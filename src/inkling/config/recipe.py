@@ -5,16 +5,17 @@ No torch here, so that the command line reads recipes in an instant. Names that 
 such as samplers, are plain strings here and checked by `overrides`.
 """
 
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Self, cast
 
 from msgspec import Meta
 from msgspec.structs import replace
 
+from inkling.config.sample import Distil, Sample, ScheduleConfig
 from inkling.config.train import Train
 from inkling.data.settings import Data
 from inkling.errors import UserError
 from inkling.nets.configs import NetworkConfig, UNetConfig
-from inkling.settings import Count, Fraction, NotNegative, Positive, Settings
+from inkling.settings import Count, NotNegative, Settings
 
 
 class Text(Settings, frozen=True):
@@ -37,14 +38,6 @@ class Text(Settings, frozen=True):
     """Byte-level BPE tokens at most; 256 bytes and two marks come first."""
 
 
-class ScheduleConfig(Settings, frozen=True):
-    """Noise levels by name; options are the fields of that schedule in `inkling.core.noise`."""
-
-    name: str = "lognormal"
-    """A key of `inkling.core.SCHEDULES`."""
-    options: dict[str, float] = {}
-
-
 class Diffusion(Settings, frozen=True):
     """What the network predicts, and the noise levels of training."""
 
@@ -62,76 +55,6 @@ class Diffusion(Settings, frozen=True):
     """A key of `inkling.core.PENALTIES`: mse, l1 or huber."""
     weighting: str = "uniform"
     """A key of `inkling.core.WEIGHTINGS`: uniform, edm or min_snr."""
-
-
-class ClipGuidance(Settings, frozen=True):
-    """How a CLIP guides samples towards a prompt that the model itself cannot read."""
-
-    model: str = ""
-    """A CLIP that inkling trained, a hub id or a folder; empty: none."""
-    form: Literal["auto", "noisy", "network", "inner", "mean"] = "auto"
-    """The gradient at the noisy picture, through the network, or in inner steps on the estimate of
-    the clean picture or on the mean of the next noisy one; auto: noisy for a CLIP that was trained
-    on noise, else network."""
-    strength: NotNegative = 80.0
-    """Factor of the gradient; 0: off. It is of the log-likelihood, so that 1 is right for a
-    calibrated CLIP; in the form mean, of the cosine."""
-    interval: Annotated[tuple[float, ...], Meta(min_length=2, max_length=2)] = (0.3, 1e9)
-    """Guide only where `low < sigma <= high`; at low noise the gradient adds adversarial detail."""
-    inner_steps: Count = 5
-    """Gradient steps on each estimate or mean, in the forms inner and mean."""
-    step_size: Positive = 0.15
-    """Length of one of these; in the form mean, for each of 1000 timesteps."""
-    sampler: str = "ddpm"
-    """A key of `inkling.core.SAMPLERS`; ancestral noise corrects errors of the gradient."""
-    steps: Count = 40
-
-    def __post_init__(self) -> None:
-        _check_interval("sample.clip.interval", self.interval)
-
-
-def _check_interval(name: str, interval: tuple[float, ...]) -> None:
-    """Refuse noise levels between which nothing lies."""
-    low, high = interval
-    if not low < high:
-        raise UserError(
-            f"{name}={low:g},{high:g} has no noise level in it; give the lower one first"
-        )
-
-
-class Sample(Settings, frozen=True):
-    """How a model is sampled: one value from the command line to the solver."""
-
-    sampler: str = "dpmpp_2m"
-    """A key of `inkling.core.SAMPLERS`."""
-    steps: Count = 18
-    """Solver steps."""
-    eta: Fraction = 0.0
-    """Fresh noise in the steps of ddim, from 0 (none) to 1 (as much as ddpm); others take none."""
-    grid: ScheduleConfig = ScheduleConfig(name="karras")
-    """The noise levels of the steps; without a name, the schedule of training. Without
-    `sigma_min` and `sigma_max` among its options, over the range of training."""
-    scale: NotNegative = 1.5
-    """Scale of classifier-free guidance; 1: off, below 1: towards samples without a prompt."""
-    interval: Annotated[tuple[float, ...], Meta(min_length=2, max_length=2)] = (0.0, 1e9)
-    """Guide only where `low < sigma <= high`."""
-    negative_prompt: str = ""
-    """Guidance leads away from this caption instead of the empty one."""
-    size: tuple[Count, Count] | None = None
-    """Height and width of the pictures; null: as in training."""
-    clamp: bool = True
-    """Keep estimates of the clean picture in [-1, 1]; latents have no such limits."""
-    clip: ClipGuidance = ClipGuidance()
-    """For `inkling sample --clip`, and `inkling.sampling.clip_guidance.load_guide`."""
-
-    def __post_init__(self) -> None:
-        _check_interval("sample.interval", self.interval)
-        # `negative + scale (prompt - negative)`: up to 1 it lies between the two.
-        if self.negative_prompt and self.scale <= 1:
-            raise UserError(
-                f"at scale {self.scale:g} guidance does not lead away from the negative prompt "
-                f"{self.negative_prompt!r} but towards it; give a scale above 1, such as 2"
-            )
 
 
 _FREE = ("dropout", "vocabulary_size", "kl_weight")
@@ -219,6 +142,13 @@ class Recipe(RunRecipe, frozen=True, tag="denoiser"):
     text: Text = Text()
     diffusion: Diffusion = Diffusion()
     sample: Sample = Sample()
+    distil: Distil | None = None
+    """Of a student; null: the model learns from pictures."""
+
+    @property
+    def objective(self) -> str:
+        usual = self.usual_objective if self.distil is None else "distillation"
+        return self.train.objective or usual
 
     def __post_init__(self) -> None:
         if self.net.reads_tokens and self.text.encoder == "label":

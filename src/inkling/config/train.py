@@ -6,7 +6,17 @@ from msgspec import Meta
 
 from inkling.config.cadence import cadence, milestone
 from inkling.errors import UserError
-from inkling.settings import BelowOne, Count, Fraction, NotNegative, Positive, Seed, Settings, Whole
+from inkling.settings import (
+    BelowOne,
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
+    Precision,
+    Seed,
+    Settings,
+    Whole,
+)
 
 
 class Train(Settings, frozen=True):
@@ -59,7 +69,7 @@ class Train(Settings, frozen=True):
     """Moments at which two short EMAs are stored, to choose a length after training; 0: none."""
     ema_decay: BelowOne = 0.0
     """A constant decay instead, such as 0.9999, reached after a warm-up; 0: the power function."""
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    precision: Precision = "auto"
     """Of the network's arithmetic; noise, targets and loss are float32 always."""
     shard: bool = False
     """Shard weights, EMAs and optimiser states over all processes (FSDP), for models that one

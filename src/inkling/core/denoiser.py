@@ -154,9 +154,21 @@ class Denoiser(nn.Module):
             penalty: a name in `PENALTIES`.
             weighting: a name in `WEIGHTINGS`.
         """
+        noisy = clean + sigma.view(-1, 1, 1, 1) * noise
+        return self.error(noisy, clean, sigma, cond, penalty, weighting)
+
+    def error(
+        self,
+        noisy: Tensor,
+        clean: Tensor,
+        sigma: Tensor,
+        cond: Cond,
+        penalty: str = "mse",
+        weighting: str = "uniform",
+    ) -> Tensor:
+        """The same for noisy images [B, C, H, W] and what should be estimated from them."""
         level = sigma.view(-1, 1, 1, 1)
         scalings = self.scalings(level)
-        noisy = clean + level * noise
         output = self.raw(noisy, sigma, cond, scalings)
         error = PENALTIES[penalty](output, target_of(clean, noisy, scalings))
         weight = WEIGHTINGS[weighting](level, scalings, self.sigma_data)

@@ -275,7 +275,7 @@ class Evaluation:
             rows = self.real_rows
             parts = (self.train, None if rows is None else self.train.take(rows), self.reference)
             scores.append(learned_scores.cas(images, self.prompted.tolist(), *parts))
-        if self.pipeline.model.codec.is_pixels:
+        if self.pipeline.model.codec.is_pixels and self.pipeline.recipe.distil is None:
             captioned = self.plan.prompts != ("",)
             scores.append(
                 learned_scores.bits(self.pipeline, self.reference, captioned, self.plan.seed)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from inkling.config.overrides import to_json
-from inkling.config.recipe import Sample
+from inkling.config.sample import Sample
 from inkling.data import Pictures
 from inkling.data.sets.shapes import Scene, scenes
 from inkling.models import checkpoint

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from msgspec.structs import replace
 
-from inkling.config.recipe import Sample, ScheduleConfig
+from inkling.config.sample import Sample, ScheduleConfig
 from inkling.core.noise import Karras, ends_of
 from inkling.core.samplers import SAMPLERS
 from inkling.errors import UserError

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inkling.config.recipe import RunRecipe, Sample
+from inkling.config.recipe import RunRecipe
+from inkling.config.sample import Sample
 from inkling.errors import UserError, UserNote
 from inkling.evaluate.evaluation import Evaluation
 from inkling.evaluate.features import Features, Outputs

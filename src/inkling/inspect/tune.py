@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from inkling.config.recipe import Sample, ScheduleConfig
+from inkling.config.recipe import Recipe
+from inkling.config.sample import Sample, ScheduleConfig
 from inkling.core.noise import Karras, ends_of
 from inkling.errors import UserError, UserNote
 from inkling.evaluate.search import EVERYWHERE, FINALISTS, Found, most_candidates, search
@@ -50,7 +51,7 @@ class Tuning:
     def __init__(
         self, run: Path, scorer: Scorer, *, data: Path | None = None, device: str = "auto"
     ):
-        self.file = finished(run)
+        self.file = checkpoint.finished(run)
         self.scorer = scorer
         self.usual: Sample = self.scorer.evaluation.plan.settings
         self.stored, self.ema = _with_best_ema(run, checkpoint.read(self.file), data, device)
@@ -147,7 +148,13 @@ def tune(
     Raises:
         UserError: as `Tuning` and `scorer_for`; or another process writes into the run folder.
     """
-    file = finished(run)
+    file = checkpoint.finished(run)
+    recipe = checkpoint.read_recipe(file)
+    if isinstance(recipe, Recipe) and recipe.distil is not None:
+        raise UserError(
+            f"{run} is distilled: how it samples in {recipe.distil.choices} calls is trained in, "
+            f"and nothing is left to tune; tune its teacher, {recipe.distil.teacher}"
+        )
     with locked(file.parent):
         check_writable(file)  # before the work
         scorer = scorer_for(
@@ -174,22 +181,6 @@ def tune(
         )
         yield f"{tuning.figure()}"
         yield f"{tuning.file}"
-
-
-def finished(run: Path) -> Path:
-    """The checkpoint of a finished run.
-
-    Raises:
-        UserError: there is none, or the run is not finished.
-    """
-    file = checkpoint.locate(run)
-    if file.parent.name == checkpoint.CHECKPOINTS:
-        out, name = file.parent.parent, checkpoint.read_recipe(file).name
-        raise UserError(
-            f"{out} is not finished, and what is best would change with its weights; finish it "
-            f"first (inkling train {name} --out {out} --resume)"
-        )
-    return file
 
 
 def _with_best_ema(

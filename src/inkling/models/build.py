@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.judge_recipe import JudgeRecipe
 from inkling.config.overrides import from_json, to_json
-from inkling.config.recipe import Diffusion, Recipe, RunRecipe, ScheduleConfig
+from inkling.config.recipe import Diffusion, Recipe, RunRecipe
 from inkling.config.registries import check_names
+from inkling.config.sample import Sample, ScheduleConfig
 from inkling.core import noise
 from inkling.core.denoiser import Denoiser
 from inkling.data import Pictures
@@ -61,6 +62,21 @@ def sampling_schedule(grid: ScheduleConfig, training: ScheduleConfig) -> noise.S
     fields = noise.SCHEDULES[grid.name].__dataclass_fields__ if grid.name in noise.SCHEDULES else {}
     followed = {name: end for name, end in ends.items() if name in fields}
     return noise.make_schedule(grid.name, followed | grid.options)
+
+
+def sampling_levels(settings: Sample, training: ScheduleConfig) -> Tensor:
+    """The noise levels of a sampling run: [steps + 1] float64, strictly falling, ending in 0.
+
+    Args:
+        settings: how to sample.
+        training: `diffusion.noise`.
+
+    Raises:
+        UserError: as `core.noise.make_schedule`.
+    """
+    if settings.sigmas:
+        return torch.tensor([*settings.sigmas, 0.0], dtype=torch.float64)
+    return noise.grid(sampling_schedule(settings.grid, training), settings.steps)
 
 
 class SamplingStart(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from inkling.config.recipe import Sample
+from inkling.config.sample import Sample
 from inkling.data import Pictures
 from inkling.settings import Settings
 
@@ -102,6 +102,7 @@ def card_of(
     precision: str,
     processes: int,
     codec: str = "",
+    by_calls: tuple[CallSettings, ...] = (),
 ) -> Card:
     """What is known of a run before its first step."""
     channels, height, width = pictures.shape
@@ -123,6 +124,7 @@ def card_of(
         python=platform.python_version(),
         command=_command(),
         codec=codec,
+        by_calls=by_calls,
     )
 
 

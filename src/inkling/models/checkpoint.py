@@ -169,5 +169,21 @@ def locate(path: Path) -> Path:
     return file
 
 
+def finished(run: Path) -> Path:
+    """The checkpoint of a finished run.
+
+    Raises:
+        UserError: there is none, or the run is not finished.
+    """
+    file = locate(run)
+    if file.parent.name == CHECKPOINTS:
+        out, name = file.parent.parent, read_recipe(file).name
+        raise UserError(
+            f"{out} is not finished, and its weights still change; finish it first "
+            f" (inkling train {name} --out {out} --resume)"
+        )
+    return file
+
+
 def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

@@ -14,8 +14,9 @@ from inkling.config.clip_recipe import ClipRecipe
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.judge_recipe import JudgeRecipe
 from inkling.config.overrides import AnyRecipe, override
-from inkling.config.recipe import Diffusion, Recipe, RunRecipe, Sample, ScheduleConfig, Text
+from inkling.config.recipe import Diffusion, Recipe, RunRecipe, Text
 from inkling.config.recipes import MNIST, RECIPES, small
+from inkling.config.sample import Sample, ScheduleConfig
 from inkling.data import DATASETS, Data, Pictures, read_pictures
 from inkling.data.sources.labels import printable
 from inkling.errors import UserError, unknown_name
@@ -82,10 +83,12 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
 
 
 def _sample(colour: bool, scale: float) -> Sample:
+    # Where captions decide a picture is not known: guidance at every noise level.
+    usual = replace(MNIST.sample, scale=scale, interval=Sample().interval)
     if not colour:
-        return replace(MNIST.sample, scale=scale)
+        return usual
     grid = ScheduleConfig(name="karras", options={"sigma_min": 0.01})
-    return replace(MNIST.sample, steps=15, grid=grid, scale=scale)
+    return replace(usual, steps=15, grid=grid)
 
 
 def _clip(name: str, data: Data) -> ClipRecipe:
@@ -192,11 +195,15 @@ def placed(recipe: AnyRecipe) -> AnyRecipe:
     recipe = replace(recipe, data=data)
     if not isinstance(recipe, Recipe):
         return recipe
+    distil = recipe.distil
+    if distil is not None:
+        distil = replace(distil, teacher=_absolute(distil.teacher))
     clip = replace(recipe.sample.clip, model=_absolute_folder(recipe.sample.clip.model))
     return replace(
         recipe,
         text=replace(recipe.text, model=_absolute_folder(recipe.text.model)),
         sample=replace(recipe.sample, clip=clip),
+        distil=distil,
     )
 
 

@@ -1,16 +1,24 @@
-"""The scores of a finished CLIP, judge or codec on pictures that no part of its training saw."""
+"""What the card of a finished run says: the scores of a CLIP, judge or codec on pictures that no
+part of its training saw, and what the calls of a student cost.
+"""
 
+import time
 from contextlib import nullcontext
 
 import msgspec
 import torch
 
+from inkling.config.recipe import Recipe
 from inkling.data import DATASETS, Pictures, read_pictures
 from inkling.errors import UserError
+from inkling.models.text_denoiser import TextDenoiser
+from inkling.sampling.pipeline import BATCH, TextToImage
 from inkling.training.state import TrainState
 
 _MOST = 10_000
 """Pictures at most; a set that is rendered has a million."""
+_TIMED = 3
+"""Measurements of a cost, of which the shortest counts."""
 
 
 def add_final_scores(state: TrainState) -> None:
@@ -27,6 +35,25 @@ def add_final_scores(state: TrainState) -> None:
     scores = {f"{split}_{name}": round(score, 5) for name, score in found.scores.items()}
     said = f"{found.text} ({len(pictures):,} {split} pictures)"
     state.card = msgspec.structs.replace(state.card, scores=scores, summary=said)
+
+
+def add_costs(state: TrainState) -> None:
+    """Note in the card how long a picture takes in each number of calls of a student."""
+    model, recipe = state.model, state.recipe
+    assert isinstance(model, TextDenoiser), "a student is a denoiser"
+    assert isinstance(recipe, Recipe), "a student has the recipe of a denoiser"
+    prompts = [*state.pictures.distinctive[1:2]] * BATCH
+    with state.averaged():
+        pipeline, measured = TextToImage(model, recipe, state.card), []
+        for each in state.card.by_calls:
+            seconds = []
+            for _ in range(_TIMED):
+                begun = time.perf_counter()
+                pipeline(prompts, settings=each.settings)
+                seconds.append(time.perf_counter() - begun)
+            milliseconds = round(1000 * min(seconds) / len(prompts), 3)
+            measured.append(msgspec.structs.replace(each, milliseconds=milliseconds))
+    state.card = msgspec.structs.replace(state.card, by_calls=tuple(measured))
 
 
 def _pictures(state: TrainState) -> tuple[str, Pictures]:

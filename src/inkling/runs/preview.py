@@ -13,14 +13,17 @@ from msgspec.structs import replace
 from torch import nn
 
 from inkling.config.codec_recipe import CodecRecipe
-from inkling.config.recipe import Recipe, RunRecipe, Sample
+from inkling.config.recipe import Recipe, RunRecipe
+from inkling.config.sample import Sample
 from inkling.core.samplers import SAMPLERS
 from inkling.errors import UserNote
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.nets.autoencoder import Autoencoder
 from inkling.pixels import from_bytes, to_bytes
+from inkling.sampling.calls import network_calls
 from inkling.sampling.pipeline import TextToImage
 from inkling.sampling.prompts import caption_of
+from inkling.training.distillation import DistillationObjective
 from inkling.training.state import TrainState
 
 _PROMPTS = 10
@@ -34,6 +37,8 @@ _QUICK, _QUICK_CALLS = "dpmpp_2m", 12
 _BATCH = 20
 """Pictures between two checks of the stop flag."""
 _RECONSTRUCTED = 12
+_TAUGHT = 20
+"""Pictures in a row of a student's preview, at least."""
 
 Rows = list[tuple[str, np.ndarray]]
 """(caption, uint8 [N, C, H, W]) of each row of a preview."""
@@ -104,6 +109,8 @@ def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | No
     """The same prompts and noise at every preview."""
     assert isinstance(model, TextDenoiser), "a copy of the model is of its kind"
     assert isinstance(state.recipe, Recipe), "a denoiser is trained by its own kind of recipe"
+    if isinstance(state.objective, DistillationObjective):
+        return _beside_teacher(state.objective, state, model, stopped)
     prompts, count = _rows(state)
     captions = [prompt for prompt in prompts for _ in range(count)]
     pipeline = TextToImage(model, state.recipe, state.card)
@@ -121,8 +128,40 @@ def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | No
     return by_prompt(torch.cat(parts).numpy(), shown, first)
 
 
+def _beside_teacher(
+    objective: DistillationObjective, state: TrainState, model: TextDenoiser, stopped: Stopped
+) -> Rows | None:
+    """The same prompts and noise as the teacher, in each number of a student's calls."""
+    recipe = replace(objective.recipe, distil=None)  # the teacher is no student
+    prompts = _taught_prompts(state)
+    ways = [("teacher", objective.teacher.model, objective.teacher.settings)] + [
+        (f"calls: {each.calls}", model, each.settings) for each in objective.by_calls()
+    ]
+    rows = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserNote)
+        for name, sampled, settings in ways:
+            pipeline = TextToImage(sampled, recipe, state.card)
+            images = pipeline(prompts, settings=settings)
+            rows.append((name, images.numpy()))
+            if stopped():
+                return None
+    return rows
+
+
+def _taught_prompts(state: TrainState) -> list[str]:
+    """One for each picture in a row of a student's preview."""
+    prompts = prompts_for(state)
+    return [prompts[row % len(prompts)] for row in range(max(_TAUGHT, len(prompts)))]
+
+
 def _samples_cost(state: TrainState) -> float:
     assert isinstance(state.recipe, Recipe), "a denoiser is trained by its own kind of recipe"
+    if isinstance(state.objective, DistillationObjective):
+        recipe, each = state.recipe, [each.calls for each in state.objective.by_calls()]
+        assert recipe.distil is not None, "a student has a teacher"
+        calls = network_calls(recipe.distil.sample, recipe.diffusion.noise) + sum(each)
+        return len(_taught_prompts(state)) * calls
     prompts, count = _rows(state)
     sample = preview_settings(state.recipe)
     guided = sample.scale != 1 and state.objective.conditional

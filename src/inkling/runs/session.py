@@ -12,7 +12,7 @@ from inkling.config.recipe import Recipe, RunRecipe
 from inkling.data import DATASETS
 from inkling.errors import UserError, UserNote
 from inkling.models.checkpoint import Checkpoint
-from inkling.runs.final_scores import add_final_scores
+from inkling.runs.final_scores import add_costs, add_final_scores
 from inkling.runs.lock import locked
 from inkling.runs.metrics import read_metrics
 from inkling.runs.preview import PREVIEWS, cost_in_steps
@@ -185,6 +185,8 @@ def _finish(state: TrainState, out: Path | None) -> None:
         if out is not None:  # the weights are safe, whatever happens to the scores
             state.objective.save(out, model)
         add_final_scores(state)
+    if state.card.by_calls:
+        add_costs(state)
     model = state.model_checkpoint()
     if out is not None:
         state.objective.save(out, model)

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor
 
-from inkling.config.recipe import Sample, ScheduleConfig
-from inkling.core.noise import grid
+from inkling.config.sample import Sample, ScheduleConfig
 from inkling.core.samplers import SAMPLERS
-from inkling.models.build import sampling_schedule
+from inkling.models.build import sampling_levels
 
 
 def levels(settings: Sample, training: ScheduleConfig) -> list[float]:
@@ -27,7 +26,7 @@ def levels(settings: Sample, training: ScheduleConfig) -> list[float]:
         asked.append(float(sigma))
         return x
 
-    sigmas = grid(sampling_schedule(settings.grid, training), settings.steps)
+    sigmas = sampling_levels(settings, training)
     solver = SAMPLERS[settings.sampler].with_eta(settings.eta)
     for _ in solver(denoise, torch.zeros(1, 1, 1, 1), sigmas, randn_like=torch.zeros_like):
         pass

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from inkling.config.overrides import replaced
-from inkling.config.recipe import ClipGuidance
+from inkling.config.sample import ClipGuidance
 from inkling.contracts import Denoise
 from inkling.core import guidance
 from inkling.errors import UserError, UserNote

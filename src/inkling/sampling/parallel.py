@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from inkling.config.recipe import Sample
+from inkling.config.sample import Sample
 from inkling.core.rng import Seed
 from inkling.sampling.clip_guidance import Guide
 from inkling.sampling.pipeline import TextToImage

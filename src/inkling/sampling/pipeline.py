@@ -10,24 +10,27 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from inkling.config.other_names import in_our_names
-from inkling.config.overrides import replaced
-from inkling.config.recipe import Recipe, Sample
+from inkling.config.recipe import Recipe
+from inkling.config.sample import Sample
 from inkling.contracts import Step
-from inkling.core import guidance
-from inkling.core.noise import grid
-from inkling.core.rng import ImageNoise, Seed
-from inkling.core.samplers import SAMPLERS, check_sampler
+from inkling.core.rng import Seed
+from inkling.core.samplers import check_sampler
 from inkling.errors import UserError, UserNote
-from inkling.models.build import load_denoiser, sampling_schedule, sampling_start
+from inkling.models.build import load_denoiser, sampling_start
 from inkling.models.card import Card
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.sampling.asked import Prompts, asked
 from inkling.sampling.clip_guidance import Guide
-from inkling.sampling.conditions import Encoded, joined, words_never_seen
+from inkling.sampling.conditions import Encoded, words_never_seen
 from inkling.sampling.picture_prompts import PicturePrompts, in_form
 from inkling.sampling.prompts import Caption, Picture, Prompt, caption_of, weights_of, with_names
-from inkling.sampling.recommended import recommended
+from inkling.sampling.recommended import changed, check_student, recommended
+from inkling.sampling.solve import Batch, solver_steps
 from inkling.system import device as devices
+from inkling.system.threads import LEAST_ROWS, in_threads, slices
+
+BATCH = 250
+"""Pictures that are sampled at once."""
 
 
 class TextToImage:
@@ -85,9 +88,10 @@ class TextToImage:
 
         Args:
             guided: whether a CLIP guides, for which other steps are recommended.
-            calls: begin with what `inkling tune` found for at most so many network calls a picture.
-            best: begin with the best that it found.
-            changes: fields of `inkling.config.recipe.Sample` by name; None leaves one as it is.
+            calls: begin with what `inkling tune` found, or a student learnt, for at most so many
+                network calls a picture.
+            best: begin with the best of these.
+            changes: fields of `inkling.config.sample.Sample` by name; None leaves one as it is.
                 `guidance_scale` and `num_inference_steps` are understood as `scale` and `steps`.
 
         Raises:
@@ -97,9 +101,7 @@ class TextToImage:
         usual = recommended(self.recipe.sample, self.card, guided=guided, calls=calls, best=best)
         typed = {name: value for name, value in changes.items() if value is not None}
         given = in_our_names(typed, "sample")
-        if given.get("sampler", usual.sampler) != usual.sampler:
-            usual = replace(usual, eta=0.0)  # it was recommended for that sampler
-        settings = replaced(usual, given, "sampling setting")
+        settings = changed(usual, given, self.card)
         negative = str(caption_of(settings.negative_prompt, self.classes, self.model.text))
         settings = replace(settings, negative_prompt=negative)
         if "clip" in given and not guided:
@@ -113,9 +115,10 @@ class TextToImage:
             )
         if settings.scale != 1 and not settings.negative_prompt:
             self._warn_of_untrained_null("guidance leads away from it")
+        check_student(settings, self.recipe.distil)
         measured = (calls is not None or best) and "grid" not in given
         problem = sampling_start(self.recipe.diffusion, settings.grid).problem
-        if problem and not measured:
+        if problem and not (measured or settings.sigmas):
             warnings.warn(problem, UserNote, stacklevel=2)
         check_sampler(settings.sampler, settings.eta)
         return settings
@@ -173,7 +176,7 @@ class TextToImage:
         count: int | None = None,
         settings: Sample | None = None,
         guide: Guide | None = None,
-        batch: int = 250,
+        batch: int = BATCH,
         **changes: Any,
     ) -> Iterator[Tensor]:
         """Pictures uint8 [batch, C, H, W] on the CPU, batch by batch; the rest as in `steps`."""
@@ -181,10 +184,21 @@ class TextToImage:
         rows, numbers = asked(captions, seeds, seed, count)
         read = self._captions(rows, guide)
         encoded = self._encode(read, settings, guide)
+
+        def sampled(part: slice) -> Tensor:
+            *_, end = self._steps(read[part], numbers[part], settings, guide, encoded)
+            return self.decode(end.x)
+
         for first in range(0, len(read), batch):
-            part = slice(first, first + batch)
-            *_, last = self._steps(read[part], numbers[part], settings, guide, encoded)
-            yield self.decode(last.x)
+            last = min(first + batch, len(read))
+            parts = slices(slice(first, last), self._threads(last - first, guide))
+            yield torch.cat(in_threads(sampled, parts))
+
+    def _threads(self, count: int, guide: Guide | None) -> int:
+        """CPU threads that each sample a part of so many pictures; see `system.threads`."""
+        if self.device.type != "cpu" or guide:
+            return 1
+        return max(1, min(torch.get_num_threads(), count // LEAST_ROWS))
 
     def _settings(
         self, settings: Sample | None, guide: Guide | None, changes: Mapping[str, Any]
@@ -201,6 +215,7 @@ class TextToImage:
                 f"settings say how to sample, and {', '.join(changes)} would be passed over; give "
                 "pipeline.settings(...) all of it"
             )
+        check_student(settings, self.recipe.distil)
         return settings
 
     def _captions(self, prompts: Iterable[Prompt], guide: Guide | None) -> list[Caption]:
@@ -238,7 +253,6 @@ class TextToImage:
         """Pictures uint8 [B, C, H, W] on the CPU of what the model works on."""
         return self.model.codec.decode_to_bytes(x)
 
-    @torch.no_grad()
     def _steps(
         self,
         captions: Sequence[Caption],
@@ -247,35 +261,8 @@ class TextToImage:
         guide: Guide | None,
         encoded: Encoded,
     ) -> Iterator[Step]:
-        noise = ImageNoise(seeds)
-        channels, *size = self.shape
-        height, width = settings.size or size
-        shape = self.model.codec.encoded_shape((channels, height, width))
-        schedule = sampling_schedule(settings.grid, self.recipe.diffusion.noise)
-        sigmas = grid(schedule, settings.steps)
-        x = (noise.draw(shape) * sigmas[0]).to(self.device, torch.float32)
-        negative = settings.negative_prompt
-        read: Sequence[Caption] = [""] * len(captions) if guide else captions
-        cond = joined(read, encoded)
-        null = joined([negative] * len(captions), encoded)
-        low, high = settings.interval
-        # Without a prompt there is nothing to extrapolate from: one call does.
-        scale = 1.0 if all(each == negative for each in read) else settings.scale
-        denoise = guidance.cfg(self.model, cond, null, scale, low, high)
-        clamp = settings.clamp and self.model.codec.is_pixels
-        if guide:
-            denoise = guide.wrap(
-                denoise,
-                [" ".join(weights_of(caption)) for caption in captions],
-                sigmas=sigmas,
-                sampler=settings.sampler,
-                sigma_data=self.recipe.diffusion.sigma_data,
-                clamp=clamp,
-            )
-        elif clamp:
-            denoise = guidance.clamp(denoise)
-        solver = SAMPLERS[settings.sampler].with_eta(settings.eta)
-        yield from solver(denoise, x, sigmas, randn_like=noise)
+        batch = Batch(captions, seeds, encoded, self.shape, guide)
+        return solver_steps(self.model, self.recipe, batch, settings)
 
     @torch.no_grad()
     def _encode(

@@ -1,8 +1,12 @@
 """Sampling settings to begin with: what the recipe recommends, or what was measured."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec.structs import replace
 
-from inkling.config.recipe import Sample
+from inkling.config.overrides import replaced
+from inkling.config.sample import Distil, Sample
 from inkling.errors import UserError
 from inkling.models.card import CallSettings, Card
 
@@ -32,31 +36,80 @@ def recommended(
 
 
 def tuned(card: Card, calls: int | None, best: bool) -> CallSettings:
-    """The settings tuned for so many network calls or the most below; or the best of all.
+    """The settings for so many network calls or the most below; or the best of all.
 
     Raises:
-        UserError: both are asked for, the model was never tuned, or only for more calls.
+        UserError: both are asked for; the model was neither tuned nor distilled, or for more calls.
     """
     if calls is not None and best:
         raise UserError(
             f"calls={calls} and best each choose the sampling settings; give one of the two"
         )
-    known = [each for each in card.by_calls if each.measure or not best]
+    known, measured = card.by_calls, [each for each in card.by_calls if each.measure]
     if not known:
         raise UserError(
             "how this model samples best in a number of calls was never measured; run "
             "`inkling tune RUN` first"
         )
     if best:
-        return min(known, key=lambda each: each.score)
+        return min(measured, key=lambda each: each.score) if measured else known[-1]
     fitting = [each for each in known if calls is not None and each.calls <= calls]
     if not fitting:
         choices = ", ".join(str(each.calls) for each in known)
-        raise UserError(
-            f"calls={calls} is fewer than this model was tuned for; choose from {choices}, or run "
-            f"`inkling tune RUN --calls {calls}` first"
-        )
+        how = f"tuned for; choose from {choices}, or run `inkling tune RUN --calls {calls}` first"
+        if not measured:
+            how = f"distilled for; choose from {choices}"
+        raise UserError(f"calls={calls} is fewer than this model was {how}")
     return max(fitting, key=lambda each: each.calls)
+
+
+def changed(usual: Sample, changes: Mapping[str, Any], card: Card) -> Sample:
+    """The settings with some of them changed; what was recommended for these alone goes with them.
+
+    Args:
+        usual: to begin with.
+        changes: by field.
+        card: of the model; where steps are asked for that a student learnt, it has their levels.
+
+    Raises:
+        UserError: no such field, or a value that it cannot have.
+    """
+    if usual.sigmas and changes.keys() & {"steps", "grid"} and "sigmas" not in changes:
+        ways = [each.settings for each in card.by_calls if each.settings.sigmas]
+        learnt = [way for way in ways if way.steps == changes.get("steps")]
+        usual = learnt[0] if learnt else replace(usual, sigmas=())
+    if changes.get("sampler", usual.sampler) != usual.sampler:
+        usual = replace(usual, eta=0.0)
+    return replaced(usual, dict(changes), "sampling setting")
+
+
+def check_student(settings: Sample, distil: Distil | None) -> None:
+    """Refuse settings that ask a student for what it never learnt.
+
+    Args:
+        settings: how to sample.
+        distil: how the model was distilled, if it was.
+
+    Raises:
+        UserError: it says what it learnt.
+    """
+    if distil is None:
+        return
+    ways = [distil.student(number) for number in range(len(distil.calls))]
+    known = next((way for way in ways if way.sigmas == settings.sigmas), ways[-1])
+    changed = [
+        f"{name}={getattr(settings, name)}"
+        for name in ("sampler", "steps", "scale", "eta", "negative_prompt", "interval")
+        if getattr(settings, name) != getattr(known, name)
+    ]
+    if settings.sigmas == known.sigmas and not changed:
+        return
+    asked = ", ".join(changed) or "other noise levels"
+    raise UserError(
+        f"this model is distilled: it samples in {distil.choices} calls, with the guidance of its "
+        f"teacher, and cannot be sampled with {asked}; choose the calls alone, or sample its "
+        f"teacher, {distil.teacher}"
+    )
 
 
 def _for_a_clip(usual: Sample) -> Sample:

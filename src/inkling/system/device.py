@@ -2,6 +2,9 @@
 
 import os
 import platform
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -52,10 +55,23 @@ def precision(wanted: str, device: torch.device) -> str:
         wanted = "bfloat16" if native else fallback
     if wanted == "float16" and device.type != "cuda":
         raise UserError(
-            f"train.precision=float16 needs a CUDA device, this is {device.type}; use auto, "
+            f"the precision float16 needs a CUDA device, this is {device.type}; use auto, "
             "float32 or bfloat16"
         )
     return {"bfloat16": "bf16", "float16": "fp16", "float32": "no"}[wanted]
+
+
+def autocast(wanted: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    """What puts a network's arithmetic into a precision: a context manager at every call.
+
+    Raises:
+        UserError: as `precision`.
+    """
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision(wanted, device))
+    if dtype is None:
+        return nullcontext
+    # A weight is cast once a call anyway, and the cache is one for all threads.
+    return partial(torch.autocast, device.type, dtype, cache_enabled=device.type != "cpu")
 
 
 def usable_cores() -> int:

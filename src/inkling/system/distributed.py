@@ -4,13 +4,14 @@ al. 2023). Tensors that are not sharded pass through unchanged. Depends on torch
 
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 def is_main_process() -> bool:
@@ -65,6 +66,9 @@ def shard(model: nn.Module, units: Iterable[nn.Module], device: torch.device) ->
         units: modules whose weights are gathered together, just before they are needed.
         device: the device of the model.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     for unit in units:
@@ -76,23 +80,32 @@ def shard(model: nn.Module, units: Iterable[nn.Module], device: torch.device) ->
 
 def set_gradient_sync(model: nn.Module, wanted: bool) -> None:
     """Whether the next backward pass of a sharded model reduces gradients, or only adds to them."""
+    if process_count() == 1:
+        return
+    from torch.distributed.fsdp import FSDPModule
+
     if isinstance(model, FSDPModule):
         model.set_requires_gradient_sync(wanted)
 
 
+def _sharded(tensor: Tensor) -> "TypeGuard[DTensor]":
+    """Whether a tensor is sharded. torch imports half a second of modules to know the type."""
+    return type(tensor).__name__ == "DTensor"
+
+
 def to_local(tensor: Tensor) -> Tensor:
     """The rows of a tensor that this process stores, without a copy."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if _sharded(tensor) else tensor
 
 
 def full_tensor(tensor: Tensor) -> Tensor:
     """All rows of a tensor. Every process must call this."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if _sharded(tensor) else tensor
 
 
 def gather_to_rank0(tensor: Tensor) -> Tensor:
     """All rows of a tensor on rank 0's CPU, no rows on other ranks. Every process must call it."""
-    if not isinstance(tensor, DTensor):
+    if not _sharded(tensor):
         return tensor
     full = tensor.full_tensor()
     return full.cpu() if dist.get_rank() == 0 else full.new_empty(0, device="cpu")
@@ -100,8 +113,10 @@ def gather_to_rank0(tensor: Tensor) -> Tensor:
 
 def distribute_like(values: Tensor, pattern: Tensor) -> Tensor:
     """Values that every process has in full, sharded like `pattern`."""
-    if not isinstance(pattern, DTensor):
+    if not _sharded(pattern):
         return values
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(
         values.to(pattern.device), pattern.device_mesh, pattern.placements, src_data_rank=None
     )

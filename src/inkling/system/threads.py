@@ -14,6 +14,9 @@ from typing import TypeVar
 
 import torch
 
+LEAST_ROWS = 16
+"""Pictures of a thread at least: below, the cost of starting operations outweighs their work."""
+
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 

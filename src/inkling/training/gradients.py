@@ -9,13 +9,10 @@ from torch import Tensor
 from inkling.config.train import Train
 from inkling.core.rng import stream
 from inkling.nets.dropout import dropout_from
-from inkling.system.threads import in_threads, slices
+from inkling.system.threads import LEAST_ROWS, in_threads, slices
 from inkling.training.epochs import StepLosses
 from inkling.training.objective import Objective
 from inkling.training.state import TrainState
-
-_LEAST_ROWS = 16
-"""Pictures of a thread at least: below, the cost of starting operations outweighs their work."""
 
 
 def accumulate_gradients(state: TrainState) -> StepLosses:
@@ -101,4 +98,4 @@ def threads_for(objective: Objective, train: Train, processes: int) -> int:
     if not on_cpu or processes > 1 or objective.needs_whole_batch:
         return 1
     rows = train.batch // train.accumulation
-    return min(train.threads or torch.get_num_threads(), max(1, rows // _LEAST_ROWS))
+    return min(train.threads or torch.get_num_threads(), max(1, rows // LEAST_ROWS))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from inkling.config.recipe import RunRecipe
 from inkling.data import Pictures
 from inkling.models import checkpoint
+from inkling.models.card import CallSettings
 from inkling.models.checkpoint import Checkpoint
 from inkling.nets.network import Unit
 
@@ -153,6 +154,10 @@ class Objective(nn.Module, ABC):
     def codec(self) -> str:
         """The recipe of the codec whose latents are modelled, as JSON; empty: pixels."""
         return ""
+
+    def by_calls(self) -> tuple[CallSettings, ...]:
+        """How the model samples in the numbers of calls that it is trained for, if it is."""
+        return ()
 
     def completed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of the run that this one starts from, completed for what its data add."""

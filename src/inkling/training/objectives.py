@@ -3,11 +3,13 @@
 from inkling.training.classification import JudgeObjective
 from inkling.training.contrastive import ClipObjective
 from inkling.training.denoising import DenoisingObjective
+from inkling.training.distillation import DistillationObjective
 from inkling.training.objective import Objective
 from inkling.training.reconstruction import CodecObjective
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "denoising": DenoisingObjective,
+    "distillation": DistillationObjective,
     "clip": ClipObjective,
     "judge": JudgeObjective,
     "codec": CodecObjective,

@@ -94,6 +94,7 @@ def prepare(
             precision=_PRECISIONS[accelerator.mixed_precision],
             processes=accelerator.num_processes,
             codec=objective.codec(),
+            by_calls=objective.by_calls(),
         ),
         ema=Ema(learning, width=train.ema_width, decay=train.ema_decay or None),
         short_emas=[Ema(learning, width=width) for width in SHORT_WIDTHS if train.snapshots],

@@ -7,14 +7,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from inkling.config.recipe import (
-    ClipGuidance,
-    Diffusion,
-    Recipe,
-    Sample,
-    ScheduleConfig,
-    Text,
-)
+from inkling.config.recipe import Diffusion, Recipe, Text
+from inkling.config.sample import ClipGuidance, Sample, ScheduleConfig
 from inkling.config.train import Train
 from inkling.data.settings import Data
 from inkling.nets.configs import UNetConfig
