@@ -21,6 +21,7 @@ from inkling import TextToImage
 from inkling.data import Pictures, read
 from inkling.evaluate.judge import Judge
 from inkling.evaluate.metrics import Scores, frechet, score
+from inkling.sampling.calls import network_calls
 
 EACH = 200
 
@@ -111,9 +112,10 @@ def main(
         (f"guidance {scale:g}", plain, scale),
         ("held-out phrasings, guidance 1.5", held_out, 1.5),
     ):
-        images = pipeline(captions, seeds=range(len(captions)), steps=steps, scale=guidance)
+        way = pipeline.settings(steps=steps, scale=guidance)
+        images = pipeline(captions, seeds=range(len(captions)), settings=way)
         features, verdicts = judge.examine(images)
-        calls = steps if guidance == 1 else 2 * steps
+        calls = network_calls(way, pipeline.recipe.diffusion.noise)
         row(name, calls, score(features, verdicts, asked, reference, real))
 
 

@@ -286,3 +286,13 @@ def test_sampling_beyond_the_levels_of_training_is_one_line(pipeline):
     grid = ScheduleConfig(name="karras", options={"sigma_max": 20_300.0})
     with pytest.warns(UserNote, match="it starts at 254 times the noisiest level of training"):
         pipeline(["seven"], seeds=[0], grid=grid)
+
+
+def test_threads_and_a_lower_precision_change_pictures_by_rounding_alone(pipeline, monkeypatch):
+    prompts = ["zero", "one", "two", "seven"] * 10
+    one = pipeline(prompts, precision="float32").int()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    split = pipeline(prompts, precision="float32").int()
+    assert (one - split).abs().max() <= 1
+    lower = pipeline(prompts, precision="bfloat16").int()
+    assert 0 < (one - lower).abs().float().mean() < 4

@@ -1,5 +1,7 @@
 """A student of a tiny teacher: what it learns from, that it learns, and what it refuses."""
 
+import shutil
+
 import pytest
 import torch
 from msgspec.structs import replace
@@ -13,10 +15,11 @@ from inkling.core.samplers import towards
 from inkling.errors import UserError
 from inkling.models import checkpoint
 from inkling.runs.student import recipe_for
+from inkling.training.jump_table import JumpTable
 from inkling.training.loop import fit
 from inkling.training.objective import GradientStep
 from inkling.training.prepare import prepare
-from inkling.training.teacher import Kept, Pool
+from inkling.training.teacher import Pool
 from tests.cli.test_cli import SMALL, inkling, refuses
 from tests.runs.test_resume import drive
 
@@ -100,7 +103,7 @@ def test_the_pool_makes_each_batch_once_and_forgets_the_oldest():
 
     def make(batch, rows):
         made.append(batch)
-        return Kept(torch.zeros(1), torch.zeros(1), torch.zeros(1))
+        return batch
 
     pool = Pool(make, reuse=3, most=4)
     for step in range(60):
@@ -108,7 +111,7 @@ def test_the_pool_makes_each_batch_once_and_forgets_the_oldest():
         batch = pool.batch_of(step, generator)
         assert batch == step // 3 or step % 3
         assert max(0, step // 3 - 3) <= batch <= step // 3
-        pool.rows(batch, slice(0, 2))
+        assert pool.rows(batch, slice(0, 2)) == batch
     assert len(pool._kept) <= 4
     assert sorted(set(made)) == list(range(20))
     assert len(made) == 20
@@ -177,7 +180,15 @@ def test_a_student_is_not_asked_for_what_it_never_learnt(student, given, said):
 def test_what_cannot_be_distilled_is_refused_in_a_sentence(student, teacher, tmp_path):
     assert "distilled already" in refuses("distil", student)
     assert "0" in inkling("distil", teacher, "--calls", "0", code=2)[1]
+    assert "sample.scale=3 would be lost" in refuses("distil", teacher, "--set", "sample.scale=3")
+    assert "no checkpoint" in refuses("distil", "nowhere", cwd=tmp_path)
+    other = ("--set", "net.widths=8,8", "--out", tmp_path / "other")
+    assert "net.widths" in refuses("distil", teacher, *other)
+    sized = ("--set", "distil.sample.size=16,16", "--out", tmp_path / "sized")
+    assert "size of training" in refuses("distil", teacher, *sized)
     assert "takes 6" in refuses("distil", teacher, "--calls", "1,9", "--out", tmp_path / "nine")
+    noisy = ("--set", "distil.sample.sampler=ddpm", "--out", tmp_path / "noisy")
+    assert "fresh noise of ddpm" in refuses("distil", teacher, *noisy)
     assert "already holds a run" in refuses("distil", teacher, "--out", student)
     assert "no checkpoint" in refuses("distil", tmp_path)
     plain = tmp_path / "plain"
@@ -190,12 +201,38 @@ def test_what_cannot_be_distilled_is_refused_in_a_sentence(student, teacher, tmp
 
 
 def test_a_stopped_student_goes_on_with_the_same_command(teacher, tmp_path):
-    out = tmp_path / "stopped"
+    out, moved = tmp_path / "stopped", tmp_path / "moved"
     recipe = override(recipe_for(teacher, (1, 2)), ["train.steps=6", "train.budget=0"])
     drive(recipe, out, stop_at=3)
-    _, error = inkling("distil", teacher, "--calls", "1,2", "--steps", 6, "--out", out, "--resume")
-    assert f"{out}: step " in error
-    out_again, _ = inkling(
-        "distil", teacher, "--calls", "1,2", "--steps", 6, "--out", out, "--resume"
+    again = ("--out", out, "--resume")
+    assert "in 1 or 2 calls; leave --calls out" in refuses(
+        "distil", teacher, "--calls", "1,2,4", *again
     )
-    assert "is finished" in out_again
+    shutil.copytree(teacher, moved)
+    inkling("train", "digits", "--out", tmp_path / "else", *SMALL, "--set", "sample.steps=6")
+    assert "is not the teacher" in refuses("distil", tmp_path / "else", *again)
+    _, error = inkling("distil", moved, *again)
+    assert f"{out}: step " in error
+    assert "is finished" in inkling("distil", moved, *again)[0]
+
+
+def test_each_number_of_calls_is_learnt_equally_often():
+    table = JumpTable.between([(80.0,), (64.0, 1.0), (50.0, 3.0, 0.8, 0.3)])
+    jump = table.choose((torch.arange(1200) + 0.5) / 1200)
+    assert jump.bincount().tolist() == [400, 200, 200, 100, 100, 100, 100]
+    assert table.levels[0] == 0.0
+    assert [table.levels[end] for end in table.ends.tolist()] == pytest.approx(
+        [0, 1.0, 0, 3.0, 0.8, 0.3, 0]
+    )
+
+
+@pytest.mark.parametrize("encoder", ["vision", "label"])
+def test_other_conditions_are_distilled_too(tmp_path, request, encoder):
+    settings = [f"text.encoder={encoder}", "train.steps=4", "sample.steps=4"]
+    if encoder == "vision":
+        settings.append(f"text.model={request.getfixturevalue('vision_model')}")
+    given = [part for setting in settings for part in ("--set", setting)]
+    inkling("train", "digits", "--out", tmp_path / "run", *SMALL, *given)
+    said, error = inkling("distil", tmp_path / "run", "--steps", 3, "--out", tmp_path / "student")
+    assert "4 calls" in said
+    assert "distance to the teacher" in error

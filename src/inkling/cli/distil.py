@@ -9,16 +9,20 @@ import click
 
 from inkling.cli.options import DEVICE, PATH, SEED, Duration, Numbers, Verb
 from inkling.cli.training import assignments_of, carry_out, resumed
+from inkling.errors import UserError
 from inkling.system.shell import command
 
 if TYPE_CHECKING:
+    from inkling.config.recipe import RunRecipe
     from inkling.runs.resume import Begun
+
+_CALLS = (1, 2, 4)
 
 
 @click.command(cls=Verb)
 @click.argument("run", type=PATH)
-@click.option("--calls", type=Numbers(), default="1,2,4", show_default=True,
-              help="Numbers of network calls a picture that the student learns.")  # fmt: skip
+@click.option("--calls", type=Numbers(), help="Numbers of network calls a picture that the "
+              "student learns; default 1,2,4.")  # fmt: skip
 @click.option("--out", type=PATH, help="Run folder of the student; default RUN-distilled.")
 @click.option("--budget", type=Duration(), help="Time to train for; default 3m.")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps, instead of a budget.")
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 @DEVICE
 def distil(
     run: Path,
-    calls: tuple[int, ...],
+    calls: tuple[int, ...] | None,
     out: Path | None,
     budget: float | None,
     steps: int | None,
@@ -53,29 +57,38 @@ def distil(
     """
     started = time.monotonic() - time.process_time()  # the imports count too
     from inkling.config.overrides import override
-    from inkling.runs import run_folder
-    from inkling.runs.auto_recipe import placed
+    from inkling.runs import auto_recipe, run_folder
     from inkling.runs.lock import check_folder
     from inkling.runs.resume import Asked, Begun
-    from inkling.runs.student import SUFFIX, recipe_for
+    from inkling.runs.student import SUFFIX, of_teacher, recipe_for
     from inkling.system.distributed import is_main_process
 
+    for each in assignments:
+        if each.strip().startswith("sample."):
+            raise UserError(
+                f"how a student samples is what it learns, so --set {each} would be lost; "
+                f"--set distil.{each.strip()} changes how its teacher samples"
+            )
     given = assignments_of(assignments, data, seed, steps=steps, epochs=None, budget=budget)
     if scale is not None:
         given.append(f"distil.sample.scale={scale:g}")
-    folder = run if run.is_dir() else run.parent
+    recipe = recipe_for(run, calls or _CALLS)
+    folder = (run if run.is_dir() else run.parent).resolve()
     out = out or folder.with_name(folder.name + SUFFIX)
 
     def begin(held: ExitStack) -> "Begun | None":
-        student = placed(override(recipe_for(run, calls), given))
         if resume:
-            listed = ",".join(map(str, calls))
-            asked = Asked(student.name, [*given, f"distil.calls={listed}"])
-            return resumed(out, asked, held, lambda: Begun(out, student))
+            begun = resumed(out, Asked("", given), held, lambda: Begun(out, fresh()))
+            return begun and begun._replace(recipe=of_teacher(begun.recipe, run, calls))
         if is_main_process():
             check_folder(out)
             run_folder.check_free(out)
-        return Begun(out, student)
+        return Begun(out, fresh())
+
+    def fresh() -> "RunRecipe":
+        student = auto_recipe.placed(override(recipe, given))
+        run_folder.check_apart(out, student)
+        return student
 
     return carry_out(
         begin,

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     "--count", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures per prompt."
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
-@click.option("--calls", type=click.IntRange(min=1), metavar="N", help="Settings that `inkling "
-              "tune` found for at most N network calls a picture.")  # fmt: skip
+@click.option("--calls", type=click.IntRange(min=1), metavar="N", help="Settings that were "
+              "tuned or distilled for at most N network calls a picture.")  # fmt: skip
 @click.option("--best", is_flag=True, help="The best settings that it found.")
 @click.option("--sampler", help="One of `inkling list samplers`.")
 @click.option(

@@ -93,7 +93,7 @@ def resumed(
         check_folder(out)
     if run_folder.finished(out):
         known = agreed(out, run_folder.recipe_of(out), asked)
-        further = command("train", asked.target, "--from", out)
+        further = command("train", asked.target or known.name, "--from", out)
         on = "" if _distilled(known) else f"; to train on from its weights: {further}"
         click.echo(f"the run in {out} is finished{on}")
         return None

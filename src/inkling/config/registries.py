@@ -42,6 +42,7 @@ REGISTRIES: dict[str, Callable[[], Collection[str]]] = {
     "sample.grid.name": lambda: ["", *_core("SCHEDULES")()],
     "sample.sampler": _core("SAMPLERS"),
     "sample.clip.sampler": _core("SAMPLERS"),
+    "distil.sample.sampler": _core("SAMPLERS"),
 }
 """Settings that name an entry of a registry, and what reads the registry when it is needed."""
 

@@ -91,7 +91,8 @@ class Sample(Settings, frozen=True):
     clamp: bool = True
     """Keep estimates of the clean picture in [-1, 1]; latents have no such limits."""
     precision: Precision = "auto"
-    """Of the network's arithmetic; auto: bfloat16 on hardware that has it, else float32."""
+    """Of the network's arithmetic; auto: bfloat16 on hardware that has it, else float16 on CUDA and
+    float32 elsewhere."""
     clip: ClipGuidance = ClipGuidance()
     """For `inkling sample --clip`, and `inkling.sampling.clip_guidance.load_guide`."""
 
@@ -117,6 +118,8 @@ class Distil(Settings, frozen=True):
 
     teacher: str
     """The finished run whose samples are learned."""
+    digest: str = ""
+    """Of its weights; empty: not read yet."""
     sample: Sample = Sample()
     """How the teacher samples; its guidance becomes part of the student."""
     calls: Annotated[tuple[Count, ...], Meta(min_length=1)] = (1, 2, 4)
@@ -135,6 +138,11 @@ class Distil(Settings, frozen=True):
             raise UserError("distil.sigmas needs as many noise levels for each number as calls")
         for levels in self.sigmas:
             check_falling("distil.sigmas", levels)
+        every = [level for levels in self.sigmas for level in levels]
+        if len(set(every)) < len(every):
+            raise UserError(
+                "distil.sigmas has a noise level twice, from which a network could jump only once"
+            )
 
     @property
     def choices(self) -> str:

@@ -135,8 +135,15 @@ class PlotRequest:
         return self.many if self.guide is None else self.guided
 
     @property
+    def distilled(self) -> bool:
+        """Whether the model samples at its own noise levels only."""
+        return self.pipeline.recipe.distil is not None
+
+    @property
     def many(self) -> dict[str, Any]:
         """Options for figures that show many noise levels, with many solver steps."""
+        if self.distilled:  # it has few noise levels, and only these
+            return self.options
         chosen = {"sampler": "ddim", "steps": 100} | self.options
         own = self.pipeline.recipe.sample
         if SAMPLERS[own.sampler].stochastic and not self.options.keys() & {"sampler", "steps"}:

@@ -56,7 +56,9 @@ def animation_of_each(request: PlotRequest, out: Path) -> Path:
 
 
 def _frames(request: PlotRequest, prompts: list[str]) -> list[Image]:
-    few: dict[str, Any] = {} if request.guide else {"sampler": "ddim", "steps": 40}
+    few: dict[str, Any] = {"sampler": "ddim", "steps": 40}
+    if request.guide or request.distilled:
+        few = {}
     return animations.denoising(
         request.pipeline,
         prompts,

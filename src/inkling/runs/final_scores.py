@@ -3,6 +3,7 @@ part of its training saw, and what the calls of a student cost.
 """
 
 import time
+import warnings
 from contextlib import nullcontext
 
 import msgspec
@@ -10,15 +11,16 @@ import torch
 
 from inkling.config.recipe import Recipe
 from inkling.data import DATASETS, Pictures, read_pictures
-from inkling.errors import UserError
+from inkling.errors import UserError, UserNote
 from inkling.models.text_denoiser import TextDenoiser
-from inkling.sampling.pipeline import BATCH, TextToImage
+from inkling.runs.preview import prompts_for
+from inkling.sampling.pipeline import TextToImage
 from inkling.training.state import TrainState
 
 _MOST = 10_000
 """Pictures at most; a set that is rendered has a million."""
-_TIMED = 3
-"""Measurements of a cost, of which the shortest counts."""
+_TIMED = 64
+"""Pictures on which a cost is measured, twice; the shorter time counts."""
 
 
 def add_final_scores(state: TrainState) -> None:
@@ -42,12 +44,13 @@ def add_costs(state: TrainState) -> None:
     model, recipe = state.model, state.recipe
     assert isinstance(model, TextDenoiser), "a student is a denoiser"
     assert isinstance(recipe, Recipe), "a student has the recipe of a denoiser"
-    prompts = [*state.pictures.distinctive[1:2]] * BATCH
-    with state.averaged():
+    prompts = prompts_for(state)[:1] * _TIMED
+    with state.averaged(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserNote)
         pipeline, measured = TextToImage(model, recipe, state.card), []
         for each in state.card.by_calls:
             seconds = []
-            for _ in range(_TIMED):
+            for _ in range(2):
                 begun = time.perf_counter()
                 pipeline(prompts, settings=each.settings)
                 seconds.append(time.perf_counter() - begun)

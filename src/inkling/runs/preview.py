@@ -102,7 +102,7 @@ def preview_settings(recipe: Recipe) -> Sample:
     sample = recipe.sample
     if SAMPLERS[sample.sampler].calls(sample.steps) <= 2 * _QUICK_CALLS:
         return sample
-    return replace(sample, sampler=_QUICK, steps=_QUICK_CALLS)
+    return replace(sample, sampler=_QUICK, steps=_QUICK_CALLS, sigmas=())
 
 
 def _samples(state: TrainState, model: nn.Module, stopped: Stopped) -> Rows | None:

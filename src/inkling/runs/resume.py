@@ -17,9 +17,10 @@ from inkling.runs.run_folder import newest, recipe_without_checkpoint
 
 
 class Asked(NamedTuple):
-    """The arguments of `inkling train` that a resumed run is held to."""
+    """The arguments of a command that a resumed run is held to."""
 
     target: str
+    """What is trained; empty: what the run in the folder has."""
     assignments: Sequence[str] = ()
     """Settings, each `"train.lr=1e-3"`."""
     small: bool = False
@@ -83,7 +84,7 @@ def agreed(out: Path, recipe: RunRecipe, asked: Asked) -> RunRecipe:
             f"the run in {out} was not started with --small; a resumed run keeps its settings: "
             "leave --small out, or choose another --out"
         )
-    recipe = _at_target(out, recipe, asked.target)
+    recipe = _at_target(out, recipe, asked.target) if asked.target else recipe
     wanted = placed(override(recipe, asked.assignments))
     moved = _with_path(recipe, wanted.data.path)
     if wanted == moved:

@@ -180,10 +180,12 @@ def _driven(
 
 def _finish(state: TrainState, out: Path | None) -> None:
     """Write the finished model and the curves; a process without a folder only helps others."""
-    if not isinstance(recipe := state.recipe, Recipe) and recipe.data.name in DATASETS:
+    scored = not isinstance(recipe := state.recipe, Recipe) and recipe.data.name in DATASETS
+    if scored or state.card.by_calls:
         model = state.model_checkpoint()
-        if out is not None:  # the weights are safe, whatever happens to the scores
+        if out is not None:  # the weights are safe, whatever happens to what is noted of them
             state.objective.save(out, model)
+    if scored:
         add_final_scores(state)
     if state.card.by_calls:
         add_costs(state)

@@ -1,14 +1,15 @@
 """The recipe of a student: that of its teacher, with the settings of a distillation."""
 
+import warnings
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from inkling.config.recipe import Recipe
+from inkling.config.recipe import Recipe, RunRecipe
 from inkling.config.recipes import MNIST
 from inkling.config.sample import Distil, Sample
 from inkling.core.samplers import SAMPLERS
-from inkling.errors import UserError
+from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
 from inkling.models.clip import NOTES as CLIP_NOTES
 
@@ -30,16 +31,23 @@ def recipe_for(run: Path, calls: tuple[int, ...]) -> Recipe:
         calls: numbers of network calls a picture, fewest first.
 
     Raises:
-        UserError: the run cannot teach, or takes fewer steps than this.
+        UserError: the run cannot teach.
     """
     before = _teacher(run)
+    if before.diffusion.prediction == "eps":
+        warnings.warn(
+            f"{run} predicts noise, from which one jump out of pure noise is hardly computed; a "
+            "teacher of diffusion.prediction=v or edm has better students",
+            UserNote,
+            stacklevel=2,
+        )
     train, chosen = before.train, MNIST.train
     if train.optimiser != chosen.optimiser:
         train = replace(train, **{name: getattr(chosen, name) for name in _MUON})
     return replace(
         before,
         name=before.name + SUFFIX,
-        source=f"distilled from {run.name}, a run of {before.name}",
+        source=f"distilled from {run.resolve().name}, a run of {before.name}",
         expected="",
         train=replace(
             train,
@@ -47,6 +55,7 @@ def recipe_for(run: Path, calls: tuple[int, ...]) -> Recipe:
             steps=0,
             epochs=0,
             budget=_BUDGET,
+            shard=False,
             sizes=(),
             widen=0.0,
             warmup=20,
@@ -57,9 +66,31 @@ def recipe_for(run: Path, calls: tuple[int, ...]) -> Recipe:
             previews="3",
             milestones=(),
         ),
+        diffusion=replace(before.diffusion, loss="mse", weighting="uniform"),
         sample=Sample(sampler="euler", steps=calls[-1], scale=1.0, clamp=before.sample.clamp),
         distil=Distil(teacher=str(run.absolute()), sample=_sampling(before.sample), calls=calls),
     )
+
+
+def of_teacher(recipe: RunRecipe, run: Path, calls: tuple[int, ...] | None) -> RunRecipe:
+    """The recipe of a student that goes on, its teacher where it is now.
+
+    Args:
+        recipe: as the run has it.
+        run: the teacher.
+        calls: numbers of calls that are asked for, if any are.
+
+    Raises:
+        UserError: the run is no student, or learns other numbers of calls.
+    """
+    if not isinstance(recipe, Recipe) or recipe.distil is None:
+        raise UserError(f"the run of {recipe.name} is no student; go on with `inkling train`")
+    if calls not in (None, recipe.distil.calls):
+        raise UserError(
+            f"this student learns to sample in {recipe.distil.choices} calls; leave --calls out, "
+            "or start another one"
+        )
+    return replace(recipe, distil=replace(recipe.distil, teacher=str(run.absolute())))
 
 
 def _sampling(usual: Sample) -> Sample:
@@ -67,7 +98,7 @@ def _sampling(usual: Sample) -> Sample:
     solver = SAMPLERS[usual.sampler].with_eta(usual.eta)
     if not solver.stochastic and solver.calls(usual.steps) <= 2 * _STEPS:
         return usual
-    return replace(usual, sampler=_SOLVER, steps=_STEPS, eta=0.0)
+    return replace(usual, sampler=_SOLVER, steps=_STEPS, sigmas=(), eta=0.0)
 
 
 def _teacher(run: Path) -> Recipe:

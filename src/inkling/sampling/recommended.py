@@ -118,6 +118,7 @@ def _for_a_clip(usual: Sample) -> Sample:
         usual,
         sampler=usual.clip.sampler,
         steps=usual.clip.steps,
+        sigmas=(),
         eta=0.0,
         scale=1.0,
         negative_prompt="",

@@ -9,31 +9,34 @@ import copy
 from pathlib import Path
 from typing import Self
 
-import msgspec
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from inkling.config.recipe import Recipe, RunRecipe
 from inkling.config.sample import Distil
 from inkling.core import guidance
-from inkling.core.jumps import apart, best_path, jump_errors, jump_target, state_at
+from inkling.core.jumps import apart, best_path, jump_errors
 from inkling.core.rng import row_noise, stream
-from inkling.core.samplers import SAMPLERS
+from inkling.core.samplers import SAMPLERS, check_sampler
 from inkling.data import Pictures
 from inkling.errors import UserError
 from inkling.models import checkpoint
-from inkling.models.build import load_weights
+from inkling.models.build import sampling_levels
 from inkling.models.card import CallSettings
+from inkling.models.checkpoint import Checkpoint
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.system.device import autocast
 from inkling.text.base import trimmed
 from inkling.training.denoising import DenoisingObjective
+from inkling.training.jump_table import JumpTable, Kept
 from inkling.training.objective import Autocast, BuildInputs, GradientStep, Validation
-from inkling.training.teacher import Kept, Pool, Teacher, Trajectories
+from inkling.training.teacher import Pool, Teacher, Trajectories
+from inkling.training.warm_start import load_source, read_source
 
 _BYTES = 2e9
 """Memory for trajectories at most."""
-_PILOTS = 256
+_PILOTS = 128
 """Trajectories on which noise levels are chosen, and as many others to validate on."""
 _BATCH = 128
 
@@ -52,51 +55,32 @@ class DistillationObjective(DenoisingObjective):
             raise UserError(
                 "a distillation needs a teacher: run `inkling distil RUN` on a finished run"
             )
-        steps, calls = recipe.distil.sample.steps, recipe.distil.calls
-        if calls[-1] > steps:
-            raise UserError(
-                f"a student of {calls[-1]} calls needs a teacher of as many steps, and this one "
-                f"takes {steps}; give fewer --calls, or --set distil.sample.steps={3 * calls[-1]}"
-            )
-        stored = checkpoint.read(checkpoint.locate(Path(recipe.distil.teacher)))
+        _check(recipe.distil, sampling_levels(recipe.distil.sample, recipe.diffusion.noise))
+        teacher = Path(recipe.distil.teacher)
+        stored = read_source(recipe, teacher, given.pictures)
+        recipe = replace(recipe, distil=_of_teacher(recipe.distil, stored))
         built = super().build(recipe, given._replace(stored=stored))
-        load_weights(built.model, stored)
-        built._learn_from(copy.deepcopy(built.model), recipe.distil)
+        load_source(built, stored, teacher)
+        built._learn_from(_copy(built.model), built.recipe.distil)
         return built
 
-    def _learn_from(self, teacher: TextDenoiser, distil: Distil) -> None:
+    def _learn_from(self, teacher: TextDenoiser, distil: Distil | None) -> None:
         """Take a model as the teacher, and choose levels on its trajectories unless they are set.
 
         Raises:
             UserError: it cannot teach so many numbers of calls at once.
         """
+        assert distil is not None, "a student has a teacher"
         recipe, model = self.recipe, self.model
         precision = autocast(distil.sample.precision, model.device)
         self.teacher = Teacher(teacher, distil.sample, recipe.diffusion.noise, precision)
         if not distil.sigmas:
             levels = self._chosen_levels(distil)
-            distil = msgspec.structs.replace(distil, sigmas=levels)
+            distil = replace(distil, sigmas=levels)
         self._distil = distil
-        self.recipe = msgspec.structs.replace(
-            recipe, distil=distil, sample=distil.student(len(distil.calls) - 1)
-        )
-        jumps = [
-            (levels[i], levels[i + 1] if i + 1 < len(levels) else 0.0, i == 0)
-            for levels in distil.sigmas
-            for i in range(len(levels))
-        ]
-        self._ends = sorted(
-            {end for _, end, _ in jumps} | {a for a, _, first in jumps if not first}
-        )
-        self._from = torch.tensor([start for start, _, _ in jumps])
-        self._to = torch.tensor([end for _, end, _ in jumps])
-        column = self._ends.index
-        self._from_column = torch.tensor([-1 if f else column(start) for start, _, f in jumps])
-        self._to_column = torch.tensor([column(end) for _, end, _ in jumps])
-        # Each number of calls is learnt equally often, whatever its jumps.
-        share = [1 / len(levels) for levels in distil.sigmas for _ in levels]
-        self._frequency = torch.tensor(share).cumsum(0) / len(distil.calls)
-        size = 2 * (1 + len(self._ends)) * self._shape.numel() * recipe.train.batch
+        self.recipe = replace(recipe, distil=distil, sample=distil.student(len(distil.calls) - 1))
+        self._jumps = JumpTable.between(distil.sigmas)
+        size = 2 * (1 + len(self._jumps.levels)) * self._shape.numel() * recipe.train.batch
         self._pool = Pool(self._made, distil.reuse, max(1, int(_BYTES / size)))
         self._held_out: tuple[Tensor, Kept] | None = None
 
@@ -141,7 +125,8 @@ class DistillationObjective(DenoisingObjective):
         captions = torch.where(drop[rows] < train.caption_drop, 0, captions)
         device = self.model.device
         noise = row_noise(self._shape, rows, train.seed, "trajectory", batch, device=device)
-        return self._kept(noise, self._trajectories(noise, self._ids, captions), captions)
+        found = self._trajectories(noise, self._ids, captions)
+        return self._jumps.keep(found, noise, self.teacher.sigmas, captions)
 
     def _trajectories(self, noise: Tensor, ids: Tensor, captions: Tensor) -> Trajectories:
         """The teacher's, from noise [N, c, h, w] for captions [N], rows in ids [M, L]."""
@@ -151,35 +136,17 @@ class DistillationObjective(DenoisingObjective):
         parts = [self.teacher.sample(x, some.to(device), which.to(device)) for x, which in pairs]
         return Trajectories(*map(torch.cat, zip(*parts, strict=True)))
 
-    def _kept(self, noise: Tensor, found: Trajectories, captions: Tensor) -> Kept:
-        """What a student needs of trajectories."""
-        sigmas = self.teacher.sigmas.to(found.states)
-        ends = torch.stack([state_at(found.states, sigmas, end) for end in self._ends], 1)
-        return Kept(noise.half(), ends.half(), captions)
-
     def inputs(self, step: GradientStep) -> tuple[Tensor, ...]:
         """(noisy, target [b, c, h, w], sigma [b], ids [M, L], rows [b]) of distinct captions."""
         generator = stream(self.recipe.train.seed, "jumps", step.step)
         batch = self._pool.batch_of(step.step, generator)
         kept = self._pool.rows(batch, step.rows)
         u = (torch.randperm(step.batch, generator=generator) + 0.5) / step.batch
-        jump = torch.searchsorted(self._frequency, u[step.rows]).clamp(max=len(self._from) - 1)
         needed, rows = torch.unique(kept.captions, return_inverse=True)
         device = self.model.device
         ids = trimmed(self._ids[needed]).to(device)
-        return *self._jumps(kept, jump), ids, rows.to(device)
-
-    def _jumps(self, kept: Kept, jump: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(noisy, target, sigma) of jumps [b], one from each trajectory."""
-        device = kept.noise.device
-        sigma, after = self._from[jump].to(device), self._to[jump].to(device)
-        row = torch.arange(len(jump), device=device)
-        column = self._from_column[jump].to(device)
-        start = sigma.view(-1, 1, 1, 1) * kept.noise
-        inner = kept.states[row, column.clamp(min=0)].float()
-        noisy = torch.where((column < 0).view(-1, 1, 1, 1), start, inner)
-        landed = kept.states[row, self._to_column[jump].to(device)].float()
-        return noisy, jump_target(noisy, landed, sigma, after), sigma
+        examples = self._jumps.examples(kept, self._jumps.choose(u[step.rows]))
+        return *examples, ids, rows.to(device)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The loss of each jump [b]; each distinct caption is encoded once."""
@@ -202,9 +169,9 @@ class DistillationObjective(DenoisingObjective):
         levels: dict[str, float] = {}
         with autocast():
             cond = model.text(ids).take(kept.captions.to(ids.device))
-            for jump, sigma in enumerate(self._from.tolist()):
+            for jump, sigma in enumerate(self._jumps.sigma.tolist()):
                 every = torch.full((len(kept.captions),), jump)
-                noisy, target, sigmas = self._jumps(kept, every)
+                noisy, target, sigmas = self._jumps.examples(kept, every)
                 error = model.denoiser.error(noisy, target, sigmas, cond)
                 levels[f"{sigma:.3g}"] = error.mean().item()
         scores = {}
@@ -217,7 +184,7 @@ class DistillationObjective(DenoisingObjective):
                 sigmas = torch.tensor([*settings.sigmas, 0.0], dtype=torch.float64)
                 start = kept.noise.float() * settings.sigmas[0]
                 *_, last = SAMPLERS[settings.sampler](denoise, start, sigmas)
-            missed = last.x - kept.states[:, self._ends.index(0.0)].float()
+            missed = last.x - kept.states[:, 0].float()
             scores[f"distance_{calls}_calls"] = missed.square().mean().sqrt().item()
         listed = ", ".join(f"{d:.3f}" for d in scores.values())
         numbers = ", ".join(map(str, self._distil.calls))
@@ -233,10 +200,67 @@ class DistillationObjective(DenoisingObjective):
         ids = trimmed(self.model.text.tokenize([said[row] for row in needed.tolist()], cut=True))
         noise = row_noise(self._shape, slice(0, _PILOTS), self.recipe.train.seed, "validation")
         noise = noise.to(device)
-        return ids.to(device), self._kept(noise, self._trajectories(noise, ids, rows), rows)
+        found = self._trajectories(noise, ids, rows)
+        return ids.to(device), self._jumps.keep(found, noise, self.teacher.sigmas, rows)
 
     def by_calls(self) -> tuple[CallSettings, ...]:
         return tuple(
             CallSettings(calls=calls, settings=self._distil.student(number))
             for number, calls in enumerate(self._distil.calls)
+        )
+
+
+def _of_teacher(distil: Distil, stored: Checkpoint) -> Distil:
+    """The settings with the digest of the teacher's weights.
+
+    Raises:
+        UserError: they name another teacher.
+    """
+    found = checkpoint.digest(stored.tensors, {})[:20]
+    if distil.digest not in ("", found):
+        raise UserError(
+            f"{distil.teacher} is not the teacher that this student began with; name that one, or "
+            "start another student"
+        )
+    return replace(distil, digest=found)
+
+
+def _copy(model: TextDenoiser) -> TextDenoiser:
+    """A copy that shares the parts that never learn: encoded captions, and the codec."""
+    learns = any(parameter.requires_grad for parameter in model.text.parameters())
+    shared = [model.codec] if learns else [model.codec, model.text]
+    return copy.deepcopy(model, {id(part): part for part in shared})
+
+
+def _check(distil: Distil, sigmas: Tensor) -> None:
+    """Refuse a way of sampling that a student cannot learn.
+
+    Args:
+        distil: what is asked for.
+        sigmas: [S + 1] levels of the teacher.
+
+    Raises:
+        UserError: it adds noise, has other levels or fewer steps than the student, or another size.
+    """
+    settings, most = distil.sample, distil.calls[-1]
+    check_sampler(settings.sampler, settings.eta)
+    if settings.size is not None:
+        raise UserError(
+            "a student samples pictures of the size of training; leave distil.sample.size out"
+        )
+    top = 1.0001 * sigmas[0].item()  # stored levels are rounded
+    if any(level > top for way in distil.sigmas for level in way):
+        raise UserError(
+            f"distil.sigmas begins above the teacher, which begins at {sigmas[0]:g}; lower it, or "
+            "raise sigma_max of distil.sample.grid"
+        )
+    if SAMPLERS[settings.sampler].with_eta(settings.eta).stochastic:
+        raise UserError(
+            f"a student cannot learn where the fresh noise of {settings.sampler} will lead; let "
+            "the teacher sample without it: --set distil.sample.sampler=dpmpp_2m"
+        )
+    if most > settings.steps:
+        raise UserError(
+            f"a student of {most} calls needs a teacher of as many steps, and this one takes "
+            f"{settings.steps}; give fewer --calls, or --set distil.sample.steps={3 * most}"
         )

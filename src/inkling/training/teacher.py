@@ -1,7 +1,7 @@
 """The teacher of a distillation: it samples trajectories, and batches of them are kept."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ class Trajectories(NamedTuple):
     states: Tensor
     """[N, S + 1, C, H, W] float32."""
     estimates: Tensor
-    """[N, S, C, H, W] of the clean images, as the sampler moved along them."""
+    """[N, S, C, H, W] of the clean images, those of the denoiser."""
 
 
 class Teacher:
@@ -77,31 +77,23 @@ class Teacher:
         return Trajectories(states, torch.stack([step.x0 for step in steps], 1))
 
 
-class Kept(NamedTuple):
-    """Some rows of a batch of trajectories, as a student learns from them."""
-
-    noise: Tensor
-    """[b, C, H, W] float16: where they start."""
-    states: Tensor
-    """[b, L, C, H, W] float16: at the levels between which the student jumps."""
-    captions: Tensor
-    """[b] int64: row in `Pictures.sentences`."""
+Rows = TypeVar("Rows")
 
 
-class Pool:
+class Pool(Generic[Rows]):
     """The latest batches of trajectories, each made when it is first asked for.
 
     A batch follows from its number alone, so a resumed run makes those again that it needs.
 
     Args:
-        make: the rows of a batch, from its number.
+        make: some rows of a batch, from its number.
         reuse: steps for each batch.
         most: batches that are kept.
     """
 
-    def __init__(self, make: Callable[[int, slice], Kept], reuse: int, most: int):
+    def __init__(self, make: Callable[[int, slice], Rows], reuse: int, most: int):
         self._make, self._reuse, self._most = make, reuse, most
-        self._kept: dict[tuple[int, int], Kept] = {}
+        self._kept: dict[tuple[int, int], Rows] = {}
 
     def batch_of(self, step: int, generator: torch.Generator) -> int:
         """The batch for a step: every `reuse` steps a new one, else any of those that are kept."""
@@ -111,7 +103,7 @@ class Pool:
         oldest = max(0, newest - self._most + 1)
         return int(torch.randint(oldest, newest + 1, (), generator=generator))
 
-    def rows(self, batch: int, rows: slice) -> Kept:
+    def rows(self, batch: int, rows: slice) -> Rows:
         """These rows of a batch; threads ask for rows of their own."""
         key = (batch, rows.start)
         if key not in self._kept:
