@@ -7,6 +7,7 @@ from inkling.config.overrides import from_json, override, to_json
 from inkling.config.recipes import DIGITS
 from inkling.errors import UserError
 from inkling.runs.auto_recipe import resolve
+from inkling.runs.student import recipe_for
 from inkling.training.loop import fit
 from inkling.training.objective import GradientStep
 from inkling.training.objectives import OBJECTIVES
@@ -22,7 +23,21 @@ SMALL = {
 COMMON = ["data.limit=12", "train.batch=8", "train.precision=float32", "train.previews=0"]
 
 
+_TEACHERS = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def teacher(tmp_path_factory):
+    """What a distillation learns from."""
+    folder = tmp_path_factory.mktemp("teacher")
+    *_, last = fit(override(DIGITS, [*TINY, *COMMON, "sample.steps=4"]), device_name="cpu")
+    last.state.save(folder)
+    _TEACHERS[:] = [folder]
+
+
 def recipe(kind, *settings):
+    if kind == "distillation":
+        return override(recipe_for(*_TEACHERS, (1, 2)), [*COMMON, *settings])
     if kind == "clip":
         pytest.importorskip("transformers", reason="the extra clip is not installed")
     given = [*SMALL[kind], *COMMON, *settings]

@@ -60,7 +60,8 @@ def solver_steps(
     # Without a prompt there is nothing to extrapolate from: one call does.
     scale = 1.0 if all(each == negative for each in read) else settings.scale
     # The gradient of a CLIP goes through the network, and lower precision would be its noise.
-    called = model if guide else _in_precision(model, settings.precision)
+    pulled = guide is not None and guide.settings.strength > 0
+    called = model if pulled else _in_precision(model, settings.precision)
     denoise = guidance.cfg(called, cond, null, scale, low, high)
     clamp = settings.clamp and model.codec.is_pixels
     if guide:

@@ -93,7 +93,7 @@ class Pool(Generic[Rows]):
 
     def __init__(self, make: Callable[[int, slice], Rows], reuse: int, most: int):
         self._make, self._reuse, self._most = make, reuse, most
-        self._kept: dict[tuple[int, int], Rows] = {}
+        self._kept: dict[tuple[int, int, int], Rows] = {}
 
     def batch_of(self, step: int, generator: torch.Generator) -> int:
         """The batch for a step: every `reuse` steps a new one, else any of those that are kept."""
@@ -105,8 +105,8 @@ class Pool(Generic[Rows]):
 
     def rows(self, batch: int, rows: slice) -> Rows:
         """These rows of a batch; threads ask for rows of their own."""
-        key = (batch, rows.start)
+        key = (batch, rows.start, rows.stop)
         if key not in self._kept:
             self._kept[key] = self._make(batch, rows)
-            self._kept.pop((batch - self._most, rows.start), None)
+            self._kept.pop((batch - self._most, rows.start, rows.stop), None)
         return self._kept[key]
