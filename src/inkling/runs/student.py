@@ -36,8 +36,8 @@ def recipe_for(run: Path, calls: tuple[int, ...]) -> Recipe:
     before = _teacher(run)
     if before.diffusion.prediction == "eps":
         warnings.warn(
-            f"{run} predicts noise, from which one jump out of pure noise is hardly computed; a "
-            "teacher of diffusion.prediction=v or edm has better students",
+            f"{run} predicts noise: in one jump from pure noise, rounding errors of that are as "
+            "large as the picture; a teacher of diffusion.prediction=v or edm has better students",
             UserNote,
             stacklevel=2,
         )
