@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
 @click.option("--calls", type=click.IntRange(min=1), metavar="N", help="Settings that were "
               "tuned or distilled for at most N network calls a picture.")  # fmt: skip
-@click.option("--best", is_flag=True, help="The best settings that it found.")
+@click.option("--best", is_flag=True, help="The best of these settings.")
 @click.option("--sampler", help="One of `inkling list samplers`.")
 @click.option(
     "--eta", type=click.FloatRange(0, 1), help="Fresh noise in the steps of ddim; 0 is none."

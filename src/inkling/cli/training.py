@@ -13,7 +13,6 @@ from inkling.errors import UserError
 from inkling.system.shell import command
 
 if TYPE_CHECKING:
-    from inkling.config.recipe import RunRecipe
     from inkling.runs.resume import Asked, Begun
     from inkling.runs.session import StopFlag, Update
 
@@ -92,9 +91,9 @@ def resumed(
     if is_main_process():
         check_folder(out)
     if run_folder.finished(out):
-        known = agreed(out, run_folder.recipe_of(out), asked)
-        further = command("train", asked.target or known.name, "--from", out)
-        on = "" if _distilled(known) else f"; to train on from its weights: {further}"
+        agreed(out, run_folder.recipe_of(out), asked)
+        further = command("train", asked.target, "--from", out)
+        on = f"; to train on from its weights: {further}" if asked.target else ""
         click.echo(f"the run in {out} is finished{on}")
         return None
     held.enter_context(locked(out))
@@ -108,12 +107,6 @@ def resumed(
         return afresh()
     console.say(f"{out}: no checkpoint yet: starting again with the settings of this run")
     return Begun(out, recipe, None, again=True)
-
-
-def _distilled(recipe: "RunRecipe") -> bool:
-    from inkling.config.recipe import Recipe
-
-    return isinstance(recipe, Recipe) and recipe.distil is not None
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from inkling.core.samplers import towards
+
 _APART = 0.15
 """Least distance in log sigma at which a network tells two levels apart with ease."""
 _LOWERED = 0.8
@@ -67,7 +69,7 @@ def jump_errors(states: Tensor, estimates: Tensor, sigmas: Tensor, sigma_data: f
     for i in range(steps):
         for j in range(i + 1, steps + 1):
             x, x0 = states[:, i], estimates[:, i]
-            missed = x0 + sigmas[j] / sigmas[i] * (x - x0) - states[:, j]
+            missed = towards(x, x0, sigmas[i], sigmas[j]) - states[:, j]
             spread = sigmas[j].square() + sigma_data**2
             errors[i, j] = (missed.square().mean() / spread).sqrt()
     return errors

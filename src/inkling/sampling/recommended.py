@@ -97,14 +97,14 @@ def check_student(settings: Sample, distil: Distil | None) -> None:
         return
     ways = [distil.student(number) for number in range(len(distil.calls))]
     known = next((way for way in ways if way.sigmas == settings.sigmas), ways[-1])
-    changed = [
+    differing = [
         f"{name}={getattr(settings, name)}"
         for name in ("sampler", "steps", "scale", "eta", "negative_prompt", "interval")
         if getattr(settings, name) != getattr(known, name)
     ]
-    if settings.sigmas == known.sigmas and not changed:
+    if settings.sigmas == known.sigmas and not differing:
         return
-    asked = ", ".join(changed) or "other noise levels"
+    asked = ", ".join(differing) or "other noise levels"
     raise UserError(
         f"this model is distilled: it samples in {distil.choices} calls, with the guidance of its "
         f"teacher, and cannot be sampled with {asked}; choose the calls alone, or sample its "

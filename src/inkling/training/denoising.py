@@ -147,7 +147,7 @@ class DenoisingObjective(Objective):
         return cls(recipe, pictures, model, codec_recipe)
 
     def inputs(self, step: GradientStep) -> tuple[Tensor, ...]:
-        """(clean, noise [b, c, h, w], sigma [b], ids [M, L], rows [b]) of distinct captions."""
+        """(noisy, clean [b, c, h, w], sigma [b], ids [M, L], rows [b]) of distinct captions."""
         device, recipe = self.model.device, self.recipe
         shape = self.model.codec.encoded_shape(self.pictures.shape)  # type: ignore[arg-type]
         random = step_randomness(recipe, self._schedule, step, shape, device)
@@ -159,27 +159,28 @@ class DenoisingObjective(Objective):
         clean = resized(clean, size_at(recipe.train.sizes, step.run_fraction))
         height, width = clean.shape[-2:]
         # Averaging pixels averages their noise: the same level is a lower one on fewer pixels.
-        finer = height / shape[1]
+        sigma = random.sigma.to(device) * (height / shape[1])
+        noise = random.noise[..., :height, :width]
         return (
+            clean + sigma.view(-1, 1, 1, 1) * noise,
             clean,
-            random.noise[..., :height, :width],
-            random.sigma.to(device) * finer,
+            sigma,
             trimmed(self._ids[needed]).to(device),
             rows.to(device),
         )
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The loss of each picture [b]; each distinct caption is encoded once."""
-        clean, noise, sigma, ids, rows = inputs
+        noisy, target, sigma, ids, rows = inputs
         cond = self.model.text(ids).take(rows)
         diffusion = self.recipe.diffusion
-        return self.model.denoiser.loss(
-            clean, noise, sigma, cond, diffusion.loss, diffusion.weighting
+        return self.model.denoiser.error(
+            noisy, target, sigma, cond, diffusion.loss, diffusion.weighting
         )
 
     def low_noise(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        clean, _, sigma, *_ = inputs
-        finer = clean.shape[-2] / self.model.codec.encoded_shape(self.pictures.shape)[1]  # type: ignore[arg-type]
+        noisy, _, sigma, *_ = inputs
+        finer = noisy.shape[-2] / self.model.codec.encoded_shape(self.pictures.shape)[1]  # type: ignore[arg-type]
         return (sigma < self._low * finer).float()
 
     def validate(self, model: nn.Module, pictures: Pictures, autocast: Autocast) -> Validation:

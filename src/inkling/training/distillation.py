@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from inkling.config.recipe import Recipe, RunRecipe
 from inkling.config.sample import Distil
-from inkling.core import guidance
 from inkling.core.jumps import apart, best_path, jump_errors
 from inkling.core.rng import row_noise, stream
 from inkling.core.samplers import SAMPLERS, check_sampler
@@ -31,7 +30,7 @@ from inkling.text.base import trimmed
 from inkling.training.denoising import DenoisingObjective
 from inkling.training.jump_table import JumpTable, Kept
 from inkling.training.objective import Autocast, BuildInputs, GradientStep, Validation
-from inkling.training.teacher import Pool, Teacher, Trajectories
+from inkling.training.teacher import Pool, Teacher, Trajectories, followed
 from inkling.training.warm_start import load_source, read_source
 
 _BYTES = 2e9
@@ -46,7 +45,6 @@ class DistillationObjective(DenoisingObjective):
 
     can_be_sharded = False
     teacher: Teacher
-    _distil: Distil
 
     @classmethod
     def build(cls, recipe: RunRecipe, given: BuildInputs) -> Self:
@@ -61,23 +59,25 @@ class DistillationObjective(DenoisingObjective):
         recipe = replace(recipe, distil=_of_teacher(recipe.distil, stored))
         built = super().build(recipe, given._replace(stored=stored))
         load_source(built, stored, teacher)
-        built._learn_from(_copy(built.model), built.recipe.distil)
+        built._learn_from(_copy(built.model))
         return built
 
-    def _learn_from(self, teacher: TextDenoiser, distil: Distil | None) -> None:
+    @property
+    def _distil(self) -> Distil:
+        assert self.recipe.distil is not None, "a student has a teacher"
+        return self.recipe.distil
+
+    def _learn_from(self, teacher: TextDenoiser) -> None:
         """Take a model as the teacher, and choose levels on its trajectories unless they are set.
 
         Raises:
             UserError: it cannot teach so many numbers of calls at once.
         """
-        assert distil is not None, "a student has a teacher"
-        recipe, model = self.recipe, self.model
+        recipe, model, distil = self.recipe, self.model, self._distil
         precision = autocast(distil.sample.precision, model.device)
         self.teacher = Teacher(teacher, distil.sample, recipe.diffusion.noise, precision)
         if not distil.sigmas:
-            levels = self._chosen_levels(distil)
-            distil = replace(distil, sigmas=levels)
-        self._distil = distil
+            distil = replace(distil, sigmas=self._chosen_levels(distil))
         self.recipe = replace(recipe, distil=distil, sample=distil.student(len(distil.calls) - 1))
         self._jumps = JumpTable.between(distil.sigmas)
         size = 2 * (1 + len(self._jumps.levels)) * self._shape.numel() * recipe.train.batch
@@ -148,15 +148,6 @@ class DistillationObjective(DenoisingObjective):
         examples = self._jumps.examples(kept, self._jumps.choose(u[step.rows]))
         return *examples, ids, rows.to(device)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """The loss of each jump [b]; each distinct caption is encoded once."""
-        noisy, target, sigma, ids, rows = inputs
-        cond = self.model.text(ids).take(rows)
-        diffusion = self.recipe.diffusion
-        return self.model.denoiser.error(
-            noisy, target, sigma, cond, diffusion.loss, diffusion.weighting
-        )
-
     @torch.no_grad()
     def validate(self, model: nn.Module, pictures: Pictures, autocast: Autocast) -> Validation:
         """How far the student is from its teacher on noise that neither learnt from.
@@ -171,20 +162,16 @@ class DistillationObjective(DenoisingObjective):
             cond = model.text(ids).take(kept.captions.to(ids.device))
             for jump, sigma in enumerate(self._jumps.sigma.tolist()):
                 every = torch.full((len(kept.captions),), jump)
-                noisy, target, sigmas = self._jumps.examples(kept, every)
-                error = model.denoiser.error(noisy, target, sigmas, cond)
+                noisy, target, level = self._jumps.examples(kept, every)
+                error = model.denoiser.error(noisy, target, level, cond)
                 levels[f"{sigma:.3g}"] = error.mean().item()
         scores = {}
         for number, calls in enumerate(self._distil.calls):
+            settings = self._distil.student(number)
+            sigmas = sampling_levels(settings, self.recipe.diffusion.noise)
             with autocast():
-                settings = self._distil.student(number)
-                denoise = guidance.bind(model, cond)
-                if settings.clamp and model.codec.is_pixels:
-                    denoise = guidance.clamp(denoise)
-                sigmas = torch.tensor([*settings.sigmas, 0.0], dtype=torch.float64)
-                start = kept.noise.float() * settings.sigmas[0]
-                *_, last = SAMPLERS[settings.sampler](denoise, start, sigmas)
-            missed = last.x - kept.states[:, 0].float()
+                found = followed(model, settings, sigmas, kept.noise.float(), cond, cond)
+            missed = found.states[:, -1] - kept.states[:, 0].float()
             scores[f"distance_{calls}_calls"] = missed.square().mean().sqrt().item()
         listed = ", ".join(f"{d:.3f}" for d in scores.values())
         numbers = ", ".join(map(str, self._distil.calls))

@@ -49,12 +49,6 @@ class Teacher:
         self._null = model.text.tokenize([settings.negative_prompt])
 
     @torch.no_grad()
-    def conditions(self, ids: Tensor, rows: Tensor) -> Cond:
-        """Conditions of distinct captions [M, L], repeated for the images of `rows` [N] in them."""
-        found: Cond = self.model.text(ids)
-        return found.take(rows)
-
-    @torch.no_grad()
     def sample(self, noise: Tensor, ids: Tensor, rows: Tensor) -> Trajectories:
         """Trajectories from noise [N, C, H, W], standard normal.
 
@@ -63,18 +57,34 @@ class Teacher:
             ids: [M, L] of distinct captions.
             rows: [N] the caption of each image.
         """
-        settings, device = self.settings, self.model.device
-        cond = self.conditions(ids, rows)
-        null = self.conditions(trimmed(self._null).to(device), torch.zeros_like(rows))
+        text = self.model.text
+        null = text(trimmed(self._null).to(ids.device)).take(torch.zeros_like(rows))
+        cond = text(ids).take(rows)
         with self._autocast():
-            low, high = settings.interval
-            denoise = guidance.cfg(self.model, cond, null, settings.scale, low, high)
-            if settings.clamp and self.model.codec.is_pixels:
-                denoise = guidance.clamp(denoise)
-            x = noise * self.sigmas[0].float()
-            steps = [*SAMPLERS[settings.sampler](denoise, x, self.sigmas)]
-        states = torch.stack([x, *(step.x for step in steps)], 1)
-        return Trajectories(states, torch.stack([step.x0 for step in steps], 1))
+            return followed(self.model, self.settings, self.sigmas, noise, cond, null)
+
+
+def followed(
+    model: TextDenoiser, settings: Sample, sigmas: Tensor, noise: Tensor, cond: Cond, null: Cond
+) -> Trajectories:
+    """The trajectories of a deterministic sampler, every step of them.
+
+    Args:
+        model: in eval mode.
+        settings: its sampler, guidance and clamping.
+        sigmas: [S + 1] levels, falling to 0.
+        noise: [N, C, H, W] standard normal.
+        cond: the condition of each image.
+        null: from which guidance leads away; not read without guidance.
+    """
+    low, high = settings.interval
+    denoise = guidance.cfg(model, cond, null, settings.scale, low, high)
+    if settings.clamp and model.codec.is_pixels:
+        denoise = guidance.clamp(denoise)
+    x = noise * sigmas[0].float()
+    steps = [*SAMPLERS[settings.sampler](denoise, x, sigmas)]
+    states = torch.stack([x, *(step.x for step in steps)], 1)
+    return Trajectories(states, torch.stack([step.x0 for step in steps], 1))
 
 
 Rows = TypeVar("Rows")
