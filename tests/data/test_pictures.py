@@ -75,6 +75,22 @@ def test_the_largest_random_number_stays_inside_its_group(pictures):
     assert Feed(pictures, seed=0).batch(0, edge).captions.min() > 0
 
 
+@pytest.mark.parametrize("share", [0.0, 0.75, 1.0])
+def test_the_first_wording_comes_as_often_as_asked(pictures, share):
+    feed = Feed(pictures, seed=0, first_wording=share)
+    wording, generator = torch.linspace(0, 1 - 1e-4, 40), torch.Generator().manual_seed(0)
+    first, count = 0, 0
+    for visit in range(0, 400, 40):
+        captions, groups = feed.captions(visit, wording[torch.randperm(40, generator=generator)])
+        for row, group in zip(captions.tolist(), groups.tolist(), strict=True):
+            sentences = pictures.groups[group]
+            assert pictures.sentences[row] in sentences
+            first += pictures.sentences[row] == sentences[0]
+            count += 1
+    equal = sum(1 / len(pictures.groups[group]) for group in pictures.group) / len(pictures)
+    assert first / count == pytest.approx(share or equal, abs=0.06)
+
+
 def test_mirroring_turns_the_chosen_pictures_but_none_whose_sentence_has_a_side(pictures):
     sided = replace(pictures, groups=(("a dog on the left",), *pictures.groups[1:]))
     wording, mirrored = torch.zeros(40), torch.arange(40) % 2 == 0

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from inkling.config.overrides import override
+from inkling.config.recipes import SHAPES
 from inkling.core.ema import Ema
 from inkling.errors import UserNote
-from inkling.inspect import doctor
+from inkling.inspect import doctor, overfitting
 from inkling.inspect.doctor import examine
 from inkling.nets.unet import UNet
 from inkling.text.transformer import TransformerEncoder
@@ -24,7 +25,7 @@ def wrong(recipe):
 
 @pytest.fixture
 def sound(tiny, monkeypatch):
-    monkeypatch.setattr(doctor, "_OVERFIT_STEPS", 60)
+    monkeypatch.setattr(overfitting, "_OVERFIT_STEPS", 60)
     return override(tiny, SOUND)
 
 
@@ -42,7 +43,17 @@ def with_pictures(monkeypatch, change):
 def test_a_sound_recipe_has_nothing_wrong(sound):
     findings = list(examine(sound, "cpu"))
     assert [finding.check for finding in findings if not finding.ok] == []
-    assert len(findings) == 13
+    assert len(findings) == 14
+
+
+def test_noise_levels_that_leave_out_where_things_are_placed_are_found(monkeypatch):
+    monkeypatch.setattr(overfitting, "_OVERFIT_STEPS", 2)
+    few = override(SHAPES, ["data.limit=60", "train.batch=8", "net.widths=32"])
+    low = ["diffusion.noise.options.mean=0.3", "diffusion.noise.options.std=1.0"]
+    found = {each.check: each for each in examine(override(few, low), "cpu")}
+    assert not found["layout"].ok
+    assert "auto" in found["layout"].fix
+    assert {each.check: each for each in examine(few, "cpu")}["layout"].ok
 
 
 @pytest.mark.parametrize("pooled", [True, False])
@@ -153,7 +164,7 @@ def test_a_disk_without_room(sound, monkeypatch):
 
 
 def test_the_command_says_how_to_mend(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "_OVERFIT_STEPS", 60)
+    monkeypatch.setattr(overfitting, "_OVERFIT_STEPS", 60)
     settings = [*SMALL, "--set", "train.lr=3e-3", "--set", "train.batch=8"]
     out, _ = inkling("doctor", "digits", *settings)
     assert out.strip().endswith("all checks passed")

@@ -12,7 +12,7 @@ import msgspec
 
 from inkling.config.kinds import KINDS
 from inkling.config.other_names import OTHER_NAMES
-from inkling.config.recipe import Recipe, RunRecipe
+from inkling.config.recipe import AUTO, Recipe, RunRecipe
 from inkling.config.registries import REGISTRIES, leaves
 from inkling.config.sample import ScheduleConfig
 from inkling.config.values import check_finite, in_words, parsed
@@ -24,6 +24,8 @@ AnyRecipe = TypeVar("AnyRecipe", bound=RunRecipe)
 AnySettings = TypeVar("AnySettings", bound=msgspec.Struct)
 _OPTIONS = ".options"
 """What the settings of a noise schedule end with."""
+_SIZES = ("net.", "train.batch", "train.lr", "train.muon_lr", "train.optimiser")
+"""Beginnings of the settings that `train.fit_budget` chooses, or rests on."""
 
 
 def to_json(recipe: RunRecipe) -> str:
@@ -71,6 +73,9 @@ def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
             continue
         _assign(type(recipe), tree, path, text)
         _check_value(type(recipe), tree, path, text)
+    paths = [path for path, _ in pairs]
+    if any(path.startswith(_SIZES) for path in paths) and "train.fit_budget" not in paths:
+        tree["train"]["fit_budget"] = False
     try:
         changed = _convert(tree, type(recipe))
     except ValueError as error:
@@ -80,7 +85,9 @@ def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
         if schedule != before.get(path) and schedule.name:
             from inkling.core.noise import make_schedule
 
-            make_schedule(schedule.name, schedule.options)  # refuses options that it does not have
+            kind = "lognormal" if schedule.name == AUTO else schedule.name
+
+            make_schedule(kind, schedule.options)  # refuses options that it does not have
     if isinstance(changed, Recipe) and changed.sample.eta:
         from inkling.core.samplers import check_sampler
 

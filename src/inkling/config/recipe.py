@@ -17,6 +17,9 @@ from inkling.errors import UserError
 from inkling.nets.configs import NetworkConfig, UNetConfig
 from inkling.settings import Count, NotNegative, Settings
 
+AUTO = "auto"
+"""Noise levels that are chosen from the training pictures."""
+
 
 class Text(Settings, frozen=True):
     """How captions are read."""
@@ -46,8 +49,9 @@ class Diffusion(Settings, frozen=True):
     sigma_data: NotNegative = 0.0
     """Standard deviation of the pixels in [-1, 1], or of the latents; 0: measured on the training
     pictures."""
-    noise: ScheduleConfig = ScheduleConfig()
-    """The distribution of noise levels in training."""
+    noise: ScheduleConfig = ScheduleConfig(name=AUTO)
+    """The distribution of noise levels in training; the name "auto": log-normal, with those options
+    that are not given chosen from the training pictures (`inkling data` shows them)."""
     stratified: bool = True
     """One noise level from each of B equal parts of the distribution, instead of B independent
     draws."""
@@ -125,7 +129,8 @@ class RunRecipe(Settings, frozen=True, tag_field="kind"):
             UserError: one of them is set.
         """
         plain = Train()
-        for name in ("sizes", "widen", "recompute", "caption_drop", "preview_files"):
+        names = ("sizes", "widen", "recompute", "caption_drop", "first_wording", "preview_files")
+        for name in names:
             if getattr(self.train, name) != getattr(plain, name):
                 raise UserError(f"train.{name} is for denoisers, not for a {self.objective}")
         if self.data.codec:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from inkling.config.recipe import RunRecipe
+from inkling.config.recipe import AUTO, RunRecipe
 from inkling.errors import UserError, unknown_name
 
 
@@ -37,7 +37,7 @@ REGISTRIES: dict[str, Callable[[], Collection[str]]] = {
     "diffusion.prediction": _core("PREDICTIONS"),
     "diffusion.loss": _core("PENALTIES"),
     "diffusion.weighting": _core("WEIGHTINGS"),
-    "diffusion.noise.name": _core("SCHEDULES"),
+    "diffusion.noise.name": lambda: [AUTO, *_core("SCHEDULES")()],
     "contrast.noise.name": _core("SCHEDULES"),
     "sample.grid.name": lambda: ["", *_core("SCHEDULES")()],
     "sample.sampler": _core("SAMPLERS"),

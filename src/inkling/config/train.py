@@ -30,6 +30,9 @@ class Train(Settings, frozen=True):
     """Passes over the training pictures, when steps is 0."""
     budget: NotNegative = 0.0
     """Seconds that training with its previews may take, when steps and epochs are 0."""
+    fit_budget: bool = False
+    """Choose net.widths, train.batch and the learning rates for the budget and the speed of this
+    machine. Off once any of these is set by hand; a finished run has what was chosen."""
     seed: Seed = 0
     batch: Count = 64
     """Pictures an optimiser step, over all processes and accumulation."""
@@ -63,6 +66,10 @@ class Train(Settings, frozen=True):
     16,32,64."""
     caption_drop: Fraction = 0.1
     """Probability, image by image, of training on the empty caption instead."""
+    first_wording: Fraction = 0.0
+    """Probability of the first of the sentences that describe a picture, where there are several;
+    0: all are equally likely. Two equally frequent ways to say a relation ("a above b", "b below
+    a") are a parity, which a network finds late: neither word nor order tells anything alone."""
     ema_width: Annotated[float, Meta(gt=0, lt=0.28)] = 0.05
     """EMA length: width of the power-function average, as a fraction of the steps so far."""
     snapshots: Whole = 0

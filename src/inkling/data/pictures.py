@@ -228,7 +228,15 @@ def fingerprint_of(pictures: Pictures) -> str:
 class Feed:
     """Makes training batches: order of images from (seed, epoch), caption chosen by the caller."""
 
-    def __init__(self, pictures: Pictures, seed: int):
+    def __init__(self, pictures: Pictures, seed: int, first_wording: float = 0.0):
+        """Prepare the sentences.
+
+        Args:
+            pictures: what to visit.
+            seed: of the order.
+            first_wording: the share of visits that take the first sentence of their group; 0: as
+                many as take each other one.
+        """
         self.pictures = pictures
         self.seed = seed
         sentences = pictures.sentences
@@ -239,6 +247,7 @@ class Feed:
             table[index, : len(group)] = torch.tensor([rows[sentence] for sentence in group])
         self._table = table  # [groups, largest number of sentences in a group]
         self._sizes = torch.tensor(sizes)
+        self._first_wording = first_wording
         self._sided = torch.tensor([bool(_SIDED.search(sentence)) for sentence in sentences])
         self._shuffled = (-1, torch.empty(0, dtype=torch.int64))  # epoch, its order
 
@@ -263,8 +272,11 @@ class Feed:
         """(rows in `Pictures.sentences`, groups) [B] int64 each of the same visits as `batch`."""
         group = self.pictures.group[self.visits(first, len(wording))]
         sizes = self._sizes[group]
-        choice = torch.minimum((wording * sizes).long(), sizes - 1)
-        return self._table[group, choice], group
+        equal = 1 / sizes
+        share = torch.full_like(equal, self._first_wording) if self._first_wording else equal
+        later = 1 + (wording - share) / (1 - share) * (sizes - 1)
+        choice = torch.where(wording < share, 0, later).long()
+        return self._table[group, torch.minimum(choice, sizes - 1)], group
 
     def batch(self, first: int, wording: Tensor, mirrored: Tensor | None = None) -> Batch:
         """The batch of visits `first .. first + B - 1`; only its own images are fetched.

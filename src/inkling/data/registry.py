@@ -17,6 +17,7 @@ from inkling.data.sets.celeba import CELEBA
 from inkling.data.sets.cifar10 import CIFAR10
 from inkling.data.sets.coco import COCO
 from inkling.data.sets.digits import DIGITS
+from inkling.data.sets.emoji import EMOJI
 from inkling.data.sets.mnist import MNIST
 from inkling.data.sets.own import FOLDER, HUB
 from inkling.data.sets.quickdraw import QUICKDRAW
@@ -34,6 +35,7 @@ DATASETS: dict[str, Dataset] = {
     "celeba": CELEBA,
     "coco": COCO,
     "shapes": SHAPES,
+    "emoji": EMOJI,
     "folder": FOLDER,
     "hub": HUB,
 }
@@ -65,7 +67,7 @@ def read(name: str, path: str = "", split: str = "train", options: Options = Opt
     if options.hold_out and "held_out" not in dataset.splits:
         raise UserError(
             f"data.hold_out={options.hold_out:g} means nothing for {name!r}, which has no "
-            "combinations to hold out; leave it out, or train shapes"
+            "combinations to hold out; leave it out, or train shapes or emoji"
         )
     if storable(path) != path:
         raise UserError(

@@ -3,49 +3,36 @@
 Every check measures; none relies on a setting.
 """
 
-import dataclasses
 import math
 import shutil
-import time
-import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import torch
 from torch import Tensor
 
-from inkling.config.recipe import Recipe
+from inkling.config.recipe import AUTO, Recipe
 from inkling.contracts import Cond
 from inkling.data import DATASETS
-from inkling.errors import UserNote
+from inkling.data.spectrum import are_drawings, deviation_at, principal_deviations
+from inkling.inspect.overfitting import Finding, denoiser_of, encoded, overfitting, recipe_of
 from inkling.models.build import noise_schedule, sampling_start
-from inkling.models.text_denoiser import TextDenoiser
 from inkling.pixels import from_bytes
 from inkling.system.progress import duration
-from inkling.training.denoising import DenoisingObjective, step_randomness
-from inkling.training.gradients import accumulate_gradients
+from inkling.training.budget import StepBudget
+from inkling.training.denoising import step_randomness
+from inkling.training.measured import LAYOUT
 from inkling.training.objective import GradientStep
-from inkling.training.optimiser import Optimisers
 from inkling.training.prepare import prepare
 from inkling.training.state import TrainState
 
-_OVERFIT_STEPS, _OVERFIT_SECONDS = 150, 25.0
-_PICTURES = 8
 _DRAWS = 2000
 _LEFT = 0.05
 """Fraction of the signal that may be left where sampling starts from pure noise."""
-
-
-class Finding(NamedTuple):
-    """The result of a check."""
-
-    check: str
-    ok: bool
-    measured: str
-    fix: str = ""
-    """How to fix it."""
+_PLACING = 0.05
+"""Share of training that should lie above the levels at which captions place things: with 0.02,
+relations between two shapes stayed at chance level for good."""
 
 
 def examine(recipe: Recipe, device_name: str = "auto") -> Iterator[Finding]:
@@ -63,14 +50,15 @@ def examine(recipe: Recipe, device_name: str = "auto") -> Iterator[Finding]:
         _channels,
         _mirroring,
         _noise_levels,
+        _layout_levels,
         _caption_drop,
         _null_condition,
         _weight_average,
         _disk_space,
     ):
         yield check(state)
-    step_seconds = yield from _overfitting(state)
-    steps = state.budget.total
+    step_seconds = yield from overfitting(state)
+    steps = StepBudget(recipe.train, 0.0, len(state.pictures)).total
     total = steps * step_seconds if steps else budget
     done = f"{steps:,} steps" if steps else f"{int(budget / step_seconds):,} steps"
     rate = recipe.train.batch / step_seconds
@@ -95,7 +83,7 @@ def _value_range(state: TrainState) -> Finding:
 
 
 def _sigma_data(state: TrainState) -> Finding:
-    model, used = _model(state), _recipe(state).diffusion.sigma_data
+    model, used = denoiser_of(state), recipe_of(state).diffusion.sigma_data
     with torch.no_grad():
         measured = model.codec.encode(_some_images(state).to(model.device)).std().item()
     return Finding(
@@ -104,16 +92,6 @@ def _sigma_data(state: TrainState) -> Finding:
         f"set to {used:.3f}, measured {measured:.3f}",
         f"diffusion.sigma_data={measured:.3f}, or 0 to have it measured",
     )
-
-
-def _model(state: TrainState) -> TextDenoiser:
-    assert isinstance(state.model, TextDenoiser), "the doctor examines denoisers"
-    return state.model
-
-
-def _recipe(state: TrainState) -> Recipe:
-    assert isinstance(state.recipe, Recipe), "the doctor examines denoisers"
-    return state.recipe
 
 
 def _channels(state: TrainState) -> Finding:
@@ -140,7 +118,7 @@ def _mirroring(state: TrainState) -> Finding:
 
 
 def _noise_levels(state: TrainState) -> Finding:
-    recipe = _recipe(state)
+    recipe = recipe_of(state)
     found = sampling_start(recipe.diffusion, recipe.sample.grid)
     return Finding(
         "noise levels",
@@ -153,8 +131,27 @@ def _noise_levels(state: TrainState) -> Finding:
     )
 
 
+def _layout_levels(state: TrainState) -> Finding:
+    images = _some_images(state)
+    check = "layout"
+    if not state.pictures.conditional or not are_drawings(images):
+        return Finding(check, True, "no captions, or photographs: nothing is known against it")
+    with torch.no_grad():
+        encoded = denoiser_of(state).codec.encode(images.to(denoiser_of(state).device))
+    level = deviation_at(principal_deviations(encoded), LAYOUT)
+    schedule = noise_schedule(recipe_of(state).diffusion.noise)
+    above = (schedule.sigma(torch.linspace(0, 1, _DRAWS)) > level).float().mean().item()
+    return Finding(
+        check,
+        above >= _PLACING,
+        f"captions place things at noise levels around {level:.3g}, and {above:.1%} of training "
+        "is above",
+        f"diffusion.noise.name={AUTO}: what is seldom seen at these levels is not learnt",
+    )
+
+
 def _caption_drop(state: TrainState) -> Finding:
-    recipe, batch = _recipe(state), state.recipe.train.batch
+    recipe, batch = recipe_of(state), state.recipe.train.batch
     schedule = noise_schedule(recipe.diffusion.noise)
     steps = max(1, _DRAWS // batch)
     drops = [
@@ -179,7 +176,7 @@ def _null_condition(state: TrainState) -> Finding:
     captions = [sentence for sentence in state.pictures.sentences if sentence][:200]
     if not captions:
         return Finding("null condition", True, "no captions: an unconditional model")
-    null, *real = (_encoded(state, text) for text in ("", *captions))
+    null, *real = (encoded(state, text) for text in ("", *captions))
     nearest = min((_summary(null) - _summary(cond)).norm().item() for cond in real)
     return Finding(
         "null condition",
@@ -187,13 +184,6 @@ def _null_condition(state: TrainState) -> Finding:
         f"the nearest of {len(captions)} captions is {nearest:.3g} away",
         "other captions: one is encoded like the empty caption, so guidance cannot work",
     )
-
-
-def _encoded(state: TrainState, caption: str) -> Cond:
-    """The condition of a caption, cut as in training, which noted it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserNote)
-        return _model(state).encode_text([caption], cut=True)
 
 
 def _summary(cond: Cond) -> Tensor:
@@ -227,86 +217,3 @@ def _disk_space(state: TrainState) -> Finding:
         f"the run writes up to {need / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free",
         "free space on the disk, a smaller train.keep, or --out on another disk",
     )
-
-
-def _overfitting(state: TrainState) -> Generator[Finding, None, float]:
-    """Overfit eight images; returns the seconds of a step at the recipe's own batch size."""
-    model, train = _model(state), state.recipe.train
-    step_seconds = _step_seconds(state)
-    few = msgspec.structs.replace(train, batch=_PICTURES, accumulation=1, warmup=0)
-    recipe = msgspec.structs.replace(_recipe(state), train=few)
-    some = state.pictures.take(torch.arange(min(_PICTURES, len(state.pictures))))
-    objective = DenoisingObjective(recipe, some, model, "")
-    optimisers = Optimisers(few, objective, state.accelerator.scaler)
-    prepared = state.accelerator.prepare(objective)
-    overfit = dataclasses.replace(
-        state, objective=objective, prepared=prepared, optimisers=optimisers
-    )
-    losses: list[float] = []
-    text_gradient, end = 0.0, time.monotonic() + _OVERFIT_SECONDS
-    # A frozen encoder has no parameters; then the network's weights that read conditions.
-    text = list(model.text.parameters()) or model.network.caption_weights()
-    while len(losses) < _OVERFIT_STEPS and time.monotonic() < end:
-        overfit.step = len(losses)
-        loss = accumulate_gradients(overfit).mean
-        scale = optimisers.scaler.get_scale() if optimisers.scaler else 1.0
-        norm = sum(p.grad.norm().item() for p in text if p.grad is not None) / scale
-        text_gradient = max(text_gradient, norm)
-        optimisers.step(1.0, loss)
-        losses.append(loss.item())
-    part = max(1, len(losses) // 6)
-    first, last = (sum(each) / part for each in (losses[:part], losses[-part:]))
-    yield Finding(
-        "overfitting eight",
-        math.isfinite(last) and last < 0.75 * first,
-        f"loss {first:.3f} to {last:.3f} in {len(losses)} steps",
-        "other learning rates (train.lr, train.muon_lr), or other pictures (inspect them): the "
-        "model does not even overfit eight of them",
-    )
-    if not state.objective.conditional:
-        return step_seconds
-    if not text:  # a network of one's own that does not declare them, under a frozen encoder
-        yield _prompt_effect(state)
-        return step_seconds
-    yield Finding(
-        "gradient to the text",
-        text_gradient > 0,
-        f"largest norm {text_gradient:.3g}",
-        "text parameters that require gradients, and a network that reads the condition",
-    )
-    yield _prompt_effect(state)
-    return step_seconds
-
-
-@torch.no_grad()
-def _prompt_effect(state: TrainState) -> Finding:
-    """Whether the output changes with the prompt alone."""
-    captions = [sentence for sentence in state.pictures.sentences if sentence][:4] or [""]
-    state.model.eval()
-    model, shape = _model(state), tuple(state.pictures.shape)
-    shape = model.codec.encoded_shape(shape)  # type: ignore[arg-type]
-    noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
-    x = noise.to(state.accelerator.device)
-    level = torch.tensor(1.0, device=x.device)
-    conds: list[Cond] = [_encoded(state, text) for text in ("", *captions)]
-    outputs = [model(x, level, cond) for cond in conds]
-    state.model.train()
-    change = max((outputs[0] - other).square().mean().sqrt().item() for other in outputs[1:])
-    return Finding(
-        "prompt",
-        change > 1e-5,
-        f"changing only the prompt changes the output by {change:.3g}",
-        "a network that reads the condition: net.condition, net.cross_attention, net.template",
-    )
-
-
-def _step_seconds(state: TrainState) -> float:
-    """Seconds of a training step; the first step does not count."""
-    seconds = []
-    for step in range(4):
-        state.step = step
-        start = time.monotonic()
-        state.optimisers.step(0.0, accumulate_gradients(state).mean)
-        seconds.append(time.monotonic() - start)
-    state.step = 0
-    return min(seconds[1:])

@@ -5,12 +5,13 @@ A figure is a function from a request to a file. A new one is one function and o
 """
 
 from collections.abc import Callable, Iterator
+from math import log10
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from inkling.core.noise import SCHEDULES
+from inkling.core.noise import SCHEDULES, ends_of
 from inkling.errors import UserError
 from inkling.evaluate.memory import nearest_images
 from inkling.evaluate.reference import known_rows, parts_of
@@ -19,15 +20,18 @@ from inkling.evaluate.scores import Report
 from inkling.inspect import sample_figures
 from inkling.inspect.request import PlotRequest
 from inkling.inspect.sample_figures import saved_page
-from inkling.models.build import noise_schedule
+from inkling.models.build import described, noise_schedule
 from inkling.runs.metrics import read_metrics
 from inkling.system.disk import check_writable
 from inkling.system.shell import command
+from inkling.training.validation import caption_losses
 from inkling.visualize import animations, curves, figures, grids, prompt_figures, strips
 from inkling.visualize.neighbours import neighbours
 
 _FEW = 4
 _NEIGHBOURS = 240
+_HELD_OUT, _LEVELS, _CLEANEST = 200, 24, 0.03
+"""Pictures and noise levels at which captions are weighed, and the smallest of these levels."""
 
 
 def _forward(request: PlotRequest, out: Path) -> Path:
@@ -51,6 +55,21 @@ def _forward(request: PlotRequest, out: Path) -> Path:
 
 def _schedules(request: PlotRequest, out: Path) -> Path:
     return figures.save_schedules({name: kind() for name, kind in SCHEDULES.items()}, out)
+
+
+def _levels(request: PlotRequest, out: Path) -> Path:
+    pipeline, pictures = request.pipeline, request.pictures
+    recipe = pipeline.recipe
+    held = recipe.data.validation_count(len(pictures))
+    pictures = pictures.split(held, recipe.train.seed)[1] if held > 1 else pictures
+    pictures = described(recipe, pictures.take(pictures.examples(_HELD_OUT)))
+    if len(pictures.distinct_captions()[0]) < 2:
+        raise UserError("these pictures do not have different captions, which could be exchanged")
+    schedule = noise_schedule(recipe.diffusion.noise)
+    low, high = ends_of(schedule)
+    sigmas = torch.logspace(log10(max(low, _CLEANEST)), log10(high), _LEVELS)
+    losses = caption_losses(pipeline.model, pictures, recipe.diffusion, sigmas, seed=request.seed)
+    return figures.save_caption_levels(sigmas, losses, schedule, out)
 
 
 def _curves(request: PlotRequest, out: Path) -> Path:
@@ -168,6 +187,11 @@ PLOTS: dict[str, Plot] = {
     "forward": Plot("real pictures with more and more noise", _forward),
     "grid": Plot("ten pictures of each prompt", sample_figures.grid, guided=True),
     "schedules": Plot("beta, abar, sigma and log-SNR of every schedule", _schedules, axes=True),
+    "levels": Plot(
+        "what captions are worth at each noise level, and how often training draws it",
+        _levels,
+        axes=True,
+    ),
     "curves": Plot("losses, bits, conditioning gain; several runs in one", _curves, axes=True),
     "progression": Plot(
         "the same seeds at every milestone of the run", sample_figures.progression, guided=True

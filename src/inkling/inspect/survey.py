@@ -10,6 +10,9 @@ import torch
 from PIL import Image
 
 from inkling.data import Pictures
+from inkling.data.spectrum import are_drawings, some
+from inkling.pixels import from_bytes
+from inkling.training.measured import levels_for
 from inkling.visualize import grids
 
 _ROWS, _COLUMNS = 10, 12
@@ -27,7 +30,15 @@ def lines(pictures: Pictures) -> Iterator[str]:
         yield f"layout      {pictures.layout}"
     colour = "colour" if channels == 3 else "grey"
     yield f"size        {width}x{height}, {colour}{_original_sizes(pictures)}"
-    yield f"sigma_data  {pictures.sigma_data():.4f}, the standard deviation of pixels in [-1, 1]"
+    sigma_data = pictures.sigma_data()
+    yield f"sigma_data  {sigma_data:.4f}, the standard deviation of pixels in [-1, 1]"
+    images = some(pictures)
+    drawings = are_drawings(images)
+    options = levels_for(from_bytes(images), sigma_data, drawings=drawings).options
+    yield (
+        f"noise       log-normal with mean {options['mean']:g} and standard deviation "
+        f"{options['std']:g} of ln sigma, for {'drawings' if drawings else 'photographs'}"
+    )
     yield f"mirroring   {'at random' if pictures.mirror else 'none'}"
     if pictures.conditional:
         yield from _captions(pictures)

@@ -19,6 +19,8 @@ Entry = TypeVar("Entry")
 """Of a setting that has one for each level."""
 _NARROW = 96
 """Widths up to this are those of a recipe for laptops."""
+_GROUPED = 16
+"""Channels are multiples of it, so that norms have groups of one size."""
 _ATTENDED = 16
 """Side of the finest level that may have attention: its cost grows with the fourth power."""
 
@@ -46,6 +48,14 @@ class NetworkConfig:
 
         Args:
             side: height and width of the pictures.
+        """
+        return self
+
+    def scaled(self, factor: float) -> Self:
+        """The same network with wider layers; the same width where that is not defined.
+
+        Args:
+            factor: of the channels, at least 1.
         """
         return self
 
@@ -186,6 +196,19 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
             patch=patch,
         )
 
+    def scaled(self, factor: float) -> Self:
+        attended = {width for _, width in self._attended()}
+
+        def wider(width: int) -> int:
+            step = self.head_width if width in attended else _GROUPED
+            return max(step, round(width * factor / step) * step)
+
+        return replace(
+            self,
+            widths=tuple(map(wider, self.widths)),
+            up_widths=tuple(map(wider, self.up_widths)),
+        )
+
 
 def _narrowed(widths: tuple[int, ...]) -> tuple[int, ...]:
     """Channels of each level for a trial on a laptop."""
@@ -236,6 +259,10 @@ class TransformerConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", 
         from inkling.nets.transformer import Transformer
 
         return Transformer(channels, cond_width, self)
+
+    def scaled(self, factor: float) -> Self:
+        width = round(self.width * factor / self.head_width) * self.head_width
+        return replace(self, width=width)
 
     def small(self, side: int) -> Self:
         return replace(

@@ -14,7 +14,7 @@ from inkling.config.clip_recipe import ClipRecipe
 from inkling.config.codec_recipe import CodecRecipe
 from inkling.config.judge_recipe import JudgeRecipe
 from inkling.config.overrides import AnyRecipe, override
-from inkling.config.recipe import Diffusion, Recipe, RunRecipe, Text
+from inkling.config.recipe import Recipe, RunRecipe, Text
 from inkling.config.recipes import MNIST, RECIPES, small
 from inkling.config.sample import Sample, ScheduleConfig
 from inkling.data import DATASETS, Data, Pictures, read_pictures
@@ -63,10 +63,6 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
     text = Text(encoder="transformer", width=128, layers=2 if captioned else 1, max_tokens=64)
     if not pictures.conditional:
         text = Text(encoder="label", width=16, heads=1)
-    # Photographs have detail at every scale, drawings an outline: the noise that teaches most
-    # lies lower for the first (Karras et al. 2022, table 1, for CIFAR-10).
-    mean, std = (-0.6, 1.2) if colour else (0.3, 1.0)
-    levels = {"mean": mean, "std": std, "sigma_min": 0.005, "sigma_max": 80.0}
     scale = MNIST.sample.scale if pictures.conditional else 1.0
     return Recipe(
         name=name,
@@ -74,9 +70,7 @@ def recipe_for(name: str, data: Data, pictures: Pictures) -> Recipe:
         data=data,
         net=net,
         text=text,
-        diffusion=Diffusion(
-            prediction="edm", noise=ScheduleConfig(name="lognormal", options=levels)
-        ),
+        diffusion=MNIST.diffusion,
         train=MNIST.train,
         sample=_sample(colour, scale),
     )

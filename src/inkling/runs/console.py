@@ -72,6 +72,8 @@ def _opening(update: Update, out: Path) -> Iterator[str]:
         f"{state.recipe.name} on {card.device}, {card.precision}: {card.data}; "
         f"{card.parameters_in_words()}; into {out}"
     )
+    if state.sized:
+        yield state.sized
     if len(state.validation):
         yield (
             f"{len(state.validation):,} of {card.pictures + len(state.validation):,} pictures are "

@@ -55,6 +55,7 @@ def recipe_for(run: Path, calls: tuple[int, ...]) -> Recipe:
             steps=0,
             epochs=0,
             budget=_BUDGET,
+            fit_budget=False,
             shard=False,
             sizes=(),
             widen=0.0,

@@ -15,6 +15,7 @@ from inkling.core.noise import Schedule
 from inkling.core.rng import row_noise, stream
 from inkling.data import Pictures
 from inkling.data.pictures import Feed
+from inkling.data.spectrum import some
 from inkling.errors import UserError, UserNote
 from inkling.models.build import (
     codec_of,
@@ -28,6 +29,7 @@ from inkling.models.codec import Codec, PixelCodec
 from inkling.models.text_denoiser import TextDenoiser
 from inkling.nets.network import Unit
 from inkling.text.base import trimmed
+from inkling.training.measured import measured
 from inkling.training.objective import (
     Autocast,
     BuildInputs,
@@ -40,8 +42,6 @@ from inkling.training.validation import LOW, validate_denoiser
 
 _FIRST_LEVELS = 0.1
 """Fraction of the noise levels that a run with widening levels begins with."""
-_MEASURED = 2000
-"""Pictures on which latents are measured."""
 
 
 class StepRandomness(NamedTuple):
@@ -110,7 +110,7 @@ class DenoisingObjective(Objective):
         super().__init__()
         self.recipe, self.pictures, self.model = recipe, pictures, model
         self._codec = codec
-        self._feed = Feed(pictures, recipe.train.seed)
+        self._feed = Feed(pictures, recipe.train.seed, recipe.train.first_wording)
         self._schedule = noise_schedule(recipe.diffusion.noise)
         self._low = self._schedule.sigma(torch.tensor(LOW)).item()
         self._ids = model.text.tokenize(pictures.sentences, cut=True)
@@ -122,10 +122,8 @@ class DenoisingObjective(Objective):
         channels, height, width = pictures.shape
         check_sizes(recipe, max(height, width))
         codec, codec_recipe = _codec(recipe, given)
-        if recipe.diffusion.sigma_data == 0:
-            measured = round(_sigma_data(pictures, codec, device), 4)
-            diffusion = msgspec.structs.replace(recipe.diffusion, sigma_data=measured)
-            recipe = msgspec.structs.replace(recipe, diffusion=diffusion)
+        diffusion = measured(recipe.diffusion, pictures, codec, device)
+        recipe = msgspec.structs.replace(recipe, diffusion=diffusion)
         if pictures.conditional and not recipe.train.caption_drop and recipe.sample.scale != 1:
             warnings.warn(
                 "train.caption_drop=0 never trains the empty caption, from which guidance at "
@@ -250,18 +248,5 @@ def _codec(recipe: Recipe, given: BuildInputs) -> tuple[Codec, str]:
         return codec.to(device), stored.card.codec
     loaded = load_codec(Path(recipe.data.codec).expanduser(), device)
     loaded.codec.encoded_shape(pictures.shape)  # type: ignore[arg-type]  # refuses what does not fit
-    loaded.codec.measure(pictures.at(_even(len(pictures), _MEASURED)).to(device))
+    loaded.codec.measure(some(pictures).to(device))
     return loaded.codec, loaded.recipe
-
-
-def _even(total: int, count: int) -> Tensor:
-    """An even choice of rows."""
-    return torch.arange(0, total, max(1, -(-total // count)))
-
-
-def _sigma_data(pictures: Pictures, codec: Codec, device: torch.device) -> float:
-    """Standard deviation of what the denoiser works on."""
-    if codec.is_pixels:
-        return pictures.sigma_data()
-    some = pictures.at(_even(len(pictures), _MEASURED)).to(device)
-    return codec.encode(some).std().item()

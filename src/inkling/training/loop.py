@@ -16,12 +16,11 @@ from inkling.config.recipe import RunRecipe
 from inkling.data import Pictures
 from inkling.models.checkpoint import Checkpoint
 from inkling.system.distributed import agreed_numbers
-from inkling.system.threads import one_thread_in_operations
 from inkling.training.epochs import EpochMeans
-from inkling.training.gradients import accumulate_gradients
 from inkling.training.optimiser import learning_rate_factor
 from inkling.training.prepare import prepare
 from inkling.training.state import TrainState
+from inkling.training.step import take_step
 
 
 class Progress(NamedTuple):
@@ -88,11 +87,7 @@ def fit(
         factor = learning_rate_factor(
             state.step, budget.total, train.warmup, train.decay, train.curve
         )
-        with one_thread_in_operations(state.threads > 1):
-            losses = accumulate_gradients(state)
-            norm, finite = state.optimisers.step(factor, losses.mean, state.threads)
-            state.epochs.add(losses, finite)
-            state.finish_step(finite)
+        done = take_step(state, factor)
         ended = time.monotonic()
         state.worked, begun = state.worked + ended - begun, ended
         state.seconds = ended - budget.started
@@ -104,8 +99,8 @@ def fit(
         yield Progress(
             step=state.step,
             total=budget.total,
-            loss=losses.mean,
-            grad_norm=norm,
+            loss=done.loss,
+            grad_norm=done.grad_norm,
             lr=train.lr * factor,
             images_per_second=state.step * train.batch / state.worked,
             seconds=state.seconds,

@@ -2,8 +2,10 @@
 restored.
 """
 
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -20,7 +22,8 @@ from inkling.models.build import described
 from inkling.models.card import Card, card_of
 from inkling.models.checkpoint import Checkpoint
 from inkling.system import device as devices
-from inkling.system.distributed import process_count, shard
+from inkling.system.distributed import agreed_numbers, process_count, shard
+from inkling.training import sizing
 from inkling.training.budget import StepBudget
 from inkling.training.epochs import EpochLosses
 from inkling.training.gradients import threads_for
@@ -28,6 +31,7 @@ from inkling.training.objective import BuildInputs, Objective
 from inkling.training.objectives import OBJECTIVES
 from inkling.training.optimiser import Optimisers
 from inkling.training.state import SHORT_WIDTHS, TrainState
+from inkling.training.step import step_seconds
 from inkling.training.warm_start import load_source, read_source, with_sigma_data_of
 
 _PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -56,7 +60,7 @@ def prepare(
         UserError: what the recipe names is not there, or does not fit together.
     """
     check_names(recipe)
-    kind = _objective(recipe)
+    _objective(recipe)
     accelerator = _accelerator(recipe.train, device_name)
     training, validation = (
         described(recipe, each) for each in pictures or _split(recipe, accelerator)
@@ -66,11 +70,47 @@ def prepare(
     if start_from is not None:
         source = read_source(recipe, Path(start_from), training)
         recipe = with_sigma_data_of(recipe, source)
-    with accelerator.main_process_first():  # where captions are encoded, one process does it
-        given = BuildInputs(training, accelerator.device, resume or source, validation)
-        objective = kind.build(recipe, given)
+    data = _Data(training, validation)
+    sized = ""
+    if resume is None and source is None and sizing.wanted(recipe):
+        budget = recipe.train.budget
+        recipe, sized = sizing.sized(
+            recipe,
+            lambda tried: _step_seconds(tried, data, accelerator),
+            lambda: started + budget - time.monotonic(),
+            accelerator.num_processes * recipe.train.accumulation,
+        )
+    objective = _built(recipe, data, accelerator, resume or source)
     if source is not None:
         load_source(objective, source, start_from)
+    state = _state(objective, accelerator, data, started)
+    state.sized = sized
+    if resume is not None:
+        _check_pictures(resume.card, training)
+        state.restore(resume)
+    return state
+
+
+class _Data(NamedTuple):
+    """What a run reads."""
+
+    training: Pictures
+    validation: Pictures
+
+
+def _built(
+    recipe: RunRecipe, data: _Data, accelerator: Accelerator, stored: Checkpoint | None = None
+) -> Objective:
+    """The objective of a recipe, with fresh weights."""
+    with accelerator.main_process_first():  # where captions are encoded, one process does it
+        given = BuildInputs(data.training, accelerator.device, stored, data.validation)
+        return _objective(recipe).build(recipe, given)
+
+
+def _state(
+    objective: Objective, accelerator: Accelerator, data: _Data, started: float = 0.0
+) -> TrainState:
+    """The state before the first step, with EMAs and optimisers for an objective."""
     model, train = objective.model, objective.recipe.train
     objective.to(accelerator.device).train()
     prepared: nn.Module
@@ -81,13 +121,13 @@ def prepare(
         prepared = accelerator.prepare(objective)
     learning = [p for p in model.parameters() if p.requires_grad]
     threads = threads_for(objective, train, accelerator.num_processes)
-    state = TrainState(
+    return TrainState(
         objective=objective,
         prepared=prepared,
         accelerator=accelerator,
-        validation=validation,
+        validation=data.validation,
         card=card_of(
-            training,
+            data.training,
             parameters=sum(p.numel() for p in learning),
             frozen=objective.frozen_parts(),
             device=devices.describe(accelerator.device),
@@ -99,14 +139,17 @@ def prepare(
         ema=Ema(learning, width=train.ema_width, decay=train.ema_decay or None),
         short_emas=[Ema(learning, width=width) for width in SHORT_WIDTHS if train.snapshots],
         optimisers=Optimisers(train, objective, accelerator.scaler),
-        budget=StepBudget(train, started, len(training)),
-        epochs=EpochLosses(len(training), train.batch, accelerator.device),
+        budget=StepBudget(train, started, len(data.training)),
+        epochs=EpochLosses(len(data.training), train.batch, accelerator.device),
         threads=threads,
     )
-    if resume is not None:
-        _check_pictures(resume.card, training)
-        state.restore(resume)
-    return state
+
+
+def _step_seconds(recipe: RunRecipe, data: _Data, accelerator: Accelerator) -> float:
+    """Seconds of a step of a recipe, as the first process measures them."""
+    state = _state(_built(recipe, data, accelerator), accelerator, data)
+    (seconds,) = agreed_numbers(accelerator.device, step_seconds(state))
+    return seconds
 
 
 def _check_pictures(card: Card, now: Pictures) -> None:

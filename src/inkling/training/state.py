@@ -51,6 +51,8 @@ class TrainState:
     optimisers: Optimisers
     budget: StepBudget
     epochs: EpochLosses
+    sized: str = ""
+    """What was chosen for the budget, in words; empty: nothing was."""
     threads: int = 1
     """That each compute a part of the batch; sums of gradients depend on it by their rounding, so a
     resumed run goes on with as many."""

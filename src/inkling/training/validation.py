@@ -1,5 +1,6 @@
 """Is a denoiser learning? Losses, bits and conditioning gain on pictures held out of training."""
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -73,6 +74,55 @@ class _HeldOut(NamedTuple):
         ).mean
 
 
+def _held_out(
+    model: TextDenoiser,
+    diffusion: Diffusion,
+    pictures: Pictures,
+    sigma: Tensor,
+    generator: torch.Generator,
+) -> tuple[_HeldOut, Tensor]:
+    """(pictures with noise of these levels [N] or [], rows of their captions [N])."""
+    device = model.device
+    clean = model.codec.encode(pictures.pixels().to(device))
+    noise = torch.randn(clean.shape, generator=generator).to(device)
+    captions, which = pictures.distinct_captions()
+    ids = trimmed(model.text.tokenize(captions, cut=True)).to(device)
+    sigma = sigma.float().to(device).expand(len(clean))
+    return _HeldOut(model, diffusion, clean, noise, sigma, ids), which.to(device)
+
+
+class CaptionLosses(NamedTuple):
+    """Mean losses at each of some noise levels, all [L] on the CPU."""
+
+    own: Tensor
+    """Under the pictures' own captions."""
+    exchanged: Tensor
+    """Under captions of other pictures."""
+
+
+@torch.no_grad()
+def caption_losses(
+    model: TextDenoiser, pictures: Pictures, diffusion: Diffusion, sigmas: Tensor, *, seed: int
+) -> CaptionLosses:
+    """What captions are worth at each noise level: losses with them and with others.
+
+    Args:
+        model: in eval mode.
+        pictures: that it never saw, of at least two captions.
+        diffusion: loss of its training.
+        sigmas: [L] noise levels.
+        seed: of the noise, which is the same at every level.
+    """
+    found = []
+    for sigma in sigmas:
+        held, which = _held_out(model, diffusion, pictures, sigma, stream(seed, "levels"))
+        rows = torch.arange(len(which), device=model.device)
+        for captions in (which, (which + 1) % len(held.ids)):
+            found.append(held.losses(rows, captions, nullcontext).mean().cpu())
+    own, exchanged = torch.stack(found).view(-1, 2).unbind(1)
+    return CaptionLosses(own, exchanged)
+
+
 @torch.no_grad()
 def validate_denoiser(
     model: TextDenoiser,
@@ -96,12 +146,8 @@ def validate_denoiser(
     schedule = noise_schedule(diffusion.noise)
     u = (torch.arange(count) + 0.5) / count
     u = u[torch.randperm(count, generator=generator)]
-    clean = model.codec.encode(pictures.pixels().to(device))
-    noise = torch.randn(clean.shape, generator=generator).to(device)
-    captions, which = pictures.distinct_captions()
-    ids = trimmed(model.text.tokenize(captions, cut=True)).to(device)
-    sigma, which = schedule.sigma(u).float().to(device), which.to(device)
-    held = _HeldOut(model, diffusion, clean, noise, sigma, ids)
+    held, which = _held_out(model, diffusion, pictures, schedule.sigma(u), generator)
+    captions = held.ids
     few = min(count, _FEW)
     each = held.losses(torch.arange(count, device=device), which, autocast)
     scores: dict[str, float] = {}

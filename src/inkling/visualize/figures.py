@@ -1,4 +1,4 @@
-"""Figures with axes: noise schedules, sampling paths, confusion matrices."""
+"""Figures with axes: noise schedules, captions by noise level, paths, confusion matrices."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from torch import Tensor
 from inkling.core.noise import Schedule, abar_from_sigma
 from inkling.sampling.pipeline import TextToImage
 from inkling.system.disk import saved
+from inkling.training.validation import CaptionLosses
 from inkling.visualize.strips import unit_variance
 from inkling.visualize.style import COLOURS, SEQUENCE, drawn, styled
 
@@ -47,6 +48,38 @@ def save_schedules(schedules: Mapping[str, Schedule], path: Path) -> Path:
         axes[0].set_yscale("log")
         axes[2].set_yscale("log")
         axes[3].legend()
+        return saved(figure.savefig, path)
+
+
+def save_caption_levels(
+    sigmas: Tensor, losses: CaptionLosses, schedule: Schedule, path: Path
+) -> Path:
+    """What captions are worth at each noise level, above the distribution of these levels.
+
+    Args:
+        sigmas: [L] noise levels.
+        losses: at these levels.
+        schedule: the distribution in training.
+        path: file to write.
+    """
+    u = torch.linspace(0, 1, 2001, dtype=torch.float64)[1:-1]
+    drawn_at = schedule.sigma(u)
+    density = 1 / torch.gradient(drawn_at.log(), spacing=(u,))[0]
+    with styled():
+        figure, (above, below) = drawn(7, 5.6, 2, 1)
+        above.plot(sigmas, losses.own, label="with their own captions")
+        above.plot(sigmas, losses.exchanged, label="with captions of other pictures")
+        above.fill_between(sigmas, losses.own, losses.exchanged, alpha=0.15)
+        above.set_title("loss on held-out pictures")
+        above.legend()
+        below.plot(drawn_at, density, color=COLOURS[2])
+        below.fill_between(drawn_at, density, alpha=0.15, color=COLOURS[2])
+        below.set_title("how often training draws a noise level (density of ln sigma)")
+        below.set_xlabel("sigma, noise level")
+        for axis in (above, below):
+            axis.set_xscale("log")
+            axis.set_xlim(sigmas.min(), sigmas.max())
+            axis.set_ylim(bottom=0)
         return saved(figure.savefig, path)
 
 

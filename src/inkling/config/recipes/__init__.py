@@ -11,14 +11,14 @@ import msgspec
 from inkling.config.recipe import Recipe
 from inkling.config.recipes.differences import DIFFERENCES
 from inkling.config.recipes.origins import ORIGINS, OURS
-from inkling.config.recipes.own import DIGITS, MNIST, MNIST_TRANSFORMER, SHAPES, SHAPES64
+from inkling.config.recipes.own import DIGITS, EMOJI, MNIST, MNIST_TRANSFORMER, SHAPES, SHAPES64
 from inkling.config.recipes.reproductions import REPRODUCTIONS
 from inkling.config.recipes.small import small
 from inkling.config.registries import leaves
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (DIGITS, MNIST, MNIST_TRANSFORMER, SHAPES, SHAPES64, *REPRODUCTIONS)
+    for recipe in (DIGITS, MNIST, MNIST_TRANSFORMER, SHAPES, SHAPES64, EMOJI, *REPRODUCTIONS)
 }
 
 
@@ -47,6 +47,7 @@ def explained(recipe: Recipe, named: Recipe | None = None) -> Iterator[tuple[str
 __all__ = [
     "DIFFERENCES",
     "DIGITS",
+    "EMOJI",
     "MNIST",
     "MNIST_TRANSFORMER",
     "ORIGINS",

@@ -35,14 +35,8 @@ MNIST = Recipe(
     data=Data(name="mnist"),
     net=_NET,
     text=Text(encoder="transformer", width=128, layers=1),
-    diffusion=Diffusion(
-        prediction="edm",
-        noise=ScheduleConfig(
-            name="lognormal",
-            options={"mean": 0.3, "std": 1.0, "sigma_min": 0.005, "sigma_max": 80.0},
-        ),
-    ),
-    train=replace(_TRAIN, batch=128, lr=7e-3, muon_lr=0.011),
+    diffusion=Diffusion(prediction="edm"),
+    train=replace(_TRAIN, batch=128, lr=7e-3, muon_lr=0.011, fit_budget=True),
     # Above 10 the picture is noise and below 0.3 it is decided: guidance there costs calls and
     # variety (Kynkaanniemi et al. 2024).
     sample=replace(_SAMPLE, interval=(0.3, 10.0)),
@@ -90,7 +84,7 @@ SHAPES = Recipe(
     net=_SHAPES_NET,
     text=replace(MNIST.text, layers=2),
     diffusion=MNIST.diffusion,
-    train=_TRAIN,
+    train=replace(_TRAIN, first_wording=0.75, fit_budget=True),
     sample=_SAMPLE,
 )
 
@@ -101,12 +95,20 @@ SHAPES64 = Recipe(
     data=Data(name="shapes", size=64),
     net=replace(_SHAPES_NET, widths=(32, 64, 64), positions=32),
     text=SHAPES.text,
-    diffusion=replace(
-        SHAPES.diffusion,
-        noise=replace(
-            SHAPES.diffusion.noise, options=SHAPES.diffusion.noise.options | {"mean": 1.0}
-        ),
-    ),
+    diffusion=SHAPES.diffusion,
     train=replace(SHAPES.train, budget=900, sizes=(16, 32, 64)),
     sample=SHAPES.sample,
+)
+
+EMOJI = Recipe(
+    name="emoji",
+    source="inkling's own, on the emoji of the computer's font: captions compose, and what a model "
+    "has not seen is known",
+    expected="not measured",
+    data=Data(name="emoji", validation=0),
+    net=_SHAPES_NET,
+    text=SHAPES.text,
+    diffusion=MNIST.diffusion,
+    train=replace(MNIST.train, budget=1200),
+    sample=_SAMPLE,
 )

@@ -40,6 +40,7 @@ def small(recipe: Recipe, budget: float = 120) -> Recipe:
             epochs=0,
             sizes=tuple(side for side in train.sizes if side <= _SIDE),
             budget=budget,
+            fit_budget=False,
             batch=min(train.batch, 64),
             accumulation=1,
             optimiser="muon",
