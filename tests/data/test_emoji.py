@@ -3,6 +3,7 @@
 Tests that draw need a colour emoji font on the computer, and skip without one.
 """
 
+import shutil
 from pathlib import Path
 
 import matplotlib
@@ -105,6 +106,17 @@ def test_what_is_no_font_is_refused(tmp_path):
 def test_a_folder_without_a_font_says_what_was_looked_for(tmp_path):
     with pytest.raises(UserError, match=r"NotoColorEmoji\.ttf.*fonts-noto-color-emoji"):
         find_font(tmp_path)
+
+
+def test_a_font_is_told_from_what_lies_beside_it(font, tmp_path):
+    folder = tmp_path / "emoji"
+    folder.mkdir()
+    (folder / "LICENSE").write_text("of the emoji")
+    shutil.copy(PLAIN, folder / "A plain emoji.ttf")
+    with pytest.raises(UserError, match="no font with coloured emoji"):
+        find_font(folder)
+    (folder / "My Emoji.ttf").symlink_to(font)
+    assert find_font(folder) == folder / "My Emoji.ttf"
 
 
 def test_the_judge_recognises_every_emoji_and_its_parts(known):

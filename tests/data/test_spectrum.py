@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from inkling.data import Options, read
 from inkling.data.spectrum import (
@@ -36,9 +37,9 @@ def test_the_deviation_at_a_share_of_the_variance():
 
 
 def test_neighbouring_pixels_that_are_equal():
-    stripes = torch.tensor([[0, 0, 9, 9]], dtype=torch.uint8).expand(1, 3, 2, 4)
-    # Two of three neighbours to the right are equal, and all below.
-    assert flat_share(stripes) == pytest.approx((2 / 3 + 1) / 2)
+    image = torch.tensor([[0, 0, 9, 9], [0, 0, 9, 9], [9, 0, 0, 0]], dtype=torch.uint8)
+    # Six of nine neighbours to the right are equal, and five of eight below.
+    assert flat_share(image.expand(1, 3, 3, 4)) == pytest.approx(11 / 17)
 
 
 def test_drawings_are_told_from_photographs():
@@ -50,6 +51,22 @@ def test_drawings_are_told_from_photographs():
     assert are_drawings(digits)
     assert not are_drawings(noise.to(torch.uint8))
     assert not are_drawings((ramp + ramp.mT).to(torch.uint8))
+
+
+def test_padding_makes_no_drawing_of_a_photograph():
+    noise = torch.randint(0, 256, (8, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    padded = torch.full((8, 3, 24, 16), 255, dtype=torch.uint8)
+    padded[:, :, 4:20] = noise.to(torch.uint8)
+    assert flat_share(padded) == flat_share(padded.mT) == flat_share(noise.to(torch.uint8)) < 0.01
+    assert flat_share(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)) == 1.0
+
+
+def test_large_pictures_have_the_deviations_of_their_coarse_structure():
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(40, 1, 16, 16, generator=generator)
+    small, large = (F.interpolate(coarse, (side, side)) for side in (32, 128))
+    expected = 4 * principal_deviations(small)[:30]  # sixteen times as many pixels
+    torch.testing.assert_close(principal_deviations(large)[:30], expected)
 
 
 def test_some_pictures_of_many_are_evenly_spread():

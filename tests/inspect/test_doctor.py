@@ -7,6 +7,7 @@ import torch
 
 from inkling.config.overrides import override
 from inkling.config.recipes import SHAPES
+from inkling.config.sample import ScheduleConfig
 from inkling.core.ema import Ema
 from inkling.errors import UserNote
 from inkling.inspect import doctor, overfitting
@@ -52,7 +53,8 @@ def test_noise_levels_that_leave_out_where_things_are_placed_are_found(monkeypat
     low = ["diffusion.noise.options.mean=0.3", "diffusion.noise.options.std=1.0"]
     found = {each.check: each for each in examine(override(few, low), "cpu")}
     assert not found["layout"].ok
-    assert "auto" in found["layout"].fix
+    assert "diffusion.noise.name=auto without" in found["layout"].fix
+    assert few.diffusion.noise == ScheduleConfig(name="auto")
     assert {each.check: each for each in examine(few, "cpu")}["layout"].ok
 
 

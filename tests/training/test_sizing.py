@@ -3,13 +3,18 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
+import torch
 
 from inkling.config.overrides import override
-from inkling.config.recipes import DIGITS, MNIST, RECIPES, SHAPES, small
+from inkling.config.recipes import DIGITS, MNIST, RECIPES, SHAPES, SHAPES64, small
+from inkling.nets.configs import UNetConfig
 from inkling.training import sizing
 from inkling.training.loop import fit
+from inkling.training.prepare import prepare
 from inkling.training.sizing import StepTime, best_size, predicted_loss, with_size
+from inkling.training.step import step_seconds
 
 SLOW = StepTime(start=0.06, shared=0.0007, widening=0.0004)  # two cores, measured
 FAST = StepTime(start=0.01, shared=0.00002, widening=0.000005)  # a GPU, imagined
@@ -17,13 +22,14 @@ FAST = StepTime(start=0.01, shared=0.00002, widening=0.000005)  # a GPU, imagine
 
 @pytest.mark.parametrize("time", [SLOW, FAST])
 def test_the_parts_of_a_steps_time_are_found_from_three_steps(time):
-    found = StepTime.of(time.step(1, 64), time.step(1, 128), time.step(2, 64))
-    assert found == pytest.approx(time)
+    for batch in (64, 100):
+        steps = time.step(1, batch), time.step(1, 2 * batch), time.step(2, batch)
+        assert StepTime.of(batch, *steps) == pytest.approx(time)
 
 
 def test_noise_in_the_three_times_makes_none_of_the_parts_negative():
     for times in itertools.product([0.1, 0.2, 0.4], repeat=3):
-        assert min(StepTime.of(*times)) >= -1e-12
+        assert min(StepTime.of(64, *times)) >= -1e-12
 
 
 def test_more_of_everything_is_better_and_more_helps_less_and_less():
@@ -35,12 +41,34 @@ def test_more_of_everything_is_better_and_more_helps_less_and_less():
 
 
 @pytest.mark.parametrize("time", [SLOW, FAST])
-def test_longer_budgets_are_for_wider_networks_and_more_pictures_a_step(time):
+def test_longer_budgets_are_for_wider_networks(time):
     sizes = [best_size(time, seconds) for seconds in (30, 60, 300, 1800, 14400)]
     factors, batches = zip(*sizes, strict=True)
     assert list(factors) == sorted(factors)
-    assert batches[-1] >= batches[0]
-    assert factors[-1] > factors[0]
+    assert list(batches) == sorted(batches)
+    assert factors[-1] == 4 > factors[0]
+    assert best_size(StepTime(start=0.1, shared=0.0, widening=0.0), 60)[1] == 256
+
+
+@pytest.mark.parametrize("seconds", [-1e9, 0.0, 1e-3])
+def test_a_budget_that_is_used_up_still_gets_a_size(seconds):
+    chosen, _ = sizing.sized(MNIST, lambda recipe: 0.1, lambda: seconds)
+    assert chosen.train.batch in (32, 64, 128, 256)
+
+
+def test_a_network_that_has_no_wider_form_gets_a_batch_only(monkeypatch):
+    monkeypatch.setattr(UNetConfig, "scaled", lambda self, factor: self)
+    chosen, _ = sizing.sized(MNIST, lambda recipe: 0.001 * recipe.train.batch, lambda: 3600.0)
+    assert chosen.net == MNIST.net
+
+
+@pytest.mark.parametrize("net", [*(recipe.net for recipe in RECIPES.values())], ids=list(RECIPES))
+def test_a_wider_network_is_nowhere_narrower(net):
+    assert net.scaled(1.0) == net
+    wider = net.scaled(1.5)
+    for name in ("widths", "up_widths", "width"):
+        before, after = (np.array(getattr(each, name, ())) for each in (net, wider))
+        assert (after >= before).all()
 
 
 def test_a_faster_machine_gets_the_wider_network():
@@ -61,6 +89,8 @@ def test_learning_rates_follow_the_square_root_of_the_batch():
     [
         (MNIST, [], True),
         (SHAPES, ["train.budget=60"], True),
+        (SHAPES64, [], False),
+        (MNIST, ["train.sizes=14,28"], False),
         (MNIST, ["train.seed=3", "data.limit=20", "sample.scale=2"], True),
         (MNIST, ["train.steps=100"], False),
         (MNIST, ["train.epochs=1"], False),
@@ -78,15 +108,19 @@ def test_a_size_is_chosen_for_a_budget_unless_it_is_set_by_hand(recipe, settings
     assert sizing.wanted(override(recipe, settings)) == wanted
 
 
-def test_a_batch_is_shared_out_over_processes():
+@pytest.mark.parametrize("divisor", [6, 100, 128])
+def test_a_batch_is_shared_out_over_processes(divisor):
     tried = []
 
     def step_seconds(recipe):
         tried.append(recipe.train.batch)
         return SLOW.step(recipe.net.widths[0] / 32, recipe.train.batch)
 
-    chosen, words = sizing.sized(MNIST, step_seconds, lambda: 300.0, divisor=6)
-    assert all(batch % 6 == 0 for batch in [*tried, chosen.train.batch])
+    chosen, words = sizing.sized(MNIST, step_seconds, lambda: 300.0, divisor=divisor)
+    assert all(batch % divisor == 0 for batch in [*tried, chosen.train.batch])
+    alone, _ = sizing.sized(MNIST, step_seconds, lambda: 300.0)
+    if divisor == 6:  # batches as before but for rounding
+        assert chosen.net == alone.net
     assert f"train.batch={chosen.train.batch}" in words
     assert "5m00s" in words
 
@@ -100,4 +134,14 @@ def test_a_run_with_a_budget_has_the_size_that_it_says(pictures):
     assert sizing.in_words(chosen) in state.sized
     assert progress.step == progress.total
     assert math.isfinite(float(progress.loss))
-    assert state.seconds < 12
+    again = [*fit(chosen, device_name="cpu", pictures=pictures.split(10, 0))][-1].state
+    assert again.recipe.net == chosen.net
+    assert again.sized == ""
+
+
+def test_measuring_a_step_changes_nothing(tiny):
+    state = prepare(tiny, device_name="cpu")
+    before = [p.detach().clone() for p in state.learning]
+    assert step_seconds(state) > 0
+    assert state.step == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, state.learning, strict=True))

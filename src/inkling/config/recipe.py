@@ -129,7 +129,15 @@ class RunRecipe(Settings, frozen=True, tag_field="kind"):
             UserError: one of them is set.
         """
         plain = Train()
-        names = ("sizes", "widen", "recompute", "caption_drop", "first_wording", "preview_files")
+        names = (
+            "sizes",
+            "widen",
+            "recompute",
+            "caption_drop",
+            "first_wording",
+            "fit_budget",
+            "preview_files",
+        )
         for name in names:
             if getattr(self.train, name) != getattr(plain, name):
                 raise UserError(f"train.{name} is for denoisers, not for a {self.objective}")

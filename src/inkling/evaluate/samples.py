@@ -99,7 +99,8 @@ def plan(
         chosen = list(scenes(data.hold_out, held=False))
         np.random.default_rng(0).shuffle(chosen)
         chosen = chosen[:_MOST_PROMPTS]
-        prompts = tuple(scene.sentences()[0] for scene in chosen)
+        # Every second one is said the other way round.
+        prompts = tuple(scene.sentences()[row % 2] for row, scene in enumerate(chosen))
         return Plan(prompts, (), tuple(chosen), settings, seed, weights)
     if pipeline.classes:
         known = reference.labels[reference.labels >= 0]

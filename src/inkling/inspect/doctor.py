@@ -41,9 +41,11 @@ def examine(recipe: Recipe, device_name: str = "auto") -> Iterator[Finding]:
     Raises:
         UserError: the data are missing, or the recipe is inconsistent.
     """
-    budget = recipe.train.budget
-    once = msgspec.structs.replace(recipe.train, steps=1)
-    state = prepare(msgspec.structs.replace(recipe, train=once), device_name=device_name)
+    train = recipe.train
+    budget = 0.0 if train.steps or train.epochs else train.budget
+    if not budget:  # the run may have no end yet
+        recipe = msgspec.structs.replace(recipe, train=msgspec.structs.replace(train, steps=1))
+    state = prepare(recipe, device_name=device_name)
     for check in (
         _value_range,
         _sigma_data,
@@ -58,10 +60,10 @@ def examine(recipe: Recipe, device_name: str = "auto") -> Iterator[Finding]:
     ):
         yield check(state)
     step_seconds = yield from overfitting(state)
-    steps = StepBudget(recipe.train, 0.0, len(state.pictures)).total
+    steps = StepBudget(train, 0.0, len(state.pictures)).total
     total = steps * step_seconds if steps else budget
     done = f"{steps:,} steps" if steps else f"{int(budget / step_seconds):,} steps"
-    rate = recipe.train.batch / step_seconds
+    rate = state.recipe.train.batch / step_seconds
     yield Finding("time", True, f"{done} in {duration(total)}, {rate:,.0f} pictures/s")
 
 
@@ -137,8 +139,8 @@ def _layout_levels(state: TrainState) -> Finding:
     if not state.pictures.conditional or not are_drawings(images):
         return Finding(check, True, "no captions, or photographs: nothing is known against it")
     with torch.no_grad():
-        encoded = denoiser_of(state).codec.encode(images.to(denoiser_of(state).device))
-    level = deviation_at(principal_deviations(encoded), LAYOUT)
+        x = denoiser_of(state).codec.encode(images.to(denoiser_of(state).device))
+    level = deviation_at(principal_deviations(x), LAYOUT)
     schedule = noise_schedule(recipe_of(state).diffusion.noise)
     above = (schedule.sigma(torch.linspace(0, 1, _DRAWS)) > level).float().mean().item()
     return Finding(
@@ -146,7 +148,8 @@ def _layout_levels(state: TrainState) -> Finding:
         above >= _PLACING,
         f"captions place things at noise levels around {level:.3g}, and {above:.1%} of training "
         "is above",
-        f"diffusion.noise.name={AUTO}: what is seldom seen at these levels is not learnt",
+        f"diffusion.noise.name={AUTO} without diffusion.noise.options.mean and std: what is seldom "
+        "seen at these levels is not learnt",
     )
 
 

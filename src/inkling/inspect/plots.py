@@ -61,15 +61,17 @@ def _levels(request: PlotRequest, out: Path) -> Path:
     pipeline, pictures = request.pipeline, request.pictures
     recipe = pipeline.recipe
     held = recipe.data.validation_count(len(pictures))
-    pictures = pictures.split(held, recipe.train.seed)[1] if held > 1 else pictures
+    unseen = held > 1
+    pictures = pictures.split(held, recipe.train.seed)[1] if unseen else pictures
     pictures = described(recipe, pictures.take(pictures.examples(_HELD_OUT)))
+    pipeline.model.see(pictures)
     if len(pictures.distinct_captions()[0]) < 2:
         raise UserError("these pictures do not have different captions, which could be exchanged")
     schedule = noise_schedule(recipe.diffusion.noise)
     low, high = ends_of(schedule)
     sigmas = torch.logspace(log10(max(low, _CLEANEST)), log10(high), _LEVELS)
     losses = caption_losses(pipeline.model, pictures, recipe.diffusion, sigmas, seed=request.seed)
-    return figures.save_caption_levels(sigmas, losses, schedule, out)
+    return figures.save_caption_levels(sigmas, losses, schedule, out, unseen=unseen)
 
 
 def _curves(request: PlotRequest, out: Path) -> Path:

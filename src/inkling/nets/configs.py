@@ -201,7 +201,7 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
 
         def wider(width: int) -> int:
             step = self.head_width if width in attended else _GROUPED
-            return max(step, round(width * factor / step) * step)
+            return max(width, round(width * factor / step) * step)
 
         return replace(
             self,
@@ -261,7 +261,7 @@ class TransformerConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", 
         return Transformer(channels, cond_width, self)
 
     def scaled(self, factor: float) -> Self:
-        width = round(self.width * factor / self.head_width) * self.head_width
+        width = max(self.width, round(self.width * factor / self.head_width) * self.head_width)
         return replace(self, width=width)
 
     def small(self, side: int) -> Self:

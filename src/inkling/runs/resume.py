@@ -8,12 +8,15 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from inkling.config.overrides import override
-from inkling.config.recipe import Recipe, RunRecipe
+from inkling.config.recipe import AUTO, Recipe, RunRecipe
 from inkling.config.recipes import small
 from inkling.errors import UserError
 from inkling.models.checkpoint import Checkpoint
 from inkling.runs.auto_recipe import find_target, kind_of, name_of_path, placed
 from inkling.runs.run_folder import newest, recipe_without_checkpoint
+
+_LEFT_OPEN = ("train.fit_budget=true", f"diffusion.noise.name={AUTO}", "diffusion.sigma_data=0")
+"""Settings that leave a choice open, which a run that has begun has made."""
 
 
 class Asked(NamedTuple):
@@ -85,11 +88,12 @@ def agreed(out: Path, recipe: RunRecipe, asked: Asked) -> RunRecipe:
             "leave --small out, or choose another --out"
         )
     recipe = _at_target(out, recipe, asked.target) if asked.target else recipe
-    wanted = placed(override(recipe, asked.assignments))
+    given = [each for each in asked.assignments if _spaceless(each) not in _LEFT_OPEN]
+    wanted = placed(override(recipe, given))
     moved = _with_path(recipe, wanted.data.path)
     if wanted == moved:
         return moved
-    last = {each.partition("=")[0].strip(): each for each in asked.assignments}.values()
+    last = {each.partition("=")[0].strip(): each for each in given}.values()
     found = [each for each in last if _differs(recipe, each)]
     ends = ("train.steps=0", "train.epochs=0")  # which nobody typed
     differing = [each for each in found if each not in ends] or found
@@ -98,6 +102,10 @@ def agreed(out: Path, recipe: RunRecipe, asked: Asked) -> RunRecipe:
         f"its own: leave these out, or start another one (--from {quote(str(out))} takes its "
         "weights)"
     )
+
+
+def _spaceless(assignment: str) -> str:
+    return "".join(assignment.split()).lower()
 
 
 def _differs(recipe: RunRecipe, assignment: str) -> bool:

@@ -79,7 +79,7 @@ def fit(
         start_from=start_from,
         resume=resume,
         pictures=pictures,
-        started=time.monotonic() if started is None else started,
+        started=started,
     )
     budget, train, device = state.budget, state.recipe.train, state.accelerator.device
     begun = time.monotonic()

@@ -3,10 +3,12 @@ restored.
 """
 
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import AutocastKwargs
@@ -17,7 +19,7 @@ from inkling.config.registries import check_names
 from inkling.config.train import Train
 from inkling.core.ema import Ema
 from inkling.data import Pictures, read_pictures
-from inkling.errors import UserError, unknown_name
+from inkling.errors import UserError, UserNote, unknown_name
 from inkling.models.build import described
 from inkling.models.card import Card, card_of
 from inkling.models.checkpoint import Checkpoint
@@ -44,7 +46,7 @@ def prepare(
     start_from: str | Path | None = None,
     resume: Checkpoint | None = None,
     pictures: tuple[Pictures, Pictures] | None = None,
-    started: float = 0.0,
+    started: float | None = None,
 ) -> TrainState:
     """Read the data and build the objective, its EMAs and its optimisers.
 
@@ -54,11 +56,12 @@ def prepare(
         start_from: a run whose averaged weights to begin with.
         resume: the training checkpoint to go on from.
         pictures: (to learn from, held out), where not those that the recipe names.
-        started: `time.monotonic()` from which a budget counts.
+        started: `time.monotonic()` from which a budget counts; now, if not given.
 
     Raises:
         UserError: what the recipe names is not there, or does not fit together.
     """
+    started = time.monotonic() if started is None else started
     check_names(recipe)
     _objective(recipe)
     accelerator = _accelerator(recipe.train, device_name)
@@ -73,13 +76,10 @@ def prepare(
     data = _Data(training, validation)
     sized = ""
     if resume is None and source is None and sizing.wanted(recipe):
-        budget = recipe.train.budget
-        recipe, sized = sizing.sized(
-            recipe,
-            lambda tried: _step_seconds(tried, data, accelerator),
-            lambda: started + budget - time.monotonic(),
-            accelerator.num_processes * recipe.train.accumulation,
-        )
+        recipe, sized = _sized(recipe, data, accelerator, started)
+    recipe = msgspec.structs.replace(
+        recipe, train=msgspec.structs.replace(recipe.train, fit_budget=False)
+    )
     objective = _built(recipe, data, accelerator, resume or source)
     if source is not None:
         load_source(objective, source, start_from)
@@ -145,11 +145,25 @@ def _state(
     )
 
 
-def _step_seconds(recipe: RunRecipe, data: _Data, accelerator: Accelerator) -> float:
-    """Seconds of a step of a recipe, as the first process measures them."""
-    state = _state(_built(recipe, data, accelerator), accelerator, data)
-    (seconds,) = agreed_numbers(accelerator.device, step_seconds(state))
-    return seconds
+def _sized(
+    recipe: RunRecipe, data: _Data, accelerator: Accelerator, started: float
+) -> tuple[RunRecipe, str]:
+    """(the recipe in the size for its budget, in words); all processes choose the same."""
+    device, budget = accelerator.device, recipe.train.budget
+
+    def seconds_of(tried: RunRecipe) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserNote)  # the run itself will say it
+            state = _state(_built(tried, data, accelerator), accelerator, data)
+        return agreed_numbers(device, step_seconds(state))[0]
+
+    def left() -> float:
+        return agreed_numbers(device, started + budget - time.monotonic())[0]
+
+    parts = accelerator.num_processes * recipe.train.accumulation
+    found = sizing.sized(recipe, seconds_of, left, parts)
+    accelerator.free_memory()  # the networks that were tried
+    return found
 
 
 def _check_pictures(card: Card, now: Pictures) -> None:

@@ -7,7 +7,7 @@ Only the best choice is taken from it, never the loss itself.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple, TypeVar
 
@@ -21,8 +21,10 @@ AnyRecipe = TypeVar("AnyRecipe", bound=RunRecipe)
 _FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0)
 """Of the widths of the recipe. The ends of these two keep to what was tried, and to memory."""
 _BATCHES = (32, 64, 128, 256)
-_MEASURED = ((1.0, 64), (1.0, 128), (2.0, 64))
-"""(factor, batch) of the steps that are measured."""
+_MEASURED, _WIDER = 64, 2.0
+"""Batch of the steps that are measured, and the factor of one of them."""
+_LEAST = 5.0
+"""Seconds for which there is always something to choose."""
 _SHOWN = 0.05
 """Fraction of a budget that goes to previews and validations."""
 
@@ -38,12 +40,18 @@ class StepTime(NamedTuple):
     """A picture, by the square of the factor of the widths."""
 
     @classmethod
-    def of(cls, narrow: float, more: float, wide: float) -> "StepTime":
-        """From the seconds of the three steps of `_MEASURED`; no part of it is negative."""
-        (factor, batch), (_, larger), (wider, _) = _MEASURED
-        picture = min(max((more - narrow) / (larger - batch), 0.0), narrow / batch)
-        widening = min(max((wide - narrow) / batch / (wider**2 - factor**2), 0.0), picture)
-        return cls(narrow - batch * picture, picture - widening * factor**2, widening)
+    def of(cls, batch: int, narrow: float, double: float, wide: float) -> "StepTime":
+        """From the seconds of three steps; no part of it is negative.
+
+        Args:
+            batch: of the first and the third step; the second has twice as many pictures.
+            narrow: of the recipe's own widths.
+            double: the same, with twice as many pictures.
+            wide: of `_WIDER` times the widths.
+        """
+        picture = min(max((double - narrow) / batch, 0.0), narrow / batch)
+        widening = min(max((wide - narrow) / batch / (_WIDER**2 - 1), 0.0), picture)
+        return cls(narrow - batch * picture, picture - widening, widening)
 
     def step(self, factor: float, batch: int) -> float:
         """Seconds of a step of some batch with the widths times a factor."""
@@ -54,7 +62,8 @@ def wanted(recipe: RunRecipe) -> bool:
     """Whether width and batch of a run are to be chosen for its budget."""
     train = recipe.train
     by_time = train.budget and not (train.steps or train.epochs)
-    return isinstance(recipe, Recipe) and train.fit_budget and bool(by_time) and not train.shard
+    cannot = train.shard or train.sizes  # pictures that grow have no one cost
+    return isinstance(recipe, Recipe) and train.fit_budget and bool(by_time) and not cannot
 
 
 def sized(
@@ -71,10 +80,16 @@ def sized(
         left: seconds of the budget that are left, when it is asked.
         divisor: of the batch, which is shared out over processes and parts.
     """
-    tried = [(factor, divided(batch, divisor)) for factor, batch in _MEASURED]
-    time = StepTime.of(*(step_seconds(with_size(recipe, *each)) for each in tried))
-    factor, batch = best_size(time, left() * (1 - _SHOWN))
-    batch = divided(batch, divisor)
+    batch = divided(_MEASURED, divisor)
+    tried = ((1.0, batch), (1.0, 2 * batch), (_WIDER, batch))
+    time = StepTime.of(batch, *(step_seconds(with_size(recipe, *each)) for each in tried))
+    scales = with_size(recipe, _WIDER, batch) != with_size(recipe, 1.0, batch)
+    factor, batch = best_size(
+        time,
+        max(left() * (1 - _SHOWN), _LEAST),
+        factors=_FACTORS if scales else (1.0,),
+        batches=sorted({divided(each, divisor) for each in _BATCHES}),
+    )
     chosen = with_size(recipe, factor, batch)
     return chosen, (
         f"chosen for {duration(recipe.train.budget)} at {batch / time.step(factor, batch):,.0f} "
@@ -82,34 +97,43 @@ def sized(
     )
 
 
-def best_size(time: StepTime, seconds: float) -> tuple[float, int]:
+def best_size(
+    time: StepTime,
+    seconds: float,
+    factors: Sequence[float] = _FACTORS,
+    batches: Sequence[int] = _BATCHES,
+) -> tuple[float, int]:
     """The (factor of the widths, batch) with the smallest predicted loss.
 
     Args:
         time: of a step.
         seconds: to train for.
+        factors: to choose from.
+        batches: to choose from.
     """
 
     def loss(size: tuple[float, int]) -> float:
         return predicted_loss(*size, steps=seconds / time.step(*size))
 
-    return min(product(_FACTORS, _BATCHES), key=loss)
+    return min(product(factors, batches), key=loss)
 
 
 def predicted_loss(factor: float, batch: int, steps: float) -> float:
     """The validation loss of the recipe `mnist` at the end of a run.
 
-    What is left after endless training falls with the width. On the way there, a wider network and
-    a larger batch make a step worth more: about as much as the root of either.
+    Four parts: what nothing removes, what only width removes, what is left by too few steps, of
+    which wider networks need fewer, and what is left by too few pictures.
 
     Args:
         factor: of the widths (32, 64).
         batch: pictures a step.
         steps: of the run, which may be a fraction.
     """
-    worth: float = steps / 500 * factor**0.496 * (batch / 64) ** 0.436
-    left: float = 0.0041 * factor**-1.875
-    return 0.1969 + left + 0.0275 * math.pow(worth, -1.18)
+    pictures = steps * batch
+    width = 0.0063 * math.pow(factor, -1.209)
+    too_few_steps = 0.0083 * math.pow(steps / 500 * math.pow(factor, 0.665), -1.567)
+    too_few_pictures = 0.0103 * math.pow(pictures / 1e5 * math.pow(factor, 0.089), -0.678)
+    return 0.1912 + width + too_few_steps + too_few_pictures
 
 
 def with_size(recipe: AnyRecipe, factor: float, batch: int) -> AnyRecipe:
@@ -132,7 +156,7 @@ def in_words(recipe: RunRecipe) -> str:
     """What was chosen, as settings."""
     assert isinstance(recipe, Recipe), "only denoisers have a size to choose"
     train = recipe.train
-    names = [name for name in ("widths", "width") if hasattr(recipe.net, name)]
+    names = [name for name in ("widths", "up_widths", "width") if getattr(recipe.net, name, ())]
     sizes = [f"net.{name}={_listed(getattr(recipe.net, name))}" for name in names]
     rates = [f"train.{name}={getattr(train, name):g}" for name in ("batch", "lr", "muon_lr")]
     return " ".join([*sizes, *rates])

@@ -113,10 +113,10 @@ def caption_losses(
         sigmas: [L] noise levels.
         seed: of the noise, which is the same at every level.
     """
-    found = []
+    clean, which = _held_out(model, diffusion, pictures, sigmas[0], stream(seed, "levels"))
+    rows, found = torch.arange(len(which), device=model.device), []
     for sigma in sigmas:
-        held, which = _held_out(model, diffusion, pictures, sigma, stream(seed, "levels"))
-        rows = torch.arange(len(which), device=model.device)
+        held = clean._replace(sigma=torch.full_like(clean.sigma, sigma.item()))
         for captions in (which, (which + 1) % len(held.ids)):
             found.append(held.losses(rows, captions, nullcontext).mean().cpu())
     own, exchanged = torch.stack(found).view(-1, 2).unbind(1)

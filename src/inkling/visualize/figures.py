@@ -23,6 +23,7 @@ def save_schedules(schedules: Mapping[str, Schedule], path: Path) -> Path:
     Args:
         schedules: by name.
         path: file to write.
+        unseen: whether the pictures were held out of training.
     """
     u = torch.linspace(0, 1, 1000, dtype=torch.float64)
     with styled():
@@ -52,7 +53,7 @@ def save_schedules(schedules: Mapping[str, Schedule], path: Path) -> Path:
 
 
 def save_caption_levels(
-    sigmas: Tensor, losses: CaptionLosses, schedule: Schedule, path: Path
+    sigmas: Tensor, losses: CaptionLosses, schedule: Schedule, path: Path, *, unseen: bool
 ) -> Path:
     """What captions are worth at each noise level, above the distribution of these levels.
 
@@ -70,7 +71,7 @@ def save_caption_levels(
         above.plot(sigmas, losses.own, label="with their own captions")
         above.plot(sigmas, losses.exchanged, label="with captions of other pictures")
         above.fill_between(sigmas, losses.own, losses.exchanged, alpha=0.15)
-        above.set_title("loss on held-out pictures")
+        above.set_title(f"loss on {'held-out' if unseen else 'training'} pictures")
         above.legend()
         below.plot(drawn_at, density, color=COLOURS[2])
         below.fill_between(drawn_at, density, alpha=0.15, color=COLOURS[2])

@@ -96,7 +96,7 @@ SHAPES64 = Recipe(
     net=replace(_SHAPES_NET, widths=(32, 64, 64), positions=32),
     text=SHAPES.text,
     diffusion=SHAPES.diffusion,
-    train=replace(SHAPES.train, budget=900, sizes=(16, 32, 64)),
+    train=replace(SHAPES.train, budget=900, sizes=(16, 32, 64), fit_budget=False),
     sample=SHAPES.sample,
 )
 
@@ -105,7 +105,7 @@ EMOJI = Recipe(
     source="inkling's own, on the emoji of the computer's font: captions compose, and what a model "
     "has not seen is known",
     expected="not measured",
-    data=Data(name="emoji", validation=0),
+    data=Data(name="emoji", validation=0, hold_out=0.1),
     net=_SHAPES_NET,
     text=SHAPES.text,
     diffusion=MNIST.diffusion,

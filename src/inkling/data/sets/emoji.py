@@ -1,10 +1,11 @@
-"""Emoji from the computer's own colour font, each with its Unicode name: about 3,000 pictures whose
+"""Emoji from the computer's own colour font, each with its Unicode name: about 3,500 pictures whose
 captions compose ("woman astronaut, dark skin tone").
 
 Nothing is downloaded. A tenth of the compositions of a person and a skin tone, say, can be held out
 of training, and what a model should have drawn for them is known.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,8 @@ from inkling.errors import UserError
 TONES = ("light", "medium-light", "medium", "medium-dark", "dark")
 """Of skin, by Unicode's names."""
 _FONTS = ("NotoColorEmoji.ttf", "Apple Color Emoji.ttc", "seguiemj.ttf")
-"""Of Linux, macOS and Windows; fonts in one file whose name has "emoji" in it count too."""
+"""Of Linux, macOS and Windows; other fonts whose name has "emoji" in it come after these."""
+_ENDINGS = (".ttf", ".ttc", ".otf")
 _INSTALL = (
     "install one (Debian and Ubuntu: apt install fonts-noto-color-emoji), or name its file with "
     "--data FONT.ttf"
@@ -35,8 +37,6 @@ _FULLY_QUALIFIED = 2
 _TONE = re.compile(r"_(light|medium-light|medium|medium-dark|dark)_skin_tone")
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 """Two regional indicators: the flag of a country."""
-_GRAMMAR = "1"
-"""Version of the captions: increase it when they change, to renew the caches."""
 _MARGIN = 0.04
 """Free space around a picture, as a fraction of its longer side."""
 
@@ -174,7 +174,7 @@ def find_font(path: Path | None) -> Path:
     """The file of a font: the one named, one in the folder named, or the computer's own.
 
     Raises:
-        UserError: there is none; it says what was looked for.
+        UserError: there is none with colour; it says what was looked for.
     """
     if path is not None and path.is_file():
         return path
@@ -184,17 +184,26 @@ def find_font(path: Path | None) -> Path:
         from matplotlib.font_manager import findSystemFonts
 
         files = findSystemFonts()
-    named = {Path(file).name: Path(file) for file in files if "emoji" in file or "emj" in file}
-    named |= {Path(file).name: Path(file) for file in files if "Emoji" in Path(file).name}
-    for name in (*_FONTS, *sorted(named)):
-        if name in named:
-            return named[name]
+    fonts = {Path(file).name: Path(file) for file in files if file.lower().endswith(_ENDINGS)}
+    others = sorted(name for name in fonts if "emoji" in name.lower())
+    for name in (*_FONTS, *others):
+        if name in fonts and _has_colour(fonts[name]):
+            return fonts[name]
     where = f"in {path}" if path is not None else "among this computer's fonts"
     raise UserError(f"no font with coloured emoji {where} ({', '.join(_FONTS)}); {_INSTALL}")
 
 
+def _has_colour(file: Path) -> bool:
+    """Whether a font can be read and has coloured emoji."""
+    try:
+        Font(file)
+    except UserError:
+        return False
+    return True
+
+
 def find(folder: Path | None, split: str, options: Options) -> Source:
-    """The emoji of a font: all but those held out ("train"), or these ("held_out").
+    """The emoji of a font: all but those held out ("train"), or these ("test", "held_out").
 
     Raises:
         UserError: no font, or none with colour; nothing is held out.
@@ -202,9 +211,9 @@ def find(folder: Path | None, split: str, options: Options) -> Source:
     font = find_font(folder)
     known = every_emoji()
     apart = held_out(known, options.hold_out)
-    if split == "held_out" and not apart:
+    if split != "train" and not apart:
         raise UserError("nothing is held out; set data.hold_out to a fraction such as 0.1")
-    wanted = [each for each in known if (each in apart) == (split == "held_out")]
+    wanted = [each for each in known if (each in apart) == (split != "train")]
     problems: list[str] = []
 
     def items() -> Iterator[Item]:
@@ -216,14 +225,14 @@ def find(folder: Path | None, split: str, options: Options) -> Source:
             else:
                 yield Item(captions[0], picture, captions)
 
-    stamp = f"{_GRAMMAR} {split} {options.hold_out} {len(known)}"
+    names = hashlib.sha256(repr(wanted).encode()).hexdigest()
     return Source(
-        items, None, (font,), stamp=stamp, problems=problems, layout=f"emoji of {font.name}"
+        items, None, (font,), stamp=names, problems=problems, layout=f"emoji of {font.name}"
     )
 
 
 EMOJI = Dataset(
-    title="emoji of the computer's colour font with their Unicode names, about 3,000",
+    title="emoji of the computer's colour font with their Unicode names, about 3,500",
     find=find,
     licence="that of the font: Noto Color Emoji is under the SIL Open Font License 1.1, the fonts "
     "of macOS and Windows are their makers'",
@@ -231,5 +240,5 @@ EMOJI = Dataset(
     size=32,
     channels=3,
     classes=False,
-    splits=("train", "held_out"),
+    splits=("train", "test", "held_out"),
 )

@@ -1,6 +1,6 @@
 """Emoji that a model has seen, and emoji that it has not: which of all is each sample nearest to?
 
-    python benchmarks/emoji.py --out RUN [--budget 20m] [--data FONT.ttf]
+    python benchmarks/emoji_glyphs.py --out RUN [--budget 20m] [--data FONT.ttf]
 
 Trains the recipe `emoji` with a tenth of the compositions of a name and a skin tone held out,
 unless there is a run, and scores samples of captions that it was trained on and of those that it
