@@ -2,16 +2,19 @@
 
 import msgspec
 import pytest
+import torch
+from msgspec.structs import replace
 
 from inkling.config.other_names import OTHER_NAMES
 from inkling.config.overrides import from_json, override, to_json
-from inkling.config.recipe import Recipe
+from inkling.config.recipe import AUTO, Recipe
 from inkling.config.recipes import RECIPES
 from inkling.config.registries import leaves
 from inkling.config.sample import ClipGuidance, Sample, ScheduleConfig
 from inkling.core.noise import SCHEDULES, ends_of
 from inkling.errors import UserError
 from inkling.models.build import noise_schedule, sampling_schedule, sampling_start
+from inkling.training.measured import levels_for
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -47,7 +50,8 @@ def test_every_recipe_says_where_it_comes_from_and_what_to_expect(name):
         ("sample.interval=0.1,5", lambda r: r.sample.interval == (0.1, 5.0)),
         ("diffusion.noise.options.mean=-1.2", lambda r: r.diffusion.noise.options["mean"] == -1.2),
         ('diffusion.noise.options={"mean": 0}', lambda r: r.diffusion.noise.options == {"mean": 0}),
-        ("diffusion.noise.name=lognormal", lambda r: r.diffusion.noise.options["mean"] == 0.3),
+        ("diffusion.noise.name=auto", lambda r: r == RECIPES["mnist"]),
+        ("diffusion.noise.name=lognormal", lambda r: r.diffusion.noise.options == {}),
         ("diffusion.noise.name=cosine", lambda r: r.diffusion.noise.options == {}),
         ('sample.grid={"name": "flow"}', lambda r: r.sample.grid == ScheduleConfig(name="flow")),
         ('sample.clip={"model": "x"}', lambda r: r.sample.clip == ClipGuidance(model="x")),
@@ -142,7 +146,8 @@ def test_labels_have_no_tokens_to_attend_to():
 @pytest.mark.parametrize("setting", ["diffusion.noise.name", "sample.grid.name"])
 def test_another_schedule_brings_its_own_options(name, setting):
     for schedule in SCHEDULES:
-        recipe = override(RECIPES[name], [f"{setting}={schedule}"])
+        trained = ["diffusion.noise.name=lognormal"] * (RECIPES[name].diffusion.noise.name == AUTO)
+        recipe = override(RECIPES[name], [*trained, f"{setting}={schedule}"])
         noise_schedule(recipe.diffusion.noise)
         sampling_schedule(recipe.sample.grid, recipe.diffusion.noise)
         option = ["diffusion.noise.options.sigma_max=20", f"diffusion.noise.name={schedule}"]
@@ -168,9 +173,17 @@ def test_sampling_follows_the_range_of_training():
         )
 
 
+def settled(recipe):
+    """The recipe with the noise levels that pictures would have it have."""
+    if recipe.diffusion.noise.name != AUTO:
+        return recipe
+    chosen = levels_for(torch.randn(50, 3, 8, 8), 0.5, drawings=True)
+    return replace(recipe, diffusion=replace(recipe.diffusion, noise=chosen))
+
+
 def test_a_range_that_does_not_fit_training_is_one_line():
     def problem(name, *settings):
-        recipe = override(RECIPES[name], [*settings, "diffusion.sigma_data=0.5"])
+        recipe = settled(override(RECIPES[name], [*settings, "diffusion.sigma_data=0.5"]))
         return sampling_start(recipe.diffusion, recipe.sample.grid).problem
 
     for name in RECIPES:
@@ -211,7 +224,7 @@ def test_intervals_without_a_level_are_refused():
 
 def test_sampling_that_starts_too_low_or_ends_too_high_is_one_line():
     def problem(*settings):
-        recipe = override(RECIPES["mnist"], [*settings, "diffusion.sigma_data=0.5"])
+        recipe = settled(override(RECIPES["mnist"], [*settings, "diffusion.sigma_data=0.5"]))
         return sampling_start(recipe.diffusion, recipe.sample.grid).problem
 
     assert "where 71% is signal" in problem("sample.grid.options.sigma_max=0.5")

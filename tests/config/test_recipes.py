@@ -63,7 +63,7 @@ def stand_in(recipe, folder):
         Image.fromarray(pixels).save(place / f"{row}.png")
         if captioned:
             (place / f"{row}.txt").write_text(f"noise number {row}")
-    return replace(recipe.data, name="folder", path=str(folder), validation=2)
+    return replace(recipe.data, name="folder", path=str(folder), validation=2, hold_out=0.0)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -5,8 +5,8 @@ import torch
 
 from inkling.config.overrides import override
 from inkling.config.recipes import RECIPES
+from inkling.core.noise import LogNormal
 from inkling.errors import UserError
-from inkling.models.build import noise_schedule
 from inkling.training.budget import StepBudget
 from inkling.training.denoising import DenoisingObjective, resized, step_randomness
 from inkling.training.loop import fit
@@ -69,7 +69,7 @@ def test_pictures_are_averaged_over_areas_and_keep_their_shape():
 def test_noise_levels_widen_around_the_middle_and_end_up_as_ever():
     plain = RECIPES["mnist"]
     recipe = override(plain, ["train.widen=0.4"])
-    schedule = noise_schedule(recipe.diffusion.noise)
+    schedule = LogNormal(mean=0.3, std=1.0)
 
     def draws(recipe, step, fraction=0.0):
         rows = slice(0, recipe.train.batch)

@@ -42,11 +42,11 @@ def test_more_of_everything_is_better_and_more_helps_less_and_less():
 
 @pytest.mark.parametrize("time", [SLOW, FAST])
 def test_longer_budgets_are_for_wider_networks(time):
-    sizes = [best_size(time, seconds) for seconds in (30, 60, 300, 1800, 14400)]
+    sizes = [best_size(time, seconds) for seconds in (60, 300, 1800, 14400)]
     factors, batches = zip(*sizes, strict=True)
     assert list(factors) == sorted(factors)
     assert list(batches) == sorted(batches)
-    assert factors[-1] == 4 > factors[0]
+    assert factors[-1] >= 3 >= factors[0] + 1
     assert best_size(StepTime(start=0.1, shared=0.0, widening=0.0), 60)[1] == 256
 
 
@@ -88,8 +88,9 @@ def test_learning_rates_follow_the_square_root_of_the_batch():
     ("recipe", "settings", "wanted"),
     [
         (MNIST, [], True),
-        (SHAPES, ["train.budget=60"], True),
-        (SHAPES64, [], False),
+        (SHAPES, [], False),
+        (SHAPES, ["train.fit_budget=true"], True),
+        (SHAPES64, ["train.fit_budget=true"], False),
         (MNIST, ["train.sizes=14,28"], False),
         (MNIST, ["train.seed=3", "data.limit=20", "sample.scale=2"], True),
         (MNIST, ["train.steps=100"], False),

@@ -142,9 +142,7 @@ def _choices_of(recipe: "RunRecipe") -> str:
 
     assert isinstance(recipe, Recipe), "only denoisers are chosen from the pictures"
     net = recipe.net
-    train = recipe.train
-    open_width = train.fit_budget and not (train.steps or train.epochs)  # chosen for the budget
-    named = ("patch", "cross_attention") if open_width else ("widths", "patch", "cross_attention")
+    named = ("widths", "patch", "cross_attention")
     return (
         f"size {recipe.data.size or 'theirs'}, "
         + " ".join(

@@ -23,6 +23,8 @@ _FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0)
 _BATCHES = (32, 64, 128, 256)
 _MEASURED, _WIDER = 64, 2.0
 """Batch of the steps that are measured, and the factor of one of them."""
+_AS_GOOD = 0.003
+"""Relative difference of losses that is within the error of the prediction."""
 _LEAST = 5.0
 """Seconds for which there is always something to choose."""
 _SHOWN = 0.05
@@ -103,7 +105,8 @@ def best_size(
     factors: Sequence[float] = _FACTORS,
     batches: Sequence[int] = _BATCHES,
 ) -> tuple[float, int]:
-    """The (factor of the widths, batch) with the smallest predicted loss.
+    """The (factor of the widths, batch) for a budget: the narrowest network, and with it the batch,
+    whose predicted loss is as good as the smallest one.
 
     Args:
         time: of a step.
@@ -115,7 +118,10 @@ def best_size(
     def loss(size: tuple[float, int]) -> float:
         return predicted_loss(*size, steps=seconds / time.step(*size))
 
-    return min(product(factors, batches), key=loss)
+    losses = {size: loss(size) for size in product(factors, batches)}
+    enough = min(losses.values()) * (1 + _AS_GOOD)
+    factor = min(size[0] for size, value in losses.items() if value <= enough)
+    return factor, min(batches, key=lambda batch: losses[factor, batch])
 
 
 def predicted_loss(factor: float, batch: int, steps: float) -> float:

@@ -84,7 +84,7 @@ SHAPES = Recipe(
     net=_SHAPES_NET,
     text=replace(MNIST.text, layers=2),
     diffusion=MNIST.diffusion,
-    train=replace(_TRAIN, first_wording=0.75, fit_budget=True),
+    train=replace(_TRAIN, first_wording=0.75),
     sample=_SAMPLE,
 )
 
@@ -96,7 +96,7 @@ SHAPES64 = Recipe(
     net=replace(_SHAPES_NET, widths=(32, 64, 64), positions=32),
     text=SHAPES.text,
     diffusion=SHAPES.diffusion,
-    train=replace(SHAPES.train, budget=900, sizes=(16, 32, 64), fit_budget=False),
+    train=replace(SHAPES.train, budget=900, sizes=(16, 32, 64)),
     sample=SHAPES.sample,
 )
 
@@ -106,9 +106,9 @@ EMOJI = Recipe(
     "has not seen is known",
     expected="not measured",
     data=Data(name="emoji", validation=0, hold_out=0.1),
-    net=_SHAPES_NET,
+    net=replace(_SHAPES_NET, widths=(64, 128)),
     text=SHAPES.text,
     diffusion=MNIST.diffusion,
-    train=replace(MNIST.train, budget=1200),
+    train=replace(_TRAIN, budget=1200),
     sample=_SAMPLE,
 )
