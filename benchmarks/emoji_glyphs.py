@@ -2,7 +2,7 @@
 
     python benchmarks/emoji_glyphs.py --out RUN [--budget 20m] [--data FONT.ttf]
 
-Trains the recipe `emoji` with a tenth of the compositions of a name and a skin tone held out,
+Trains the recipe `emoji`, which holds out a tenth of the compositions of a name and a skin tone,
 unless there is a run, and scores samples of captions that it was trained on and of those that it
 was not. Draws both beside the real ones.
 """
@@ -16,17 +16,11 @@ import numpy as np
 import torch
 
 from inkling import TextToImage
-from inkling.data import Options, Pictures, read
-from inkling.evaluate.emoji import recognised
+from inkling.data import read_pictures
+from inkling.evaluate.emoji import every_picture, recognised
 from inkling.visualize import grids
 
-HOLD_OUT = 0.1
 SHOWN = 12
-
-
-def captions_of(pictures: Pictures) -> list[str]:
-    """The first caption of each picture."""
-    return [pictures.groups[group][0] for group in pictures.group.tolist()]
 
 
 @click.command()
@@ -46,29 +40,28 @@ def main(
 ) -> None:
     """Train, sample, recognise, print."""
     if not (out / "model.safetensors").exists():
-        settings = [f"data.hold_out={HOLD_OUT}", *assignments]
         command = ["train", "emoji", "--out", str(out), "--budget", budget]
         command += ["--data", data] if data else []
-        command += [part for each in settings for part in ("--set", each)]
+        command += [part for each in assignments for part in ("--set", each)]
         subprocess.run([sys.executable, "-m", "inkling", *command], check=True)
     pipeline = TextToImage.load(out)
-    size = pipeline.card.size[0]
-    known = read("emoji", data, options=Options(size=size))
+    kept = pipeline.recipe.data
+    known = every_picture(kept)
     parts = {
-        "seen": read("emoji", data, options=Options(size=size, hold_out=HOLD_OUT)),
-        "held out": read("emoji", data, "held_out", Options(size=size, hold_out=HOLD_OUT)),
+        "seen": read_pictures(kept),
+        "held out": read_pictures(kept, "held_out"),
     }
-    row = {caption: number for number, caption in enumerate(captions_of(known))}
     click.echo(f"{pipeline.card.steps} steps, {pipeline.card.seconds:.0f} s; {len(known):,} emoji")
-    click.echo(f"{'captions':10} {'scale':>6} {'samples':>8} {'own':>7} {'name':>7} {'tone':>7}")
+    click.echo(f"{'captions':10} {'scale':>6} {'samples':>8} {'itself':>7} {'name':>7} {'tone':>7}")
     for name, pictures in parts.items():
         rows = np.random.default_rng(0).permutation(len(pictures))[:count]
-        captions = [captions_of(pictures)[number] for number in rows]
+        names = pictures.names()
+        captions = [names[number] for number in rows]
         for scale in scales or (pipeline.recipe.sample.scale,):
             samples = pipeline(captions, seeds=range(len(captions)), scale=scale)
-            found = recognised(samples, [row[caption] for caption in captions], known)
+            found = recognised(captions, samples, known)
             click.echo(
-                f"{name:10} {scale:6g} {len(captions):8,} {found.own:7.1%} {found.name:7.1%} "
+                f"{name:10} {scale:6g} {len(captions):8,} {found.itself:7.1%} {found.name:7.1%} "
                 f"{found.tone:7.1%}"
             )
         real = pictures.at(torch.from_numpy(rows[:SHOWN])).numpy()

@@ -14,7 +14,7 @@ import torch
 from inkling.data import Options, read
 from inkling.data.sets.emoji import TONES, Emoji, Font, every_emoji, find_font, held_out
 from inkling.errors import UserError
-from inkling.evaluate.emoji import recognised
+from inkling.evaluate.emoji import of_emoji, recognised
 
 PLAIN = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
@@ -120,14 +120,23 @@ def test_a_font_is_told_from_what_lies_beside_it(font, tmp_path):
 
 
 def test_the_judge_recognises_every_emoji_and_its_parts(known):
-    captions = [known.groups[group][0] for group in known.group.tolist()]
+    captions = known.names()
     row = {caption: number for number, caption in enumerate(captions)}
     some = torch.arange(0, len(known), 40)
     noise = np.random.default_rng(0).integers(-20, 21, known.at(some).shape)
     noisy = (known.at(some).numpy() + noise).clip(0, 255).astype(np.uint8)
-    found = recognised(torch.from_numpy(noisy), some.tolist(), known)
-    assert found.own == found.name == found.tone == 1.0
+    found = recognised([captions[number] for number in some], torch.from_numpy(noisy), known)
+    assert found.itself == found.name == found.tone == 1.0
     # A pilot of another tone, a judge of the tone asked for.
-    asked = [row["woman pilot, dark skin tone"]] * 2
+    asked = ["woman pilot, dark skin tone"] * 2
     shown = [row["woman pilot, light skin tone"], row["woman judge, dark skin tone"]]
-    assert recognised(known.at(torch.tensor(shown)), asked, known) == (0.0, 0.5, 0.5)
+    seen = known.at(torch.tensor(shown))
+    assert recognised(asked, seen, known) == (0.0, 0.5, 0.5)
+    scores = {each.name: each.values.mean() for each in of_emoji(asked, seen, known)}
+    assert scores == {
+        "nearest emoji: itself": 0.0,
+        "nearest emoji: name": 0.5,
+        "nearest emoji: tone": 0.5,
+    }
+    phone = known.at(torch.tensor([row["telephone"]]))
+    assert recognised(["phone"], phone, known).itself == 1.0  # by another name

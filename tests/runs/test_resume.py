@@ -419,6 +419,16 @@ def test_arguments_that_contradict_the_run_are_refused(own, asked, says):
         to_resume(own / "run", asked)
 
 
+def test_what_a_recipe_leaves_open_may_be_said_again(own):
+    """A run has made these choices, and asking for them contradicts nothing."""
+    again = ["diffusion.noise.name=auto", "diffusion.sigma_data=0", "train.fit_budget=true"]
+    with chdir(own):
+        stored = to_resume(own / "run", Asked("photos", again))
+        assert stored.recipe.diffusion.noise.name == "lognormal"
+        with pytest.raises(UserError, match=r"other settings than diffusion\.noise\.name=cosine"):
+            to_resume(own / "run", Asked("photos", ["diffusion.noise.name=cosine"]))
+
+
 def test_files_that_no_run_wrote_are_left_alone(tmp_path):
     (tmp_path / "recipe.json").write_text('{"flour": 500}')
     (tmp_path / "metrics.jsonl").write_text("mine")

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from inkling.config.overrides import override
+from inkling.core.rng import stream
+from inkling.pixels import from_bytes
 from inkling.runs.auto_recipe import resolve
 from inkling.training.contrastive import retrieval
 from inkling.training.prepare import prepare
-from inkling.training.validation import validate_denoiser
+from inkling.training.validation import caption_losses, validate_denoiser
 
 DIGITS = ["data.limit=12", "train.batch=8", "train.steps=2"]
 
@@ -98,3 +100,28 @@ def test_unknown_labels_and_shared_captions_are_no_failures_of_a_perfect_clip(
     shared = replace(shared, group=torch.arange(40) % 20)
     current |= {"row": 0, "groups": shared.group % 10}
     assert retrieval(clip, shared) == 1
+
+
+def test_losses_at_a_level_with_own_and_with_exchanged_captions(tiny, pictures):
+    state = prepare(tiny, device_name="cpu", pictures=(pictures, pictures))
+    diffusion, sigmas = state.recipe.diffusion, torch.tensor([0.5, 5.0])
+
+    def losses():
+        return caption_losses(state.model, pictures, diffusion, sigmas, seed=3)
+
+    fresh = losses()  # of a network whose output is zero still
+    assert torch.equal(fresh.own, fresh.exchanged)
+    clean = from_bytes(pictures.pixels())
+    for sigma, loss in zip(sigmas, fresh.own, strict=True):
+        # Its guess is the picture scaled by the variance that is the data's (Karras et al. 2022).
+        noisy = clean + sigma * torch.randn(clean.shape, generator=stream(3, "levels"))
+        data = diffusion.sigma_data**2
+        guess = noisy * data / (data + sigma**2)
+        weight = (data + sigma**2) / (sigma**2 * data)
+        torch.testing.assert_close(loss, weight * (guess - clean).square().mean())
+    with torch.no_grad():
+        for parameter in state.model.network.parameters():
+            if not parameter.any():
+                parameter.normal_(0, 0.3)
+    learnt = losses()
+    assert not torch.equal(learnt.own, learnt.exchanged)

@@ -16,6 +16,7 @@ from torch import Tensor
 from inkling.core.rng import stream
 from inkling.errors import UserError, UserNote
 from inkling.evaluate import learned_scores
+from inkling.evaluate.emoji import every_picture, of_emoji
 from inkling.evaluate.features import Features, OfJudge, Outputs
 from inkling.evaluate.features import features as see
 from inkling.evaluate.judge import judge_for
@@ -158,6 +159,9 @@ class Evaluation:
         if self.plan.scenes:
             scenes = [self.plan.scenes[i % len(self.plan.scenes)] for i in range(self.count)]
             found += of_scenes(scenes, images)
+        if self.data.name == "emoji" and self.data.captions:
+            prompts = [self.plan.prompts[i % len(self.plan.prompts)] for i in range(self.count)]
+            found += of_emoji(prompts, images, every_picture(self.data))
         return found
 
     def judged(self, features: Features) -> bool:

@@ -78,14 +78,14 @@ _SHAPES_NET = replace(_NET, positions=16, cross_attention=True)
 SHAPES = Recipe(
     name="shapes",
     source="inkling's own, on pictures that it renders itself: do sentences compose?",
-    expected="5 minutes on two CPU cores, guided: 90 % of colours, 77 % of shapes, 92 % of sizes "
-    "right; relations are at chance level",
+    expected="5 minutes on two CPU cores, guided: 98 % of relations and colours, 89 % of shapes, "
+    "everything right in 79 %",
     data=Data(name="shapes"),
     net=_SHAPES_NET,
     text=replace(MNIST.text, layers=2),
     diffusion=MNIST.diffusion,
     train=replace(_TRAIN, first_wording=0.75),
-    sample=_SAMPLE,
+    sample=replace(_SAMPLE, scale=2.5),
 )
 
 SHAPES64 = Recipe(
@@ -104,7 +104,8 @@ EMOJI = Recipe(
     name="emoji",
     source="inkling's own, on the emoji of the computer's font: captions compose, and what a model "
     "has not seen is known",
-    expected="not measured",
+    expected="20 minutes on two CPU cores: of all emoji the nearest to a sample is the one asked "
+    "for in 94.7 %, and in 94.5 % of compositions that were held out",
     data=Data(name="emoji", validation=0, hold_out=0.1),
     net=replace(_SHAPES_NET, widths=(64, 128)),
     text=SHAPES.text,
