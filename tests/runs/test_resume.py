@@ -26,7 +26,7 @@ from inkling.runs import auto_recipe, run_folder
 from inkling.runs.metrics import read_metrics
 from inkling.runs.resume import Asked, to_restart, to_resume
 from inkling.runs.session import StopFlag, run
-from inkling.training import loop
+from inkling.training import step
 from inkling.training.loop import fit
 from inkling.training.state import TrainState
 from tests.cli.test_cli import SMALL, inkling, refuses
@@ -194,7 +194,7 @@ def test_states_hold_no_code(stopped):
 
 def poisoned(monkeypatch, steps):
     """Make the loss of these steps not finite."""
-    honest = loop.accumulate_gradients
+    honest = step.accumulate_gradients
 
     def gradients(state):
         losses = honest(state)
@@ -205,7 +205,7 @@ def poisoned(monkeypatch, steps):
             return losses._replace(mean=losses.mean * float("nan"))
         return losses
 
-    monkeypatch.setattr(loop, "accumulate_gradients", gradients)
+    monkeypatch.setattr(step, "accumulate_gradients", gradients)
 
 
 def test_a_step_that_is_not_finite_changes_nothing_and_is_counted(tiny, monkeypatch):

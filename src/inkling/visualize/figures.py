@@ -64,13 +64,15 @@ def save_caption_levels(
         path: file to write.
     """
     u = torch.linspace(0, 1, 2001, dtype=torch.float64)[1:-1]
-    drawn_at = schedule.sigma(u)
-    density = 1 / torch.gradient(drawn_at.log(), spacing=(u,))[0]
+    levels = schedule.sigma(u)
+    density = (1 / torch.gradient(levels.log(), spacing=(u,))[0]).numpy()
+    drawn_at, at = levels.numpy(), sigmas.numpy()
+    own, exchanged = losses.own.numpy(), losses.exchanged.numpy()
     with styled():
         figure, (above, below) = drawn(7, 5.6, 2, 1)
-        above.plot(sigmas, losses.own, label="with their own captions")
-        above.plot(sigmas, losses.exchanged, label="with captions of other pictures")
-        above.fill_between(sigmas, losses.own, losses.exchanged, alpha=0.15)
+        above.plot(at, own, label="with their own captions")
+        above.plot(at, exchanged, label="with captions of other pictures")
+        above.fill_between(at, own, exchanged, alpha=0.15)
         above.set_title(f"loss on {'held-out' if unseen else 'training'} pictures")
         above.legend()
         below.plot(drawn_at, density, color=COLOURS[2])
@@ -79,7 +81,7 @@ def save_caption_levels(
         below.set_xlabel("sigma, noise level")
         for axis in (above, below):
             axis.set_xscale("log")
-            axis.set_xlim(sigmas.min(), sigmas.max())
+            axis.set_xlim(at.min(), at.max())
             axis.set_ylim(bottom=0)
         return saved(figure.savefig, path)
 
