@@ -86,7 +86,6 @@ def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
             from inkling.core.noise import make_schedule
 
             kind = "lognormal" if schedule.name == AUTO else schedule.name
-
             make_schedule(kind, schedule.options)  # refuses options that it does not have
     if isinstance(changed, Recipe) and changed.sample.eta:
         from inkling.core.samplers import check_sampler

@@ -35,17 +35,16 @@ def measured(
         codec: what the denoiser sees of them.
         device: on which the codec computes.
     """
+    if diffusion.sigma_data == 0 and codec.is_pixels:
+        diffusion = replace(diffusion, sigma_data=round(pictures.sigma_data(), 4))
+    if diffusion.sigma_data and diffusion.noise.name != AUTO:
+        return diffusion
+    images = some(pictures)
+    x = codec.encode(images.to(device))
     if diffusion.sigma_data == 0:
-        deviation = (
-            pictures.sigma_data()
-            if codec.is_pixels
-            else _encoded(pictures, codec, device).std().item()
-        )
-        diffusion = replace(diffusion, sigma_data=round(deviation, 4))
+        diffusion = replace(diffusion, sigma_data=round(x.std().item(), 4))
     if diffusion.noise.name == AUTO:
-        images = some(pictures)
-        x, drawings = codec.encode(images.to(device)), are_drawings(images)
-        found = levels_for(x, diffusion.sigma_data, drawings=drawings)
+        found = levels_for(x, diffusion.sigma_data, drawings=are_drawings(images))
         noise = replace(found, options=found.options | diffusion.noise.options)
         diffusion = replace(diffusion, noise=noise)
     return diffusion
@@ -78,7 +77,3 @@ def levels_for(x: Tensor, sigma_data: float, *, drawings: bool) -> ScheduleConfi
     rounded = {name: round(value, 2) for name, value in options.items()}
     ends = {"sigma_min": _SMALLEST, "sigma_max": float(f"{largest:.3g}")}
     return ScheduleConfig(name="lognormal", options=rounded | ends)
-
-
-def _encoded(pictures: Pictures, codec: Codec, device: torch.device) -> Tensor:
-    return codec.encode(some(pictures).to(device))

@@ -63,7 +63,7 @@ def prepare(
     """
     started = time.monotonic() if started is None else started
     check_names(recipe)
-    _objective(recipe)
+    _objective(recipe)  # refuses what does not fit together before anything is read
     accelerator = _accelerator(recipe.train, device_name)
     training, validation = (
         described(recipe, each) for each in pictures or _split(recipe, accelerator)

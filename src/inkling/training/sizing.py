@@ -2,8 +2,8 @@
 
 The loss after training is predicted from width, batch and steps, in the manner of the scaling laws
 of Hoffmann et al. 2022 (equation 2). Its numbers are a fit to runs on MNIST over widths, batches
-and lengths (docs/log.md, where the choice is also held against runs that were not used to fit).
-Only the best choice is taken from it, never the loss itself.
+and lengths (docs/log.md). Only the best choice is taken from it, never the loss itself. It has not
+been held against budgets that were not used to fit.
 """
 
 import math
