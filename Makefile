@@ -5,13 +5,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fuzz check format clean
+.PHONY: demo test fuzz check format package clean
 
 demo: $(VENV)/.installed
 	rm -rf runs/demo
 	$(BIN)/inkling train digits --out runs/demo
 	$(BIN)/inkling sample runs/demo zero one two three four five six seven eight nine
-	@echo "look at runs/demo/samples.png, and at runs/demo/samples to see it learn"
+	@echo "Look at runs/demo/samples.png, and at runs/demo/samples to see it learn. In this shell, try next:"
+	@echo "  $(BIN)/inkling sample runs/demo seven --count 20"
+	@echo "or activate the environment first, and leave the path away:"
+	@echo "  . $(BIN)/activate"
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --durations 10
@@ -28,6 +31,14 @@ check: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+package: $(VENV)/.installed-dev
+	rm -rf build dist
+	$(BIN)/python -m build --quiet --no-isolation
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m pip install --quiet --no-deps --target build/installed dist/*.whl
+	cd build && PYTHONPATH=installed ../$(BIN)/python -m inkling train digits --steps 2 --out trial
+	cd build && PYTHONPATH=installed ../$(BIN)/python -m inkling sample trial seven --count 1
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,8 +1,11 @@
-"""A network of one's own: settings with `build`, a module with `forward`, an entry in `NETWORKS`.
+"""A network of one's own: one class with `forward`. It trains, saves, resumes and samples by name.
 
-It trains, saves, resumes and samples like the U-Net, and `override` changes its settings.
+    cd examples
+    inkling train digits --set net.kind=custom_network:Mixer --set net.width=96 --out ../runs/mixer
 
-python examples/custom_network.py [STEPS]
+or from Python, as below:
+
+    python examples/custom_network.py [STEPS]
 """
 
 import sys
@@ -12,33 +15,25 @@ from torch import Tensor, nn
 
 from inkling import RECIPES, TextToImage, fit, override
 from inkling.core import Cond
-from inkling.nets import NETWORKS, Network, NetworkConfig
-from inkling.settings import Count, Settings
+from inkling.nets import Network
 from inkling.visualize import grids
 
 
-class MixerConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="mixer"):
-    """An MLP-Mixer (Tolstikhin et al. 2021) for pictures of 8x8."""
-
-    width: Count = 128
-    depth: Count = 4
-
-    def build(self, channels: int, cond_width: int) -> "Mixer":
-        return Mixer(channels, cond_width, self)
-
-
 class Mixer(Network):
-    """Mixes positions, then channels; noise level and condition are added to every position."""
+    """An MLP-Mixer (Tolstikhin et al. 2021) for pictures of 8x8.
 
-    def __init__(self, channels: int, cond_width: int, config: MixerConfig):
+    It mixes positions, then channels; noise level and condition are added to every position.
+    Channels and width of the condition are given; what follows are its settings.
+    """
+
+    def __init__(self, channels: int, cond_width: int, width: int = 128, depth: int = 4):
         super().__init__()
-        width = config.width
         self.stem, self.head = nn.Linear(channels, width), nn.Linear(width, channels)
         self.noise = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width))
         self.condition = nn.Linear(cond_width, width)
         self.positions = nn.Parameter(0.02 * torch.randn(64, width))
-        self.across = nn.ModuleList(self._mlp(64) for _ in range(config.depth))
-        self.along = nn.ModuleList(self._mlp(width) for _ in range(config.depth))
+        self.across = nn.ModuleList(self._mlp(64) for _ in range(depth))
+        self.along = nn.ModuleList(self._mlp(width) for _ in range(depth))
 
     def _mlp(self, width: int) -> nn.Module:
         return nn.Sequential(
@@ -59,15 +54,15 @@ class Mixer(Network):
         return self.head(tokens).transpose(1, 2).reshape(x.shape)  # [B, C, 8, 8]
 
 
-NETWORKS["mixer"] = MixerConfig
-
-steps = int(sys.argv[1]) if len(sys.argv) > 1 else 800
-settings = ["net.kind=mixer", "net.width=96", f"train.steps={steps}", "train.previews=0"]
-for progress in fit(override(RECIPES["digits"], settings)):
-    if progress.step % 100 == 0:
-        print(f"step {progress.step}  loss {progress.loss.item():.3f}")
-progress.state.save("runs/network")
-pipeline = TextToImage.load("runs/network")
-rows = [(name, pipeline([name] * 8, seeds=range(8)).numpy()) for name in ("zero", "three", "seven")]
-grids.save(grids.sheet(rows), "runs/network.png")
-print("look at runs/network.png")
+if __name__ == "__main__":
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 800
+    settings = ["net.kind=custom_network:Mixer", "net.width=96", f"train.steps={steps}"]
+    for progress in fit(override(RECIPES["digits"], settings)):
+        if progress.step % 100 == 0:
+            print(f"step {progress.step}  loss {progress.loss.item():.3f}")
+    progress.state.save("runs/network")
+    pipeline = TextToImage.load("runs/network")
+    names = ("zero", "three", "seven")
+    rows = [(name, pipeline(name, count=8).numpy()) for name in names]
+    grids.save(grids.sheet(rows), "runs/network.png")
+    print("look at runs/network.png")

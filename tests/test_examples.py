@@ -26,6 +26,7 @@ def registries_as_they_were():
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_it_runs_and_leaves_a_picture(path, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", [path.name, "3"])
+    monkeypatch.syspath_prepend(path.parent)  # as `python FILE` has it
     with chdir(tmp_path):
         runpy.run_path(str(path), run_name="__main__")
     assert list(tmp_path.rglob("*.png"))

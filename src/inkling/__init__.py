@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from inkling.config.overrides import override
     from inkling.config.recipe import Recipe
     from inkling.config.recipes import RECIPES
+    from inkling.pixels import to_pil
     from inkling.sampling.pipeline import TextToImage
     from inkling.training.loop import Progress, fit
-    from inkling.visualize.grids import to_pil
 
 __getattr__ = attach(
     __name__,
@@ -23,7 +23,7 @@ __getattr__ = attach(
         "TextToImage": "inkling.sampling.pipeline",
         "fit": "inkling.training.loop",
         "override": "inkling.config.overrides",
-        "to_pil": "inkling.visualize.grids",
+        "to_pil": "inkling.pixels",
     },
 )
 

@@ -175,7 +175,7 @@ def test_mistakes_are_one_sentence(run, tmp_path):
     assert "there is no kind of features 'jduge'" in refuses("evaluate", run, "--features", "jduge")
     assert "needs a model" in refuses("evaluate", run, "--features", "clip")
     assert "no checkpoint" in refuses("evaluate", tmp_path)
-    assert "inkling[inception]" in refuses("evaluate", run, "--features", "inception", "--n", 20)
+    assert "pip install -e" in refuses("evaluate", run, "--features", "inception", "--n", 20)
     _, warned = inkling("evaluate", run, "--n", 100, "--no-cas")
     assert "no Frechet distance: 100 drawn pictures for 128 features" in warned
     with pytest.raises(UserError, match="8x8 with 1 channels and real ones 9x8"):

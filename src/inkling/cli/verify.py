@@ -1,14 +1,12 @@
 """`inkling verify`."""
 
-import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from inkling.cli.options import PATH, Verb
-from inkling.errors import UserError
+from inkling.registry import imported
 
 
 @click.command(cls=Verb)
@@ -41,8 +39,8 @@ def verify(samplers: tuple[str, ...], schedules: tuple[str, ...], out: Path) -> 
 
     grids.check_format(out, axes=True)
     check_writable(out)
-    mine = {name: _found(name) for name in samplers}
-    schedules_of_mine = {name: _made(_found(name)) for name in schedules}
+    mine = {name: imported(name) for name in samplers}
+    schedules_of_mine = {name: _made(imported(name)) for name in schedules}
     console, wrong, curves = Console(highlight=False), 0, {}
     for check in checks(mine, schedules_of_mine):
         mark = "[green]ok   [/]" if check.ok else "[bold red]WRONG[/]"
@@ -53,25 +51,6 @@ def verify(samplers: tuple[str, ...], schedules: tuple[str, ...], out: Path) -> 
     console.print(f"{wrong} wrong" if wrong else "all checks passed")
     click.echo(save_convergence(STEPS, curves, out))
     return 1 if wrong else 0
-
-
-def _found(text: str) -> Any:
-    """The thing that MODULE:NAME names; modules of the working directory count.
-
-    Raises:
-        UserError: no such module, or nothing of that name in it.
-    """
-    module, _, name = text.partition(":")
-    sys.path.insert(0, "")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"{text} names nothing that can be imported ({error}); write MODULE:NAME, such as "
-            "mine:leap for leap in mine.py"
-        ) from None
-    finally:
-        sys.path.remove("")
 
 
 def _made(thing: Any) -> Any:

@@ -13,7 +13,7 @@ import msgspec
 from inkling.config.kinds import KINDS
 from inkling.config.other_names import OTHER_NAMES
 from inkling.config.recipe import AUTO, Recipe, RunRecipe
-from inkling.config.registries import REGISTRIES, leaves
+from inkling.config.registries import check_name, leaves
 from inkling.config.sample import ScheduleConfig
 from inkling.config.values import check_finite, in_words, parsed
 from inkling.errors import UserError, unknown_name
@@ -50,6 +50,8 @@ def from_json(text: str) -> RunRecipe:
     except UserError:
         raise
     except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
         raise UserError(f"this is not an inkling recipe: {in_words(error)}") from None
 
 
@@ -263,8 +265,7 @@ def _paths(tree: dict[str, Any]) -> list[str]:
 
 def _check_value(whole: type, tree: dict[str, Any], path: str, text: str) -> None:
     """Check one setting by its own type; how settings fit together is checked when all are in."""
-    if path in REGISTRIES and text not in (known := REGISTRIES[path]()):
-        raise UserError(unknown_name(text, known, path))
+    check_name(path, text)
     part = path.split(".")[0]
     kind = get_type_hints(whole)[part]
     try:

@@ -37,14 +37,32 @@ REGISTRIES: dict[str, Callable[[], Collection[str]]] = {
     "diffusion.prediction": _core("PREDICTIONS"),
     "diffusion.loss": _core("PENALTIES"),
     "diffusion.weighting": _core("WEIGHTINGS"),
-    "diffusion.noise.name": lambda: [AUTO, *_core("SCHEDULES")()],
+    "diffusion.noise.name": _core("SCHEDULES"),
     "contrast.noise.name": _core("SCHEDULES"),
-    "sample.grid.name": lambda: ["", *_core("SCHEDULES")()],
+    "sample.grid.name": _core("SCHEDULES"),
     "sample.sampler": _core("SAMPLERS"),
     "sample.clip.sampler": _core("SAMPLERS"),
     "distil.sample.sampler": _core("SAMPLERS"),
 }
 """Settings that name an entry of a registry, and what reads the registry when it is needed."""
+_BESIDE = {"diffusion.noise.name": (AUTO,), "sample.grid.name": ("",)}
+"""Values that a setting may have besides."""
+
+
+def check_name(path: str, value: str) -> None:
+    """Refuse a name that its registry does not have.
+
+    Args:
+        path: of a setting; one that names no entry of a registry passes.
+        value: as given.
+
+    Raises:
+        UserError: the nearest is offered.
+    """
+    if path not in REGISTRIES or value in (beside := _BESIDE.get(path, ())):
+        return
+    if value not in (known := REGISTRIES[path]()):
+        raise UserError(unknown_name(value, [*beside, *known], path))
 
 
 def check_names(recipe: RunRecipe, below: tuple[str, ...] = ("",)) -> None:
@@ -58,10 +76,8 @@ def check_names(recipe: RunRecipe, below: tuple[str, ...] = ("",)) -> None:
         UserError: the nearest is offered.
     """
     for path, value in leaves(msgspec.to_builtins(recipe)):
-        if path not in REGISTRIES or not path.startswith(below):
-            continue
-        if value not in (known := REGISTRIES[path]()):
-            raise UserError(unknown_name(value, known, path))
+        if path.startswith(below):
+            check_name(path, value)
 
 
 def leaves(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -6,13 +6,14 @@ clean image.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inkling.contracts import Cond
+from inkling.registry import Registry
 
 
 class Scalings(NamedTuple):
@@ -53,7 +54,15 @@ def edm(sigma: Tensor, sigma_data: float) -> Scalings:
     return Scalings(sigma_data**2 * scale.square(), sigma * sigma_data * scale, scale)
 
 
-PREDICTIONS: dict[str, Prediction] = {"eps": eps, "x0": x0, "v": v, "flow": flow, "edm": edm}
+def _function(thing: Any, _name: str) -> Callable[..., Any] | None:
+    return thing if callable(thing) and not isinstance(thing, type) else None
+
+
+PREDICTIONS: Registry[Prediction] = Registry(
+    {"eps": eps, "x0": x0, "v": v, "flow": flow, "edm": edm},
+    _function,
+    "a prediction: a function (sigma, sigma_data) -> Scalings",
+)
 
 
 Weighting = Callable[[Tensor, Scalings, float], Tensor]
@@ -83,17 +92,21 @@ def min_snr_weight(
     return scalings.out.square() * (1 / sigma.square()).clamp(max=gamma)
 
 
-WEIGHTINGS: dict[str, Weighting] = {
-    "uniform": uniform_weight,
-    "edm": edm_weight,
-    "min_snr": min_snr_weight,
-}
+WEIGHTINGS: Registry[Weighting] = Registry(
+    {"uniform": uniform_weight, "edm": edm_weight, "min_snr": min_snr_weight},
+    _function,
+    "a weighting: a function (sigma, scalings, sigma_data) -> weight",
+)
 
-PENALTIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mse": lambda output, target: F.mse_loss(output, target, reduction="none"),
-    "l1": lambda output, target: F.l1_loss(output, target, reduction="none"),
-    "huber": lambda output, target: F.huber_loss(output, target, reduction="none"),
-}
+PENALTIES: Registry[Callable[[Tensor, Tensor], Tensor]] = Registry(
+    {
+        "mse": lambda output, target: F.mse_loss(output, target, reduction="none"),
+        "l1": lambda output, target: F.l1_loss(output, target, reduction="none"),
+        "huber": lambda output, target: F.huber_loss(output, target, reduction="none"),
+    },
+    _function,
+    "a loss: a function (output, target) -> error of every element",
+)
 """Each takes (output, target) of one shape and returns the error of every element."""
 
 

@@ -6,7 +6,7 @@ a falling grid of `u`. Every schedule has finite ends and is independent of netw
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from math import inf
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from inkling.errors import UserError, unknown_name
+from inkling.registry import Registry
 
 
 class Schedule(Protocol):
@@ -179,13 +180,21 @@ class Flow:
         return sigma
 
 
-SCHEDULES: dict[str, type[Linear | Cosine | Karras | LogNormal | Flow]] = {
-    "linear": Linear,
-    "cosine": Cosine,
-    "karras": Karras,
-    "lognormal": LogNormal,
-    "flow": Flow,
-}
+def _as_schedule(thing: Any, _name: str) -> type[Any] | None:
+    return thing if isinstance(thing, type) and is_dataclass(thing) else None
+
+
+SCHEDULES: Registry[type[Any]] = Registry(
+    {
+        "linear": Linear,
+        "cosine": Cosine,
+        "karras": Karras,
+        "lognormal": LogNormal,
+        "flow": Flow,
+    },
+    _as_schedule,
+    "a schedule: a dataclass with sigma(u), its fields the options, each with a default",
+)
 
 
 def make_schedule(name: str, options: Mapping[str, float]) -> Schedule:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from inkling.contracts import Denoise, Step
 from inkling.errors import UserError, unknown_name
+from inkling.registry import Registry
 
 RandnLike = Callable[[Tensor], Tensor]
 
@@ -213,7 +214,14 @@ class Solver(NamedTuple):
         return self.calls_per_step * (steps - 1) + 1
 
 
-SAMPLERS: dict[str, Solver] = {
+def _as_solver(thing: Any, _name: str) -> Solver | None:
+    """A user's sampler: a function, of first order at one call a step, or a `Solver`."""
+    if isinstance(thing, Solver):
+        return thing
+    return Solver(thing) if callable(thing) and not isinstance(thing, type) else None
+
+
+_ENTRIES = {
     "euler": Solver(ddim),
     "ddim": Solver(ddim, takes_eta=True),
     "ddpm": Solver(ddpm, stochastic=True),
@@ -222,6 +230,9 @@ SAMPLERS: dict[str, Solver] = {
     "dpmpp_2s": Solver(dpmpp_2s, order=2, calls_per_step=2),
     "unipc": Solver(unipc, order=3),
 }
+SAMPLERS = Registry(
+    _ENTRIES, _as_solver, "a sampler: a function (denoise, x, sigmas, *, randn_like), or a Solver"
+)
 
 
 def check_sampler(name: str, eta: float = 0.0) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from inkling.data import Data
 from inkling.errors import UserError, unknown_name
 from inkling.evaluate.judge import Judge, judge_for, mark
+from inkling.extras import how_to_install
 from inkling.models.clip import Clip
 from inkling.pixels import from_bytes
 from inkling.text.pretrained import library, model_folder, read_model, reading
@@ -122,7 +123,7 @@ class OfInception:
         except ImportError:
             raise UserError(
                 "Inception features need the library torch-fidelity; install it with "
-                "pip install 'inkling[inception]', or use --features judge"
+                f"{how_to_install('inception')}, or use --features judge"
             ) from None
         try:
             self.model: Any = FeatureExtractorInceptionV3(

@@ -4,12 +4,13 @@ Each network takes its settings as one value, so a field is written once. A new 
 is one class of settings with `build`, and one entry in `NETWORKS`.
 """
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from msgspec import Meta
 from msgspec.structs import replace
 
 from inkling.errors import UserError
+from inkling.registry import Registry
 from inkling.settings import BelowOne, Count, NotNegative, Settings, Whole
 
 if TYPE_CHECKING:
@@ -275,10 +276,17 @@ class TransformerConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", 
         )
 
 
-NETWORKS: dict[str, type[NetworkConfig]] = {
-    "unet": UNetConfig,
-    "transformer": TransformerConfig,
-}
+def _as_network(thing: Any, name: str) -> type[NetworkConfig] | None:
+    from inkling.nets.own import as_network
+
+    return as_network(thing, name)
+
+
+NETWORKS: Registry[type[NetworkConfig]] = Registry(
+    {"unet": UNetConfig, "transformer": TransformerConfig},
+    _as_network,
+    "a network: a subclass of inkling.nets.Network, or settings with build",
+)
 """Denoising networks by `net.kind`."""
 
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 from msgspec.structs import replace
+from PIL import Image
 from torch import Tensor
 
 from inkling.config.other_names import in_our_names
@@ -14,11 +15,12 @@ from inkling.config.recipe import Recipe
 from inkling.config.sample import Sample
 from inkling.contracts import Step
 from inkling.core.rng import Seed
-from inkling.core.samplers import check_sampler
+from inkling.core.samplers import SAMPLERS, check_sampler
 from inkling.errors import UserError, UserNote
 from inkling.models.build import load_denoiser, sampling_start
 from inkling.models.card import Card
 from inkling.models.text_denoiser import TextDenoiser
+from inkling.pixels import to_pil
 from inkling.sampling.asked import Prompts, asked
 from inkling.sampling.clip_guidance import Guide
 from inkling.sampling.conditions import Encoded, words_never_seen
@@ -92,7 +94,8 @@ class TextToImage:
                 network calls a picture.
             best: begin with the best of these.
             changes: fields of `inkling.config.sample.Sample` by name; None leaves one as it is.
-                `guidance_scale` and `num_inference_steps` are understood as `scale` and `steps`.
+                `sampler` may also be a function. `guidance_scale` and `num_inference_steps` are
+                understood as `scale` and `steps`.
 
         Raises:
             UserError: no such field, one under two names, or a value that it cannot have; calls
@@ -101,6 +104,8 @@ class TextToImage:
         usual = recommended(self.recipe.sample, self.card, guided=guided, calls=calls, best=best)
         typed = {name: value for name, value in changes.items() if value is not None}
         given = in_our_names(typed, "sample")
+        if callable(own := given.get("sampler")):
+            given["sampler"] = SAMPLERS.name_of(own)
         settings = changed(usual, given, self.card)
         negative = str(caption_of(settings.negative_prompt, self.classes, self.model.text))
         settings = replace(settings, negative_prompt=negative)
@@ -163,9 +168,13 @@ class TextToImage:
     def __call__(self, captions: Prompts | Tensor, **options: Any) -> Tensor:
         """The pictures, uint8 [B, C, H, W] on the CPU; options as in `batches`.
 
-        `inkling.to_pil` makes PIL images of them.
+        `images` gives them as PIL images.
         """
         return torch.cat(list(self.batches(captions, **options)))
+
+    def images(self, captions: Prompts | Tensor, **options: Any) -> list[Image.Image]:
+        """The pictures as PIL images; options as in `batches`."""
+        return to_pil(self(captions, **options))
 
     def batches(
         self,

@@ -2,18 +2,30 @@
 `ENCODERS`.
 """
 
+from typing import Any
+
+from inkling.registry import Registry
 from inkling.text.base import TextEncoder
 from inkling.text.frozen import FrozenEncoder
 from inkling.text.label import LabelEncoder
 from inkling.text.transformer import TransformerEncoder
 from inkling.text.vision import VisionEncoder
 
-ENCODERS: dict[str, type[TextEncoder]] = {
-    "frozen": FrozenEncoder,
-    "label": LabelEncoder,
-    "transformer": TransformerEncoder,
-    "vision": VisionEncoder,
-}
+
+def _as_encoder(thing: Any, _name: str) -> type[TextEncoder] | None:
+    return thing if isinstance(thing, type) and issubclass(thing, TextEncoder) else None
+
+
+ENCODERS: Registry[type[TextEncoder]] = Registry(
+    {
+        "frozen": FrozenEncoder,
+        "label": LabelEncoder,
+        "transformer": TransformerEncoder,
+        "vision": VisionEncoder,
+    },
+    _as_encoder,
+    "an encoder: a subclass of inkling.text.TextEncoder",
+)
 
 __all__ = [
     "ENCODERS",

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inkling.errors import UserError
+from inkling.extras import how_to_install
 
 _BATCH = 64
 _CLASSES = {
@@ -52,7 +53,7 @@ def library() -> Any:
     except ImportError:
         raise UserError(
             "pretrained text models and CLIPs need the library transformers; install it with "
-            "pip install 'inkling[clip]'"
+            f"{how_to_install('clip')}"
         ) from None
     untyped: Any = transformers
     untyped.logging.set_verbosity_error()

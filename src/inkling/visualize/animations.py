@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from inkling.errors import UserError
+from inkling.extras import how_to_install
 from inkling.sampling.clip_guidance import Guide
 from inkling.sampling.pipeline import TextToImage
 from inkling.system.disk import saved
@@ -96,7 +97,7 @@ def check_format(path: Path) -> None:
     if path.suffix == ".mp4" and find_spec("imageio_ffmpeg") is None:
         raise UserError(
             f"{path} needs the library imageio-ffmpeg; install it with "
-            "pip install 'inkling[video]', or end the name in .gif or .webp"
+            f"{how_to_install('video')}, or end the name in .gif or .webp"
         )
 
 

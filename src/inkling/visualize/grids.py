@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 from inkling.errors import UserError
+from inkling.pixels import plain_picture
 from inkling.system.disk import saved
 
 _GAP = 4
@@ -19,34 +19,7 @@ _CAPTION_LINES = 4
 
 def as_picture(image: np.ndarray) -> Image.Image:
     """A PIL image in colour of uint8 [C, H, W]; one channel is grey."""
-    return _plain(image).convert("RGB")
-
-
-def _plain(image: np.ndarray) -> Image.Image:
-    """A PIL image of uint8 [C, H, W]; of one channel in grey."""
-    if image.shape[0] == 1:
-        return Image.fromarray(image[0])
-    return Image.fromarray(np.ascontiguousarray(image[:3].transpose(1, 2, 0)))
-
-
-def to_pil(images: Tensor | np.ndarray) -> list[Image.Image]:
-    """PIL images of what a pipeline samples, to show, resize or save one by one.
-
-    Args:
-        images: uint8 [B, C, H, W], or one [C, H, W]; one channel gives grey images, three colour.
-
-    Raises:
-        UserError: other arrays than these.
-    """
-    pixels = images.cpu().numpy() if isinstance(images, Tensor) else np.asarray(images)
-    if pixels.ndim == 3:
-        pixels = pixels[None]
-    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
-        raise UserError(
-            "to_pil takes uint8 pictures [B, C, H, W] with 1 or 3 channels, as a pipeline gives "
-            f"them, and this is {pixels.dtype} {list(pixels.shape)}"
-        )
-    return [_plain(image) for image in pixels]
+    return plain_picture(image).convert("RGB")
 
 
 def sheet(

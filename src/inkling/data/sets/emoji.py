@@ -18,6 +18,7 @@ from inkling.data.pictures import Dataset
 from inkling.data.settings import Options
 from inkling.data.source import Item, Source
 from inkling.errors import UserError
+from inkling.extras import how_to_install
 
 TONES = ("light", "medium-light", "medium", "medium-dark", "dark")
 """Of skin, by Unicode's names."""
@@ -64,7 +65,7 @@ def _emoji_data() -> Mapping[str, Mapping[str, Any]]:
         from emoji.unicode_codes import EMOJI_DATA
     except ImportError:
         raise UserError(
-            "the names of emoji come from the package emoji: pip install 'inkling[emoji]'"
+            f"the names of emoji come from the package emoji: {how_to_install('emoji')}"
         ) from None
     known: Mapping[str, Mapping[str, Any]] = EMOJI_DATA
     return known

@@ -8,6 +8,7 @@ from inkling.data.source import Item, Source
 from inkling.data.sources.labels import unknown_class
 from inkling.data.sources.parquet import CAPTION_COLUMNS, column, sentences
 from inkling.errors import UserError, one_line
+from inkling.extras import how_to_install
 
 
 def hub(name: str, split: str) -> Source:
@@ -27,7 +28,7 @@ def hub(name: str, split: str) -> Source:
         import datasets
     except ImportError:
         raise UserError(
-            f"reading {name} from the hub takes the datasets library: pip install 'inkling[hub]'"
+            f"reading {name} from the hub takes the datasets library: {how_to_install('hub')}"
         ) from None
     try:
         loaded = datasets.load_dataset(repository, configuration or None, trust_remote_code=False)

@@ -17,6 +17,7 @@ from inkling.data.sources.labels import (
     unknown_class,
 )
 from inkling.errors import UserError, one_line
+from inkling.extras import how_to_install
 from inkling.system.reading import require_regular
 
 IMAGE_COLUMNS = ("image", "img", "picture", "jpg", "png", "webp")
@@ -123,7 +124,7 @@ def _opened(path: Path) -> Iterator[Any]:
     except ImportError:
         raise UserError(
             f"{printable(path)} is Parquet, and reading it takes pyarrow: "
-            "pip install 'inkling[parquet]'"
+            f"{how_to_install('parquet')}"
         ) from None
     try:
         with require_regular(path).open("rb") as file:
