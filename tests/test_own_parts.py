@@ -8,7 +8,7 @@ import torch
 
 from inkling import TextToImage, fit, override
 from inkling.config.overrides import from_json, to_json
-from inkling.core import SAMPLERS, Karras
+from inkling.core import SAMPLERS, Karras, Step
 from inkling.core.noise import make_schedule
 from inkling.errors import UserError
 from inkling.nets import NETWORKS
@@ -169,7 +169,7 @@ def test_a_schedule_has_its_fields_as_options():
         ("net.kind=broken:Mlp", "ZeroDivisionError"),
         ("net.kind=mine:leap", "mine:leap is not a network: a subclass of"),
         ("net.kind=mine:Needy", "takes 'width' without a default; a setting has one"),
-        ("sample.sampler=mine:Mlp", "mine:Mlp is not a sampler: a function"),
+        ("sample.sampler=mine:Mlp", "mine:Mlp is not a sampler: a generator"),
         ("text.encoder=mine:leap", "is not an encoder"),
         ("diffusion.prediction=mine:number", "is not a prediction"),
         ("diffusion.noise.name=mine:leap", "is not a schedule"),
@@ -202,3 +202,41 @@ def test_a_schedule_of_ours_is_none_of_theirs():
     assert "karras" in {"karras": Karras}
     assert "karras:" not in SAMPLERS
     assert ":leap" not in SAMPLERS
+
+
+def no_generator(denoise, x, sigmas, *, randn_like=None):
+    return x
+
+
+def nothing(denoise, x, sigmas, *, randn_like=None):
+    yield from ()
+
+
+def no_noise(denoise, x, sigmas):
+    yield Step(0, sigmas[-1], x, x)
+
+
+def test_samplers_are_held_to_their_signature(tiny):
+    *_, last = fit(override(tiny, ["train.previews=0"]), device_name="cpu")
+    last.state.save("run")
+    pipeline = TextToImage.load("run", "cpu")
+    with pytest.raises(UserError, match="gave Tensor where a Step was due; a sampler yields"):
+        pipeline("seven", sampler=no_generator)
+    with pytest.raises(UserError, match="yielded no Step"):
+        pipeline("seven", sampler=nothing)
+    with pytest.raises(UserError, match="is not a sampler: a generator"):
+        pipeline("seven", sampler=no_noise)
+
+
+def test_networks_are_held_to_their_shapes(tiny, tmp_path, monkeypatch):
+    (tmp_path / "flat.py").write_text(
+        "from inkling.nets import Network\n\n\n"
+        "class Flat(Network):\n"
+        "    def __init__(self, channels, cond_width):\n"
+        "        super().__init__()\n\n"
+        "    def forward(self, x, coordinate, cond):\n"
+        "        return x.flatten(1)\n"
+    )
+    recipe = override(tiny, ["net.kind=flat:Flat", "train.previews=0"])
+    with pytest.raises(UserError, match=r"the network Flat returned \[8, 64\] for noisy pictures"):
+        [*fit(recipe, device_name="cpu")]

@@ -86,7 +86,7 @@ def test_it_takes_three_steps_when_small_and_draws(name, tmp_path, encoder):
 def test_every_value_of_a_reproduction_says_where_it_comes_from():
     assert set(ORIGINS) == {recipe.name for recipe in REPRODUCTIONS}
     for recipe in REPRODUCTIONS:
-        said = {setting: origin for setting, _, origin in explained(recipe)}
+        said = {setting: origin for setting, _, origin, _ in explained(recipe)}
         assert all(said.values())
         assert said["train.steps"] != "inkling's default"
         assert set(ORIGINS[recipe.name]) <= set(said), "an origin of a setting that does not exist"
@@ -94,7 +94,7 @@ def test_every_value_of_a_reproduction_says_where_it_comes_from():
 
 def test_a_trial_says_what_it_changed():
     recipe = RECIPES["coco-text"]
-    said = {setting: origin for setting, _, origin in explained(small(recipe), recipe)}
+    said = {setting: origin for setting, _, origin, _ in explained(small(recipe), recipe)}
     assert said["net.widths"] == "changed for the trial"
     assert said["diffusion.loss"] == "as the source states"
 

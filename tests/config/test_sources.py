@@ -78,7 +78,7 @@ def test_every_row_says_where_in_which_words_and_what_is_here():
 @pytest.mark.parametrize("name", ORIGINS)
 def test_what_is_said_to_be_stated_has_a_row(name):
     rows = {setting for recipe, setting, _ in HERE if recipe == name}
-    for setting, _, origin in explained(RECIPES[name]):
+    for setting, _, origin, _ in explained(RECIPES[name]):
         if is_stated(origin):
             assert setting in rows, f"{setting}: {origin}"
 
@@ -86,7 +86,7 @@ def test_what_is_said_to_be_stated_has_a_row(name):
 @pytest.mark.parametrize("name", ORIGINS)
 def test_the_table_has_the_values_of_the_recipes_and_they_have_an_origin(name):
     recipe = RECIPES[name]
-    origins = {setting: origin for setting, _, origin in explained(recipe)}
+    origins = {setting: origin for setting, _, origin, _ in explained(recipe)}
     assigned = [(s, value) for n, s, value in HERE if n == name and value is not None]
     assert len(assigned) > 15
     for setting, value in assigned:

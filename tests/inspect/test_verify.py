@@ -63,7 +63,7 @@ def test_planted_faults_are_found(monkeypatch):
             yield Step(index, nxt, x, x0)
 
     monkeypatch.setitem(samplers.SAMPLERS, "heun", samplers.Solver(early, order=2))
-    assert wrong(processes.samplers(Mixture(), {})) == {"sampler heun"}
+    assert wrong(processes.samplers(Mixture(), samplers.SAMPLERS)) == {"sampler heun"}
     monkeypatch.setitem(
         denoiser.PREDICTIONS, "v", lambda s, d: denoiser.v(s, d)._replace(out=s.square())
     )

@@ -3,6 +3,7 @@
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ import click
 from inkling.cli.options import DEVICE, PATH, SEED, Duration, Verb
 from inkling.cli.training import assignments_of, carry_out, resumed
 from inkling.config.overrides import to_json
-from inkling.errors import UserError, unknown_name
+from inkling.errors import UserError, nearest, unknown_name
 from inkling.system.shell import command
 
 if TYPE_CHECKING:
@@ -22,14 +23,29 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, without where values come from.")
 @click.option("--small", is_flag=True, help="As a two-minute trial.")
-def recipes(name: str | None, as_json: bool, small: bool) -> None:
-    """List the recipes, or print one whole, with where each value comes from."""
+@click.option("--all", "every", is_flag=True, help="Settings that have their default value too.")
+def recipes(name: str | None, as_json: bool, small: bool, every: bool) -> None:
+    """List the recipes, or print the settings of one that differ from the defaults.
+
+    Each with its value, where that comes from, and what the setting means. NAME may also be a
+    setting, such as train.decay.
+
+    \b
+    inkling recipes
+    inkling recipes mnist
+    inkling recipes mnist --all
+    inkling recipes train.decay
+    """
+    from inkling.config.meanings import settings_of
     from inkling.config.recipes import DIFFERENCES, RECIPES, explained
     from inkling.config.recipes import small as shrunk
 
     if name is None:
         for recipe in RECIPES.values():
             click.echo(f"{recipe.name:18} {recipe.source}\n{'':18} {recipe.expected}")
+        return
+    if "." in name:
+        _print_setting(name)
         return
     if name not in RECIPES:
         raise UserError(unknown_name(name, RECIPES, "recipe"))
@@ -38,12 +54,48 @@ def recipes(name: str | None, as_json: bool, small: bool) -> None:
         click.echo(to_json(recipe))
         return
     click.echo(f"{recipe.name}: {recipe.source}\n{recipe.expected}\n")
-    for setting, value, origin in explained(recipe, RECIPES[name]):
-        click.echo(f"{setting:32} {value:28} {origin}")
+    meanings = {each.path: each.meaning for each in settings_of(net=type(recipe.net))}
+    usual = 0
+    for each in explained(recipe, RECIPES[name]):
+        if each.usual and each.origin == "inkling's default" and not every:
+            usual += 1
+            continue
+        origin = "" if each.origin == recipe.source else each.origin
+        click.echo(f"{each.setting:28} {each.value:28} {origin}".rstrip())
+        if meaning := meanings.get(each.setting):
+            click.echo(fill(meaning, 100, initial_indent="    ", subsequent_indent="    "))
+    if usual:
+        click.echo(f"\n{usual} other settings have their default value (--all shows them)")
     if differences := DIFFERENCES.get(name):
         click.echo("\nwhere it differs from the source:")
         for sentence in differences:
             click.echo(f"- {sentence}")
+
+
+def _print_setting(path: str) -> None:
+    """Print what one setting means, for each kind of recipe and network that has it.
+
+    Raises:
+        UserError: there is no such setting; the nearest is offered.
+    """
+    from inkling.config.kinds import KINDS
+    from inkling.config.meanings import Setting, settings_of
+    from inkling.nets.configs import NETWORKS
+
+    known: dict[tuple[str, str], Setting] = {}
+    for kind in KINDS.values():
+        for net in NETWORKS.values():
+            known |= {(each.path, each.meaning): each for each in settings_of(kind, net)}
+    found = [each for each in known.values() if each.path == path]
+    if not found:
+        close = nearest(path, [each.path for each in known.values()])
+        hint = f"; did you mean {close!r}?" if close else ""
+        raise UserError(
+            f"there is no setting {path!r}{hint} (inkling recipes NAME --all lists them)"
+        )
+    for each in found:
+        click.echo(f"{each.path}: {each.values}; default {each.default}")
+        click.echo(fill(each.meaning, 100, initial_indent="    ", subsequent_indent="    "))
 
 
 @click.command(cls=Verb)

@@ -19,11 +19,15 @@ class Towers(Settings, frozen=True):
     layers: Count = 3
     """Of the vision tower."""
     text_layers: Count = 1
+    """Of the text tower."""
     heads: Count = 4
+    """Attention heads of each block; they divide the width."""
     patch: Whole = 0
     """Side of a patch in pixels; 0: a quarter of the picture's side."""
     max_tokens: Count = 32
+    """Longest caption in tokens."""
     vocabulary_size: Annotated[int, Meta(ge=258)] = 4096
+    """Byte-level BPE tokens at most; 256 bytes and two marks come first."""
 
 
 class Contrast(Settings, frozen=True):
@@ -34,6 +38,7 @@ class Contrast(Settings, frozen=True):
     noise: ScheduleConfig = ScheduleConfig(
         name="lognormal", options={"mean": 0.3, "std": 1.2, "sigma_min": 0.005, "sigma_max": 80.0}
     )
+    """The distribution of that noise."""
     jitter: Fraction = 1.0
     """How far pictures are turned, scaled and shifted: 1 is 0.2 rad, 10 % and 14 %; 0: not."""
 

@@ -34,9 +34,13 @@ class Text(Settings, frozen=True):
     """Whether the vector of all the caption, or of the picture, modulates every block; the tokens
     are read where net.cross_attention is on."""
     width: Count = 128
+    """Channels of a caption's vector and tokens."""
     layers: Count = 2
+    """Blocks of the transformer that reads captions; one is enough for words, two for sentences."""
     heads: Count = 4
+    """Attention heads of each block; they divide the width."""
     max_tokens: Count = 32
+    """Longest caption in tokens; longer ones are cut in training, and refused in sampling."""
     vocabulary_size: Annotated[int, Meta(ge=258)] = 4096
     """Byte-level BPE tokens at most; 256 bytes and two marks come first."""
 

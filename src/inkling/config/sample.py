@@ -17,6 +17,7 @@ class ScheduleConfig(Settings, frozen=True):
     name: str = "lognormal"
     """A key of `inkling.core.SCHEDULES`."""
     options: dict[str, float] = {}
+    """Its parameters by name; those left out have the schedule's defaults."""
 
 
 class ClipGuidance(Settings, frozen=True):
@@ -40,6 +41,7 @@ class ClipGuidance(Settings, frozen=True):
     sampler: str = "ddpm"
     """A key of `inkling.core.SAMPLERS`; ancestral noise corrects errors of the gradient."""
     steps: Count = 40
+    """Solver steps with a CLIP, which needs more of them than a model that reads its prompts."""
 
     def __post_init__(self) -> None:
         _check_interval("sample.clip.interval", self.interval)
@@ -71,7 +73,8 @@ class Sample(Settings, frozen=True):
     sampler: str = "dpmpp_2m"
     """A key of `inkling.core.SAMPLERS`."""
     steps: Count = 18
-    """Solver steps."""
+    """Solver steps. A step is one network call, two with heun and dpmpp_2s, and twice that where
+    guidance is on; `inkling tune` finds how many a run needs."""
     eta: Fraction = 0.0
     """Fresh noise in the steps of ddim, from 0 (none) to 1 (as much as ddpm); others take none."""
     grid: ScheduleConfig = ScheduleConfig(name="karras")
@@ -81,9 +84,12 @@ class Sample(Settings, frozen=True):
     """The noise levels of the steps one by one, falling, in place of a grid; after the last of them
     comes 0."""
     scale: NotNegative = 1.5
-    """Scale of classifier-free guidance; 1: off, below 1: towards samples without a prompt."""
+    """Scale of classifier-free guidance; 1: off, below 1: towards samples without a prompt. More
+    follows the prompt better and varies less."""
     interval: Annotated[tuple[float, ...], Meta(min_length=2, max_length=2)] = (0.0, 1e9)
-    """Guide only where `low < sigma <= high`."""
+    """Noise levels between which classifier-free guidance is on, `low < sigma <= high`, in units of
+    pixels in [-1, 1]. Below the lower one it changes little and costs a call a step; above the
+    upper one it narrows the choice of layouts (Kynkaanniemi et al. 2024)."""
     negative_prompt: str = ""
     """Guidance leads away from this caption instead of the empty one."""
     size: tuple[Count, Count] | None = None

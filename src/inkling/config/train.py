@@ -34,8 +34,10 @@ class Train(Settings, frozen=True):
     """Choose net.widths, train.batch and the learning rates for the budget and the speed of this
     machine. Off once any of these is set by hand; a finished run has what was chosen."""
     seed: Seed = 0
+    """Of weights, order, noise and caption drops; another one shows how far a result is chance."""
     batch: Count = 64
-    """Pictures an optimiser step, over all processes and accumulation."""
+    """Pictures an optimiser step, over all processes and accumulation. Short runs learn more from
+    small batches, since they take more steps; long ones and GPUs from large ones."""
     accumulation: Count = 1
     """Parts in which a process works through its rows of the batch."""
     threads: Whole = 0
@@ -45,17 +47,21 @@ class Train(Settings, frozen=True):
     optimiser: Literal["muon", "adamw"] = "adamw"
     """AdamW for everything, or Muon for the hidden matrices and AdamW for the rest."""
     lr: Positive = 1e-3
-    """AdamW's peak learning rate."""
+    """AdamW's peak learning rate. Lower it when the loss jumps; with a batch k times as large,
+    raise it by the square root of k."""
     muon_lr: Positive = 0.02
-    """Muon's peak learning rate."""
+    """Muon's peak learning rate, of the hidden matrices; the rule is that of `lr`."""
     betas: Annotated[tuple[BelowOne, ...], Meta(min_length=2, max_length=2)] = (0.9, 0.99)
+    """AdamW's memory of gradients and of their squares (Kingma & Ba 2015); 0.999 for long runs."""
     weight_decay: NotNegative = 0.01
+    """AdamW's decoupled weight decay (Loshchilov & Hutter 2019), times the learning rate."""
     warmup: Whole = 50
     """Steps in which the learning rates rise from zero."""
     decay: Fraction = 0.8
-    """Last fraction of the run in which the learning rates fall to zero."""
+    """Last fraction of the run in which the learning rates fall to zero: 0.8 is level for a fifth
+    of the run, then falls; 0 keeps them level, for a run that you may want to go on with."""
     curve: Literal["linear", "cosine"] = "linear"
-    """How they fall."""
+    """How the learning rates fall in that last part."""
     clip: NotNegative = 1.0
     """Largest gradient norm of the AdamW parameters; 0: no clipping."""
     widen: Fraction = 0.0
@@ -65,13 +71,15 @@ class Train(Settings, frozen=True):
     """Progressive resizing: picture sizes to train at in turn, for the same time each, such as
     16,32,64."""
     caption_drop: Fraction = 0.1
-    """Probability, image by image, of training on the empty caption instead."""
+    """Probability, image by image, of training on the empty caption instead, which
+    classifier-free guidance needs; 0: the model cannot be guided."""
     first_wording: Fraction = 0.0
     """Probability of the first of the sentences that describe a picture, where there are several;
     0: all are equally likely. Two equally frequent ways to say a relation ("a above b", "b below
     a") are a parity, which a network finds late: neither word nor order tells anything alone."""
     ema_width: Annotated[float, Meta(gt=0, lt=0.28)] = 0.05
-    """EMA length: width of the power-function average, as a fraction of the steps so far."""
+    """EMA length: width of the power-function average of the weights (Karras et al. 2024), as a
+    fraction of the steps so far. `inkling ema` changes it after training, given `snapshots`."""
     snapshots: Whole = 0
     """Moments at which two short EMAs are stored, to choose a length after training; 0: none."""
     ema_decay: BelowOne = 0.0

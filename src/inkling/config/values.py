@@ -76,3 +76,14 @@ def _numbers(value: Any) -> Iterator[float]:
             yield from _numbers(each)
     elif isinstance(value, int | float):
         yield value
+
+
+def shown(value: Any) -> str:
+    """A value as people write it: text in quotes, lists in brackets, no rows of zeros."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}={shown(each)}' for name, each in value.items())}}}"
+    return json.dumps(value, ensure_ascii=False)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inkling.contracts import Cond
+from inkling.errors import UserError
 from inkling.registry import Registry
 
 
@@ -131,6 +132,11 @@ class Denoiser(nn.Module):
     def raw(self, x: Tensor, sigma: Tensor, cond: Cond, scalings: Scalings) -> Tensor:
         """The raw network's output `F`, float32 [B, C, H, W], for sigma [B]."""
         output: Tensor = self.network((scalings.in_ * x).float(), sigma.float().log() / 4, cond)
+        if output.shape != x.shape:  # by broadcasting it might learn nonsense unnoticed
+            raise UserError(
+                f"the network {type(self.network).__name__} returned {list(output.shape)} for "
+                f"noisy pictures {list(x.shape)}; forward returns a tensor of their shape"
+            )
         return output.float()
 
     def forward(self, x: Tensor, sigma: Tensor, cond: Cond) -> Tensor:

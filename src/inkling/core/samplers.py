@@ -6,6 +6,7 @@ schedule. Most are built on one primitive, `towards`. A new sampler is one funct
 in `SAMPLERS` with its order and cost.
 """
 
+import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
@@ -214,11 +215,42 @@ class Solver(NamedTuple):
         return self.calls_per_step * (steps - 1) + 1
 
 
-def _as_solver(thing: Any, _name: str) -> Solver | None:
+def _as_solver(thing: Any, name: str) -> Solver | None:
     """A user's sampler: a function, of first order at one call a step, or a `Solver`."""
-    if isinstance(thing, Solver):
-        return thing
-    return Solver(thing) if callable(thing) and not isinstance(thing, type) else None
+    solver = thing if isinstance(thing, Solver) else Solver(thing)
+    try:
+        inspect.signature(solver.function).bind(None, None, None, randn_like=None)
+    except (TypeError, ValueError):
+        return None
+    return solver._replace(function=partial(_yielding, solver.function, name))
+
+
+def _yielding(
+    function: Sampler,
+    name: str,
+    denoise: Denoise,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    randn_like: RandnLike = torch.randn_like,
+    **options: float,
+) -> Iterator[Step]:
+    """A user's sampler, held to its signature.
+
+    Raises:
+        UserError: it yields something else than steps, or nothing.
+    """
+    steps: Any = function(denoise, x, sigmas, randn_like=randn_like, **options)
+    step = None
+    for step in steps if isinstance(steps, Iterator) else [steps]:
+        if not isinstance(step, Step):
+            raise UserError(
+                f"{name} gave {type(step).__name__} where a Step was due; a sampler yields "
+                "Step(index, sigma, x, x0) after each solver step"
+            )
+        yield step
+    if step is None:
+        raise UserError(f"{name} yielded no Step; a sampler yields one after each solver step")
 
 
 _ENTRIES = {
@@ -231,7 +263,7 @@ _ENTRIES = {
     "unipc": Solver(unipc, order=3),
 }
 SAMPLERS = Registry(
-    _ENTRIES, _as_solver, "a sampler: a function (denoise, x, sigmas, *, randn_like), or a Solver"
+    _ENTRIES, _as_solver, "a sampler: a generator (denoise, x, sigmas, *, randn_like), or a Solver"
 )
 
 

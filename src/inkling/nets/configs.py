@@ -121,6 +121,7 @@ class UNetConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="un
     template: Whole = 0
     """Channels of a coarse map made from the embedding and added at every level; 0: none."""
     dropout: BelowOne = 0.0
+    """Probability in every residual block; for small data sets and long runs."""
 
     def __post_init__(self) -> None:
         levels = len(self.widths)
@@ -229,7 +230,7 @@ class TransformerConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", 
     width: Count = 128
     """Channels of a token."""
     depth: Count = 4
-    """Blocks."""
+    """Transformer blocks."""
     head_width: Annotated[int, Meta(ge=4, multiple_of=4)] = 32
     """Channels of one attention head."""
     feedforward: Count = 4
@@ -244,6 +245,7 @@ class TransformerConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", 
     embedding: Count = 128
     """Width of the joint embedding of noise level and caption."""
     dropout: BelowOne = 0.0
+    """Probability in every MLP; for small data sets and long runs."""
 
     def __post_init__(self) -> None:
         if self.width % self.head_width:
@@ -298,6 +300,7 @@ class AutoencoderConfig(Settings, frozen=True):
     blocks: Count = 1
     """Residual blocks of each level."""
     latent_channels: Count = 4
+    """Channels of a latent: more reconstruct better and are harder to learn."""
     bottleneck: Literal["kl", "plain"] = "kl"
     """A Gaussian kept near the standard normal (Kingma & Welling 2014), or plain numbers."""
     kl_weight: NotNegative = 1e-4
@@ -312,3 +315,4 @@ class ClassifierConfig(Settings, frozen=True):
     features: Count = 128
     """Width of the layer before the last, by whose values pictures are compared."""
     dropout: BelowOne = 0.3
+    """Probability before the last layer."""

@@ -5,6 +5,7 @@ value comes from. `small` makes any of them fit for a two-minute trial.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,6 +16,7 @@ from inkling.config.recipes.own import DIGITS, EMOJI, MNIST, MNIST_TRANSFORMER, 
 from inkling.config.recipes.reproductions import REPRODUCTIONS
 from inkling.config.recipes.small import small
 from inkling.config.registries import leaves
+from inkling.config.values import shown
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -22,8 +24,18 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def explained(recipe: Recipe, named: Recipe | None = None) -> Iterator[tuple[str, str, str]]:
-    """(setting, value, where it comes from) of every setting of a recipe.
+class Explained(NamedTuple):
+    """A setting of a recipe, its value, and where that comes from."""
+
+    setting: str
+    value: str
+    origin: str
+    usual: bool
+    """Whether the value is the default."""
+
+
+def explained(recipe: Recipe, named: Recipe | None = None) -> Iterator[Explained]:
+    """Every setting of a recipe.
 
     Args:
         recipe: perhaps changed.
@@ -41,7 +53,8 @@ def explained(recipe: Recipe, named: Recipe | None = None) -> Iterator[tuple[str
             said = "changed for the trial"
         elif not said and value != plain.get(setting):
             said = recipe.source if known is None else OURS
-        yield setting, msgspec.json.encode(value).decode(), said or "inkling's default"
+        usual = value == plain.get(setting)
+        yield Explained(setting, shown(value), said or "inkling's default", usual)
 
 
 __all__ = [

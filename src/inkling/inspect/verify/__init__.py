@@ -1,16 +1,18 @@
 """`inkling verify`: tests against exact answers, on Gaussians and mixtures of Gaussians.
 
 They cover every prediction, noise schedule, sampler and guidance, the likelihood, EMAs made
-afterwards, every score and its interval, and a user's own samplers and schedules. Checks are
-generators, so each is shown when it is done.
+afterwards, every score and its interval; and a user's own samplers, schedules and answers to the
+exercises of the course. Checks are generators, so each is shown when it is done.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from inkling.core.mixture import Mixture
-from inkling.core.noise import Schedule
-from inkling.core.samplers import Sampler
+from inkling.core.noise import SCHEDULES, Schedule
+from inkling.core.samplers import SAMPLERS, Sampler
 from inkling.inspect.verify.check import Check
+from inkling.inspect.verify.exercises import EXERCISES, mark, marked
 from inkling.inspect.verify.measured import (
     averages,
     intervals,
@@ -30,21 +32,13 @@ from inkling.inspect.verify.processes import (
 )
 
 
-def verify(
-    more_samplers: Mapping[str, Sampler] | None = None,
-    more_schedules: Mapping[str, Schedule] | None = None,
-) -> Iterator[Check]:
-    """All checks, one after the other.
-
-    Args:
-        more_samplers: the user's samplers by name, which must be of first order at least.
-        more_schedules: the user's noise schedules by name.
-    """
+def verify() -> Iterator[Check]:
+    """All checks of what comes with inkling, one after the other."""
     mixture = Mixture()
     yield from predictions()
     yield from score_of_the_mixture(mixture)
-    yield from schedules(more_schedules or {})
-    yield from samplers(mixture, more_samplers or {})
+    yield from schedules({name: kind() for name, kind in SCHEDULES.items()})
+    yield from samplers(mixture, SAMPLERS)
     yield from ancestral_sampling()
     yield from guidances()
     yield from likelihood()
@@ -55,4 +49,25 @@ def verify(
     yield from intervals()
 
 
-__all__ = ["STEPS", "Check", "verify"]
+def verify_own(
+    own_samplers: Mapping[str, Sampler],
+    own_schedules: Mapping[str, Schedule],
+    answers: Mapping[str, Callable[..., Any]],
+) -> Iterator[Check]:
+    """Checks of a user's own parts alone, in seconds.
+
+    Args:
+        own_samplers: by name; deterministic ones must be of first order at least.
+        own_schedules: by name.
+        answers: to exercises of the course, by exercise.
+
+    Raises:
+        UserError: no such exercise.
+    """
+    yield from schedules(own_schedules)
+    yield from samplers(Mixture(), own_samplers)
+    for exercise, answer in answers.items():
+        yield from marked(exercise, answer)
+
+
+__all__ = ["EXERCISES", "STEPS", "Check", "mark", "verify", "verify_own"]
