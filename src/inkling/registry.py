@@ -2,10 +2,10 @@
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from inkling.errors import UserError
+from inkling.errors import UserError, unknown_name
 
 Part = TypeVar("Part")
 
@@ -17,6 +17,7 @@ class Registry(dict[str, Part], Generic[Part]):
         entries: that it begins with; a program may add more.
         fits: makes an entry of a user's own thing and its name, or None of one that is none.
         needed: what that must be, for the message: "a sampler, a function (denoise, ...)".
+        elsewhere: our names by those that other libraries have, to offer them.
     """
 
     def __init__(
@@ -24,9 +25,10 @@ class Registry(dict[str, Part], Generic[Part]):
         entries: Mapping[str, Part],
         fits: Callable[[Any, str], Part | None],
         needed: str,
+        elsewhere: Mapping[str, str] | None = None,
     ):
         super().__init__(entries)
-        self._fits, self._needed = fits, needed
+        self._fits, self._needed, self._elsewhere = fits, needed, elsewhere or {}
         self._own: dict[str, Part] = {}  # a class of settings must stay the same class
 
     def __contains__(self, name: object) -> bool:
@@ -46,6 +48,22 @@ class Registry(dict[str, Part], Generic[Part]):
         if name not in self:
             raise KeyError(name)
         return self._own[name]
+
+    def unknown(self, name: str, what: str, beside: Iterable[str] = ()) -> UserError:
+        """What is said of a name that is not there: the one meant, and the choices.
+
+        Args:
+            name: as typed.
+            what: it should be, such as "sampler".
+            beside: further names that would do.
+        """
+        bare = "".join(filter(str.isalnum, name.casefold()))
+        ours = self._elsewhere.get(bare)
+        if ours is None:
+            return UserError(unknown_name(name, [*beside, *self], what))
+        return UserError(
+            f"there is no {what} {name!r}; its name here is {ours!r}, among {', '.join(self)}"
+        )
 
     def name_of(self, thing: Any) -> str:
         """The name by which the registry knows a thing of the user's from now on.

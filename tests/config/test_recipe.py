@@ -97,7 +97,7 @@ def test_several_settings_are_checked_together_and_one_entry_is_for_all_levels()
         ("epochs=1", r"did you mean 'train.epochs'\?"),
         ("guidance_scale=1", r"did you mean 'sample.scale'\?"),
         ("num_inference_steps=1", r"did you mean 'sample.steps'\?"),
-        ("train=1", r"no setting 'train'"),
+        ("train=1", r"train is a group of settings"),
         ("train.lr", r"name=value, such as train.lr=1e-3; got 'train.lr'"),
         ("train.lr=fast", r"train.lr=fast: expected a number, got text"),
         ("train.batch=1.5", r"train.batch=1.5: expected a whole number, got a number"),

@@ -95,11 +95,11 @@ def test_a_mistyped_word_is_answered_with_the_known_one(pipeline):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"sampler": "dpmpp"}, "no sampler 'dpmpp'; did you mean 'dpmpp_2"),
+        ({"sampler": "dpmpp"}, "no sampler 'dpmpp'; its name here is 'dpmpp_2"),
         ({"sampler": "HEUN"}, "no sampler 'HEUN'; did you mean 'heun'. choose among euler, ddim, "),
         ({"steps": 0}, "steps=0: expected a whole number >= 1"),
         ({"scale": -1.0}, "scale=-1.0: expected a number >= 0"),
-        ({"stepz": 3}, "no sampling setting 'stepz'; did you mean 'steps'"),
+        ({"stepz": 3}, "no argument 'stepz'; did you mean 'steps'"),
         ({"scale": "much"}, "scale=much: expected a number"),
     ],
 )

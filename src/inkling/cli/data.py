@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from inkling.cli.options import PATH, SEED, Verb
+from inkling.errors import UserError
 
 
 @click.command(name="data", cls=Verb)
@@ -32,11 +33,15 @@ def data(
     """
     from inkling.inspect import survey
     from inkling.runs import auto_recipe
+    from inkling.runs.outputs import check_output
     from inkling.system.disk import check_writable
     from inkling.visualize import grids
 
     out = out or Path("runs", f"data-{auto_recipe.find_target(target)[0]}.png")
     grids.check_format(out)
+    check_output(out)
+    if stray := next((each for each in assignments if not each.startswith("data.")), None):
+        raise UserError(f"inkling data takes settings of data.*, such as data.size=64; got {stray}")
     check_writable(out)
     given = [*assignments, *([f"data.path={folder}"] if folder else [])]
     _, _, pictures = auto_recipe.read_target(target, given, split)

@@ -66,6 +66,7 @@ def evaluate(
     from inkling.evaluate import samples, scores
     from inkling.evaluate.evaluation import Evaluation
     from inkling.evaluate.learned_scores import clip_for
+    from inkling.runs.outputs import check_output
     from inkling.system.disk import check_writable
     from inkling.visualize import grids
     from inkling.visualize.neighbours import neighbours
@@ -85,6 +86,8 @@ def evaluate(
 
     if compare is not None and (clip or out):
         raise UserError("--compare prints differences of features only; leave --clip and --out out")
+    if out is not None:
+        check_output(out, ".json")
     check_writable(out or samples.home(run) / "scores.json")
     chosen = made(run)
     if compare is not None:

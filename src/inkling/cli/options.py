@@ -11,12 +11,30 @@ import click
 from msgspec import to_builtins
 
 from inkling.config.cadence import seconds_of
-from inkling.config.overrides import settings_named
 from inkling.config.recipe import Recipe
 from inkling.config.registries import leaves
 from inkling.config.sample import ClipGuidance
+from inkling.config.unknown import settings_named
 from inkling.errors import UserError
 from inkling.settings import LARGEST_SEED
+
+_ELSEWHERE = {
+    "negative": "--not",
+    "negative-prompt": "--not",
+    "n": "--count",
+    "num": "--count",
+    "num-images": "--count",
+    "num-images-per-prompt": "--count",
+    "cfg": "--scale",
+    "cfg-scale": "--scale",
+    "guidance": "--scale",
+    "output": "--out",
+    "nfe": "--calls",
+    "time": "--budget",
+    "num-samples": "--n",
+    "samples": "--n",
+}
+"""Our options by names that others have for them."""
 
 
 class Verb(click.Command):
@@ -43,6 +61,8 @@ class Verb(click.Command):
         paths = (path for path, _ in leaves(to_builtins(Recipe(name="", source=""))))
         found = settings_named(typed.lstrip("-"), paths)
         own = {name for option in self.params for name in option.opts}
+        if (usual := _ELSEWHERE.get(typed.lstrip("-").replace("_", "-"))) in own:
+            return [str(usual)]
         short = [f"--{path.rpartition('.')[2].replace('_', '-')}" for path in found]
         return [name for name in short if name in own] or [
             f"--set {path}=..." for path in found if "--set" in own

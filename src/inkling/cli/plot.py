@@ -73,10 +73,14 @@ def plot(
         for name, each in PLOTS.items():
             click.echo(f"{name:12} {each.what}")
         return
+    if kind not in PLOTS and Path(kind).exists():
+        raise UserError(f"the figure comes before the run: inkling plot strip {kind}")
     if kind != ALL and kind not in PLOTS:
         raise UserError(unknown_name(kind, [*PLOTS, ALL], "figure"))
     if not runs:
         raise UserError(f"name the run: inkling plot {kind} runs/...")
+    if data is not None and not data.exists():
+        raise UserError(f"there is no folder {data}; --data names the data set's files")
     if prompts and like:
         raise UserError("a model reads texts or pictures: give --prompt or --like, not both")
     if every and (levels or unit != "t"):
@@ -122,6 +126,6 @@ def _draw_all(request: "PlotRequest") -> None:
 
 def _numbers(text: str | None) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")] if text else []
+        return [float(part) for part in text.split(",")] if text is not None else []
     except ValueError:
         raise UserError(f"--levels takes numbers such as 999,500,100,0; got {text!r}") from None

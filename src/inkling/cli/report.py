@@ -31,9 +31,12 @@ def report(
     """
     from inkling.inspect import report as room
     from inkling.inspect.request import PlotRequest
+    from inkling.runs.outputs import check_output
     from inkling.system.disk import check_writable
     from inkling.system.progress import bar
 
+    if out is not None:
+        check_output(out, ".html")
     out = out or (run if run.is_dir() else run.parent) / "report.html"
     check_writable(out)
     request = PlotRequest([run], prompts, device=device, data=data)

@@ -97,9 +97,13 @@ def sample(
     inkling sample runs/ddpm two --clip runs/clip-mnist
     inkling sample runs/variations --like three.png
     """
+    from inkling.runs.outputs import check_output
+
     usual = (run if run.is_dir() else run.parent) / "samples.png"
     if out is not None and out.suffix not in (".png", ".npz"):
         raise UserError(f"--out {out} should end in .png (a sheet) or .npz (arrays)")
+    if out is not None:
+        check_output(out)
     check_writable(out or usual)
     plain = [*prompts, *(_lines(prompts_file) if prompts_file else ())]
     if plain and like:
@@ -186,7 +190,9 @@ def _wanted(plain: list[Any], mixes: tuple[str, ...], between: int | None) -> li
     """
     if between is None:
         return [*plain, *map(_mixture, mixes)] or [""]
-    if len(plain) != 2 or mixes:
+    if mixes:
+        raise UserError("--between goes from one prompt to another; leave --mix out")
+    if len(plain) != 2:
         raise UserError(f"--between {between} takes exactly two prompts, from and to")
     from inkling.sampling.prompts import between as on_the_way
 
@@ -242,8 +248,10 @@ def _lines(path: Path) -> list[str]:
 
     try:
         found = [line.strip() for line in lines(path.read_text("utf-8-sig")) if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read prompts from {path}: {error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text; --prompts-file takes one prompt a line") from None
+    except OSError as error:
+        raise UserError(f"cannot read prompts from {path}: {error.strerror}") from None
     if not found:
         raise UserError(
             f"there is no prompt in {path}; write one a line, or leave --prompts-file out"

@@ -182,8 +182,6 @@ def _fresh(out: Path | None, asked: "Asked") -> "Begun":
     chosen = auto_recipe.resolve(asked.target, asked.assignments, asked.small, before)
     if auto_recipe.is_chosen(asked.target):
         console.say(f"chosen from the pictures: {_choices_of(chosen)}")
-    if out is not None:
-        run_folder.check_apart(out, chosen)
     usual = Path("runs", name)
     return Begun(out or (free_folder(usual.parent, name) if first else usual), chosen)
 

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inkling.errors import UserError
+from inkling.errors import UserError, UserNote
 from inkling.system.shell import command
 
 if TYPE_CHECKING:
@@ -157,7 +158,11 @@ def assignments_of(
     named: dict[str, object] = {"data.path": data, "train.seed": seed}
     named |= {f"train.{name}": end for name, end in ends.items()}
     given = [*assignments, *(f"{n}={value}" for n, value in named.items() if value is not None)]
-    last = dict(each.split("=", 1) for each in given if "=" in each)
+    pairs = [each.split("=", 1) for each in given if "=" in each]
+    last = dict(pairs)
+    for name in sorted({name for name, value in pairs if value != last[name]}):
+        note = f"{name} is set more than once; the last value counts, {last[name]}"
+        warnings.warn(note, UserNote, stacklevel=2)
     typed = {name: last.get(f"train.{name}", "0").strip() for name in _ENDS}
     several = [name for name in _ENDS if typed[name] not in ("0", "0.0", "")]
     if len(several) > 1:

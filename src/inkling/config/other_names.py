@@ -29,6 +29,23 @@ OTHER_NAMES = {
 """Our setting for each name that is usual elsewhere."""
 
 
+ARGUMENTS = {
+    "num_images_per_prompt": "count=2",
+    "num_images": "count=2",
+    "generator": "seed=0, or seeds=[0, 1]",
+    "height": "size=(height, width)",
+    "width": "size=(height, width)",
+    "output_type": "pipeline.images(...) for PIL images",
+    "prompt": "the prompt as the first argument",
+    "prompts": "the prompts as the first argument",
+    "num_steps": "steps=20",
+    "cfg_scale": "scale=2.0",
+    "cfg": "scale=2.0",
+    "guidance": "scale=2.0",
+}
+"""What to write in a call of a pipeline in the place of an argument of other libraries."""
+
+
 def in_our_names(given: Mapping[str, Any], group: str) -> dict[str, Any]:
     """Settings of a group, with the names that other libraries have for them replaced by ours.
 

@@ -10,11 +10,12 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from inkling.config.cadence import seconds_of
 from inkling.config.kinds import KINDS
-from inkling.config.other_names import OTHER_NAMES
 from inkling.config.recipe import AUTO, Recipe, RunRecipe
-from inkling.config.registries import check_name, leaves
+from inkling.config.registries import check_name
 from inkling.config.sample import ScheduleConfig
+from inkling.config.unknown import one_of, unknown_setting
 from inkling.config.values import check_finite, in_words, parsed
 from inkling.errors import UserError, unknown_name
 from inkling.nets.configs import NETWORKS, NetworkConfig
@@ -66,8 +67,10 @@ def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
         UserError: an unknown setting (the nearest is offered), or a value of the wrong type or
             out of range.
     """
+    if not isinstance(recipe, RunRecipe):
+        raise UserError(f"{recipe!r} is no recipe; give one, such as RECIPES['mnist']")
     tree: dict[str, Any] = msgspec.to_builtins(recipe)
-    pairs = [_pair(assignment) for assignment in assignments]
+    pairs = [_pair(assignment) for assignment in _listed(assignments)]
     # Groups before what is in them, and names first: they decide which settings there are.
     for path, text in sorted(pairs, key=lambda p: (p[0].count("."), not _chooses(tree, p[0]))):
         if path == "net.kind" and "net" in tree:
@@ -94,6 +97,21 @@ def override(recipe: AnyRecipe, assignments: Iterable[str]) -> AnyRecipe:
 
         check_sampler(changed.sample.sampler, changed.sample.eta)
     return changed
+
+
+def _listed(assignments: Iterable[str]) -> list[str]:
+    """Settings as a list of strings.
+
+    Raises:
+        UserError: something else.
+    """
+    alone = isinstance(assignments, str | dict) or not isinstance(assignments, Iterable)
+    each = [] if alone else [*assignments]
+    if alone or not all(isinstance(assignment, str) for assignment in each):
+        raise UserError(
+            f"settings are a list of strings, such as ['train.lr=1e-3'], and not {assignments!r}"
+        )
+    return each
 
 
 def _chooses(tree: dict[str, Any], path: str) -> bool:
@@ -139,7 +157,7 @@ def replaced(settings: AnySettings, changes: dict[str, Any], what: str) -> AnySe
             raise UserError(unknown_name(str(value), get_args(hints[name]), name))
         try:
             tree[name] = msgspec.to_builtins(value)
-            check_finite(f"{name}={value}", tree[name])
+            check_finite(name, tree[name])
             msgspec.convert(tree[name], hints[name])
         except ValueError as error:
             raise UserError(f"{name}={value}: {in_words(error)}") from None
@@ -183,17 +201,19 @@ def _assign(whole: type, tree: dict[str, Any], path: str, text: str) -> None:
     option = path.rpartition(".")[0].endswith(_OPTIONS)
     # A schedule's options are checked by the schedule itself.
     if "." not in path or node is None or (leaf not in node and not option):
-        raise UserError(_unknown(tree, path))
+        raise UserError(unknown_setting(tree, path))
     before = node.get(leaf)
     if isinstance(before, str):
         if leaf == "name" and "options" in node and text != before:
             node["options"] = {}
         node[leaf] = text
         return
-    value = parsed(path, text)
+    value: Any = parsed(path, text)
+    if path == "train.budget" and isinstance(value, str):
+        value = seconds_of(text) or text
     if isinstance(before, dict) and not isinstance(value, dict):
         raise UserError(
-            f"{path} is a group of settings; set one of them ({_one_of(path, before)}), or all as "
+            f"{path} is a group of settings; set one of them ({one_of(path, before)}), or all as "
             "JSON"
         )
     kind = _type_at(whole, tree, path)
@@ -221,48 +241,6 @@ def _whole(kind: type, group: dict[str, Any]) -> Any:
     )
 
 
-def _one_of(path: str, group: dict[str, Any]) -> str:
-    """An example of a setting in a group."""
-    return f"{path}.{next(iter(group))}=..." if group else f"{path}.sigma_max=..."
-
-
-def _unknown(tree: dict[str, Any], path: str) -> str:
-    """A sentence about an unknown setting; it names the network that has it, if one does."""
-    owners = [
-        kind
-        for kind, config in NETWORKS.items()
-        if path.removeprefix("net.") in getattr(config, "__struct_fields__", ())
-    ]
-    if path.startswith("net.") and owners and "net" in tree:
-        kind = tree["net"]["kind"]
-        own = ", ".join(name for name in tree["net"] if name != "kind")
-        return (
-            f"{path} is a setting of net.kind={' and '.join(owners)}, and this recipe has "
-            f"net.kind={kind}, whose settings are {own}"
-        )
-    paths = _paths(tree)
-    if meant := settings_named(path, paths):
-        return f"there is no setting {path!r}; did you mean {' or '.join(map(repr, meant))}?"
-    beside = [known for known in paths if known.startswith(path.split(".")[0] + ".")]
-    return unknown_name(path, beside or paths, "setting")
-
-
-def settings_named(name: str, paths: Iterable[str]) -> list[str]:
-    """The settings that a name without its group may mean, or one that is usual elsewhere.
-
-    Args:
-        name: such as "lr", "train.learning_rate" or "batch-size".
-        paths: of the settings that there are.
-    """
-    leaf = name.rpartition(".")[2].casefold().replace("-", "_")
-    usual = OTHER_NAMES.get(leaf)
-    return [known for known in paths if known == usual or known.rpartition(".")[2] == leaf]
-
-
-def _paths(tree: dict[str, Any]) -> list[str]:
-    return [path for path, _ in leaves(tree) if "." in path]
-
-
 def _check_value(whole: type, tree: dict[str, Any], path: str, text: str) -> None:
     """Check one setting by its own type; how settings fit together is checked when all are in."""
     check_name(path, text)
@@ -273,8 +251,8 @@ def _check_value(whole: type, tree: dict[str, Any], path: str, text: str) -> Non
     except ValueError as error:
         if _do_not_fit(error):
             return
-        literals = _literals(whole, tree, path)
-        if literals and text not in literals:
+        literals = _literals(_type_at(whole, tree, path))
+        if literals and not set(text.split(",")) <= set(literals):
             raise UserError(unknown_name(text, literals, path)) from None
         raise UserError(f"{path}={text}: {in_words(error)}") from None
 
@@ -286,10 +264,12 @@ def _do_not_fit(error: BaseException | None) -> bool:
     return error is not None
 
 
-def _literals(whole: type, tree: dict[str, Any], path: str) -> tuple[str, ...]:
-    """The names that the setting at this path may have by its type; none if it takes no name."""
-    kind = _type_at(whole, tree, path)
-    return get_args(kind) if get_origin(kind) is Literal else ()
+def _literals(kind: Any) -> list[str]:
+    """The names that a setting of this type may have, alone or in a list; none if it has others."""
+    if get_origin(kind) is Literal:
+        return [*map(str, get_args(kind))]
+    inner = [each for each in get_args(kind) if each not in (NoneType, ...)]
+    return _literals(inner[0]) if len(inner) == 1 else []
 
 
 def _without_null(kind: Any) -> Any:

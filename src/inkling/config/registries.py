@@ -7,6 +7,7 @@ import msgspec
 
 from inkling.config.recipe import AUTO, RunRecipe
 from inkling.errors import UserError, unknown_name
+from inkling.registry import Registry
 
 
 def _core(name: str) -> Callable[[], Collection[str]]:
@@ -62,6 +63,8 @@ def check_name(path: str, value: str) -> None:
     if path not in REGISTRIES or value in (beside := _BESIDE.get(path, ())):
         return
     if value not in (known := REGISTRIES[path]()):
+        if isinstance(known, Registry):
+            raise known.unknown(value, path, beside)
         raise UserError(unknown_name(value, [*beside, *known], path))
 
 

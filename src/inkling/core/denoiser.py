@@ -63,6 +63,15 @@ PREDICTIONS: Registry[Prediction] = Registry(
     {"eps": eps, "x0": x0, "v": v, "flow": flow, "edm": edm},
     _function,
     "a prediction: a function (sigma, sigma_data) -> Scalings",
+    {
+        "noise": "eps",
+        "epsilon": "eps",
+        "sample": "x0",
+        "xstart": "x0",
+        "vprediction": "v",
+        "velocity": "v",
+        "flowmatching": "flow",
+    },
 )
 
 

@@ -228,7 +228,8 @@ def make_schedule(name: str, options: Mapping[str, float]) -> Schedule:
 
 def grid(schedule: Schedule, steps: int) -> Tensor:
     """The noise levels of a sampling run: [steps + 1] float64, strictly falling, ending in 0."""
-    assert steps >= 1, "a sampling run takes at least one step"
+    if not isinstance(steps, int) or steps < 1:
+        raise UserError(f"steps={steps!r} of a sampling grid: give a whole number >= 1")
     u = torch.linspace(1, 0, steps, dtype=torch.float64)
     return torch.cat([schedule.sigma(u), torch.zeros(1, dtype=torch.float64)])
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from inkling.contracts import Denoise, Step
-from inkling.errors import UserError, unknown_name
+from inkling.errors import UserError
 from inkling.registry import Registry
 
 RandnLike = Callable[[Tensor], Tensor]
@@ -262,8 +262,20 @@ _ENTRIES = {
     "dpmpp_2s": Solver(dpmpp_2s, order=2, calls_per_step=2),
     "unipc": Solver(unipc, order=3),
 }
+_ELSEWHERE = {
+    **dict.fromkeys(("dpm", "dpmpp", "dpmsolver", "dpmsolverpp", "dpmsolver2m"), "dpmpp_2m"),
+    **dict.fromkeys(("dpmsolvermultistep", "dpmpp2mkarras"), "dpmpp_2m"),
+    **dict.fromkeys(("dpmsolversinglestep", "dpm2s", "dpm2"), "dpmpp_2s"),
+    **dict.fromkeys(("ancestral", "eulera", "eulerancestral"), "ddpm"),
+    **dict.fromkeys(("keuler", "eulerdiscrete", "ode"), "euler"),
+    **dict.fromkeys(("edm", "heundiscrete", "heun2"), "heun"),
+}
+"""Our samplers by the names of other libraries, without capitals and signs."""
 SAMPLERS = Registry(
-    _ENTRIES, _as_solver, "a sampler: a generator (denoise, x, sigmas, *, randn_like), or a Solver"
+    _ENTRIES,
+    _as_solver,
+    "a sampler: a generator (denoise, x, sigmas, *, randn_like), or a Solver",
+    _ELSEWHERE,
 )
 
 
@@ -274,7 +286,7 @@ def check_sampler(name: str, eta: float = 0.0) -> None:
         UserError: the nearest is offered.
     """
     if name not in SAMPLERS:
-        raise UserError(unknown_name(name, SAMPLERS, "sampler"))
+        raise SAMPLERS.unknown(name, "sampler")
     if eta and not SAMPLERS[name].takes_eta:
         fit = " or ".join(each for each, solver in SAMPLERS.items() if solver.takes_eta)
         raise UserError(

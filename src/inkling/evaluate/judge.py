@@ -63,7 +63,7 @@ class Judge:
             ) from None
         if not isinstance(stored.recipe, JudgeRecipe):
             raise UserError(
-                f"{path} holds no judge but a {stored.recipe.objective}; train one: "
+                f"{path} holds no judge (it learnt {stored.recipe.objective}); train one: "
                 "inkling train judge-NAME"
             )
         net = classifier(stored.recipe, stored.card.shape, len(stored.card.classes))

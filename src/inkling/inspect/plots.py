@@ -22,6 +22,7 @@ from inkling.inspect.request import PlotRequest
 from inkling.inspect.sample_figures import saved_page
 from inkling.models.build import described, noise_schedule
 from inkling.runs.metrics import read_metrics
+from inkling.runs.outputs import check_output
 from inkling.system.disk import check_writable
 from inkling.system.shell import command
 from inkling.training.validation import caption_losses
@@ -157,6 +158,12 @@ class Plot(NamedTuple):
     """Whether it has axes."""
     guided: bool = False
     """Whether a CLIP may guide its samples."""
+    samples: bool = True
+    """Whether it samples, so that prompts, sampler, steps and scale say something."""
+    leveled: bool = False
+    """Whether it has a column for each noise level."""
+    several: bool = False
+    """Whether it shows several runs."""
 
     def check(self, out: Path) -> None:
         """Refuse a file that it cannot be written to, before anything is sampled.
@@ -168,7 +175,27 @@ class Plot(NamedTuple):
             animations.check_format(out)
         else:
             grids.check_format(out, axes=self.axes)
+        check_output(out)
         check_writable(out)
+
+    def check_request(self, kind: str, request: PlotRequest) -> None:
+        """Refuse what the figure would pass over in silence.
+
+        Raises:
+            UserError: it names what to leave out.
+        """
+        if len(request.runs) > 1 and not self.several:
+            raise UserError(
+                f"the figure {kind} is of one run; leave {request.runs[1]} out, or draw one figure "
+                "for each"
+            )
+        asked = {
+            "--prompt or --like": not self.samples and (request.given or request.like),
+            "--sampler, --steps and --scale": not self.samples and request.options,
+            "--levels and --every": not self.leveled and request.levels,
+        }
+        if passed := next((names for names, given in asked.items() if given), None):
+            raise UserError(f"the figure {kind} has no use for {passed}; leave them out")
 
 
 PLOTS: dict[str, Plot] = {
@@ -176,6 +203,7 @@ PLOTS: dict[str, Plot] = {
         "sampling, a row for each prompt, a column for each noise level",
         sample_figures.strip,
         guided=True,
+        leveled=True,
     ),
     "animation": Plot(
         "sampling as an animation of all prompts", sample_figures.animation, ".gif", guided=True
@@ -186,15 +214,26 @@ PLOTS: dict[str, Plot] = {
         ".gif",
         guided=True,
     ),
-    "forward": Plot("real pictures with more and more noise", _forward),
+    "forward": Plot(
+        "real pictures with more and more noise", _forward, samples=False, leveled=True
+    ),
     "grid": Plot("ten pictures of each prompt", sample_figures.grid, guided=True),
-    "schedules": Plot("beta, abar, sigma and log-SNR of every schedule", _schedules, axes=True),
+    "schedules": Plot(
+        "beta, abar, sigma and log-SNR of every schedule", _schedules, axes=True, samples=False
+    ),
     "levels": Plot(
         "what captions are worth at each noise level, and how often training draws it",
         _levels,
         axes=True,
+        samples=False,
     ),
-    "curves": Plot("losses, bits, conditioning gain; several runs in one", _curves, axes=True),
+    "curves": Plot(
+        "losses, bits, conditioning gain; several runs in one",
+        _curves,
+        axes=True,
+        samples=False,
+        several=True,
+    ),
     "progression": Plot(
         "the same seeds at every milestone of the run", sample_figures.progression, guided=True
     ),
@@ -212,7 +251,10 @@ PLOTS: dict[str, Plot] = {
     "ablation": Plot("samples without each word in turn", _ablation),
     "nearest": Plot("samples above the nearest training pictures", _nearest),
     "confusion": Plot(
-        "prompted and recognised classes, after inkling evaluate", _confusion, axes=True
+        "prompted and recognised classes, after inkling evaluate",
+        _confusion,
+        axes=True,
+        samples=False,
     ),
 }
 
@@ -233,6 +275,7 @@ def plot(kind: str, request: PlotRequest, out: Path | None = None) -> Path:
     if request.guidance and not chosen.guided:
         able = ", ".join(name for name, each in PLOTS.items() if each.guided)
         raise UserError(f"a CLIP cannot guide the figure {kind}; leave --clip out, or draw {able}")
+    chosen.check_request(kind, request)
     folder = request.run if request.run.is_dir() else request.run.parent
     file = out or folder / "plots" / f"{kind}{chosen.suffix}"
     chosen.check(file)

@@ -18,7 +18,7 @@ from inkling.config.sample import Sample, ScheduleConfig
 from inkling.core import noise
 from inkling.core.denoiser import Denoiser
 from inkling.data import Pictures
-from inkling.errors import UserError
+from inkling.errors import UserError, unknown_name
 from inkling.models import checkpoint
 from inkling.models.card import Card
 from inkling.models.checkpoint import Checkpoint
@@ -174,6 +174,10 @@ class Trained(NamedTuple):
     card: Card
 
 
+WEIGHTS = ("ema", "raw")
+"""The averaged weights, and the last ones."""
+
+
 def load_denoiser(path: Path, weights: str = "ema", device: torch.device | str = "cpu") -> Trained:
     """Read a denoiser back.
 
@@ -185,6 +189,8 @@ def load_denoiser(path: Path, weights: str = "ema", device: torch.device | str =
     Raises:
         UserError: no file, a truncated or damaged one, or one that holds no denoiser.
     """
+    if weights not in WEIGHTS:
+        raise UserError(unknown_name(weights, WEIGHTS, "kind of weights"))
     stored = checkpoint.read(checkpoint.locate(path))
     recipe = stored.recipe
     if not isinstance(recipe, Recipe):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from inkling.config.overrides import from_json, to_json
 from inkling.config.recipe import RunRecipe
-from inkling.errors import UserError
+from inkling.errors import UserError, nearest
 from inkling.models.card import Card
 from inkling.system.disk import saved
 
@@ -163,8 +163,12 @@ def locate(path: Path) -> Path:
     if path.is_dir() and not file.is_file():
         file = next(checkpoints(path), file)
     if not file.is_file():
+        beside = [*path.parent.glob("*/" + FILE), *path.glob("*/" + FILE)]
+        close = nearest(str(path), [str(each.parent) for each in beside])
+        hint = f"did you mean {close}? " if close else ""
         raise UserError(
-            f"there is no checkpoint at {file}; name a run folder that `inkling train` has finished"
+            f"there is no checkpoint at {file}; {hint}name a run folder that `inkling train` has "
+            "finished"
         )
     return file
 

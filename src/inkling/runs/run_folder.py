@@ -24,7 +24,6 @@ from torch import Tensor
 from inkling.config.overrides import from_json, to_json
 from inkling.config.recipe import RunRecipe
 from inkling.config.registries import leaves
-from inkling.data.sources.tree import PICTURES
 from inkling.errors import UserError, UserNote
 from inkling.models import checkpoint
 from inkling.models.checkpoint import CHECKPOINTS, Checkpoint
@@ -41,7 +40,8 @@ from inkling.training.state import TrainState
 BEST = "best.safetensors"
 SAMPLES = "samples"
 MILESTONES = "milestones"
-_TRACES = (checkpoint.FILE, "metrics.jsonl", "recipe.json")
+TRACES = (checkpoint.FILE, "metrics.jsonl", "recipe.json")
+"""By each of them a folder is known to hold a run."""
 
 
 def check_free(out: Path) -> None:
@@ -50,25 +50,16 @@ def check_free(out: Path) -> None:
     Raises:
         UserError: there is a run in it already.
     """
-    if any((out / name).exists() for name in _TRACES) or any(checkpoint.checkpoints(out)):
+    if any((out / name).exists() for name in TRACES) or any(checkpoint.checkpoints(out)):
         raise UserError(
             f"{out} already holds a run; nothing was changed. Go on with it (--resume), choose "
             "another --out, or move it away"
         )
-
-
-def check_apart(out: Path, recipe: RunRecipe) -> None:
-    """Refuse a folder that holds pictures of the data, which would no longer be read as such.
-
-    Raises:
-        UserError: it does.
-    """
-    data = Path(recipe.data.path)
-    inside = recipe.data.path and Path(out).absolute().is_relative_to(data.absolute())
-    if inside and out.is_dir() and any(f.suffix.lower() in PICTURES for f in out.iterdir()):
+    # Temporary and locking files begin with a dot.
+    others = sorted(f.name for f in out.iterdir() if f.name[0] != ".") if out.is_dir() else []
+    if others:
         raise UserError(
-            f"{out} holds pictures of the data in {data}, and a run folder is never read as data; "
-            "choose another --out"
+            f"{out} is not empty and holds no run ({others[0]} is in it); choose another --out"
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from inkling.core.rng import Seed
 from inkling.errors import UserError
 from inkling.sampling.prompts import Prompt, wrong_kind
+from inkling.settings import LARGEST_SEED
 
 Prompts = Prompt | Iterable[Prompt]
 """One prompt, or some."""
@@ -51,6 +52,7 @@ def asked(
         first = _whole(seed or 0)
         if first is None:
             raise UserError(f"seed={seed!r} is no whole number; seeds=[...] names several")
+        _check_seed(first)
         return rows, [*range(first, first + len(rows))]
     if len(rows) != len(named):
         raise UserError(
@@ -66,6 +68,8 @@ def _listed(prompts: Any) -> tuple[list[Prompt], bool]:
         if prompts.ndim in (0, 3):  # the index of a class, or a picture
             return [prompts], True
         return [*(prompts.tolist() if prompts.ndim == 1 else prompts)], False
+    if isinstance(prompts, bool):
+        raise wrong_kind(prompts)
     if isinstance(prompts, str | Path | Mapping | SupportsIndex):
         return [prompts], True
     # The order of a set is arbitrary, so its pictures would not follow from their seeds.
@@ -82,11 +86,37 @@ def _seeds(seeds: Any) -> list[Seed]:
             f"write seed={seeds}"
         )
     try:
-        return [each if isinstance(each, tuple) else index(each) for each in seeds]
+        named = [each if isinstance(each, tuple) else index(each) for each in seeds]
     except TypeError:
         raise UserError(
             f"seeds={seeds!r} should be a list of whole numbers, such as seeds=[0, 1, 2]"
         ) from None
+    for each in named:
+        if isinstance(each, tuple):
+            _check_between(each)
+        else:
+            _check_seed(each)
+    return named
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2 * LARGEST_SEED:  # they count on from the one that is given
+        raise UserError(f"seed {seed} is out of range; seeds are whole numbers from 0 to 2^62")
+
+
+def _check_between(seed: tuple[Any, ...]) -> None:
+    """Refuse what is not two seeds and a fraction."""
+    if len(seed) != 3 or None in (whole := [*map(_whole, seed[:2])]) or not _is_fraction(seed[2]):
+        raise UserError(
+            f"the seed {seed!r} should be a whole number, or two and a fraction from 0 to 1, such "
+            "as (3, 4, 0.5) for noise halfway between"
+        )
+    for each in whole:
+        _check_seed(each or 0)
+
+
+def _is_fraction(number: Any) -> bool:
+    return isinstance(number, int | float) and 0 <= number <= 1
 
 
 def _whole(number: Any) -> int | None:

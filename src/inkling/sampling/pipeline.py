@@ -26,7 +26,7 @@ from inkling.sampling.clip_guidance import Guide
 from inkling.sampling.conditions import Encoded, words_never_seen
 from inkling.sampling.picture_prompts import PicturePrompts, in_form
 from inkling.sampling.prompts import Caption, Picture, Prompt, caption_of, weights_of, with_names
-from inkling.sampling.recommended import changed, check_student, recommended
+from inkling.sampling.recommended import changed, check_student, given_alone, recommended
 from inkling.sampling.solve import Batch, solver_steps
 from inkling.system import device as devices
 from inkling.system.threads import LEAST_ROWS, in_threads, slices
@@ -61,6 +61,8 @@ class TextToImage:
         Raises:
             UserError: no checkpoint, a damaged one, one that is not ours, or no such device.
         """
+        if not isinstance(path, str | Path):
+            raise UserError(f"{path!r} names no run; give its folder, such as 'runs/mnist'")
         return cls(*load_denoiser(Path(path), weights, devices.choose(device)))
 
     @property
@@ -189,6 +191,8 @@ class TextToImage:
         **changes: Any,
     ) -> Iterator[Tensor]:
         """Pictures uint8 [batch, C, H, W] on the CPU, batch by batch; the rest as in `steps`."""
+        if batch < 1:
+            raise UserError(f"batch={batch} pictures at once: give a whole number >= 1")
         settings = self._settings(settings, guide, changes)
         rows, numbers = asked(captions, seeds, seed, count)
         read = self._captions(rows, guide)
@@ -219,13 +223,7 @@ class TextToImage:
         """
         if settings is None:
             return self.settings(guided=guide is not None, **changes)
-        if changes:
-            raise UserError(
-                f"settings say how to sample, and {', '.join(changes)} would be passed over; give "
-                "pipeline.settings(...) all of it"
-            )
-        check_student(settings, self.recipe.distil)
-        return settings
+        return given_alone(settings, changes, self.recipe.distil)
 
     def _captions(self, prompts: Iterable[Prompt], guide: Guide | None) -> list[Caption]:
         """A caption for each image, in place of labels.
@@ -297,7 +295,7 @@ class TextToImage:
         if unknown := words_never_seen(self.model.text, distinct):
             warnings.warn(
                 f"this model never saw {', '.join(unknown)} in training and cannot know what that "
-                "looks like; it samples what the rest of the prompt suggests",
+                "looks like; it samples what else is in the prompt, or anything",
                 UserNote,
                 stacklevel=3,
             )

@@ -76,6 +76,11 @@ def caption_of(prompt: Prompt, classes: Sequence[str], text: TextEncoder | None 
             pictures, or something that is no prompt.
     """
     if isinstance(prompt, Mapping):
+        if not any(prompt.values()):
+            raise UserError(
+                f"the mixture {dict(prompt)!r} has no part with a weight; give one, such as "
+                '{"zero": 0.5, "eight": 0.5}'
+            )
         parts = prompt.items()
         return _summed((str(caption_of(part, classes, text)), weight) for part, weight in parts)
     if text is not None and text.reads_pictures:

@@ -5,9 +5,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from inkling.config.other_names import ARGUMENTS
 from inkling.config.overrides import replaced
 from inkling.config.sample import Distil, Sample
-from inkling.errors import UserError
+from inkling.errors import UserError, unknown_name
 from inkling.models.card import CallSettings, Card
 
 
@@ -45,6 +46,10 @@ def tuned(card: Card, calls: int | None, best: bool) -> CallSettings:
         raise UserError(
             f"calls={calls} and best each choose the sampling settings; give one of the two"
         )
+    if not (calls is None or (isinstance(calls, int) and calls >= 1)) or best not in (True, False):
+        raise UserError(
+            f"calls={calls!r}, best={best!r}: calls is a whole number >= 1, and best True or False"
+        )
     known, measured = card.by_calls, [each for each in card.by_calls if each.measure]
     if not known:
         raise UserError(
@@ -80,7 +85,38 @@ def changed(usual: Sample, changes: Mapping[str, Any], card: Card) -> Sample:
         usual = learnt[0] if learnt else replace(usual, sigmas=())
     if changes.get("sampler", usual.sampler) != usual.sampler:
         usual = replace(usual, eta=0.0)
+    for name in changes:
+        if name not in usual.__struct_fields__:
+            if name in ARGUMENTS:
+                raise UserError(f"there is no argument {name!r}; write {ARGUMENTS[name]}")
+            known = [*usual.__struct_fields__, "count", "seed", "seeds", "calls", "best"]
+            raise UserError(unknown_name(name, known, "argument"))
     return replaced(usual, dict(changes), "sampling setting")
+
+
+def given_alone(settings: Any, changes: Mapping[str, Any], distil: Distil | None) -> Sample:
+    """Settings that were given whole.
+
+    Args:
+        settings: as given.
+        changes: that were given beside them, which there must not be.
+        distil: how the model was distilled, if it was.
+
+    Raises:
+        UserError: something else than settings, changes beside them, or what no student learnt.
+    """
+    if not isinstance(settings, Sample):
+        raise UserError(
+            f"settings={settings!r} says not how to sample; make it with "
+            "pipeline.settings(steps=20)"
+        )
+    if changes:
+        raise UserError(
+            f"settings say how to sample, and {', '.join(changes)} would be passed over; give "
+            "pipeline.settings(...) all of it"
+        )
+    check_student(settings, distil)
+    return settings
 
 
 def check_student(settings: Sample, distil: Distil | None) -> None:

@@ -25,6 +25,7 @@ ENCODERS: Registry[type[TextEncoder]] = Registry(
     },
     _as_encoder,
     "an encoder: a subclass of inkling.text.TextEncoder",
+    {"clip": "frozen", "t5": "frozen", "bert": "frozen", "class": "label", "image": "vision"},
 )
 
 __all__ = [

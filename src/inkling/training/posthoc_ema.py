@@ -100,6 +100,8 @@ def snapshots_of(run: Path) -> EmaSnapshots:
     Raises:
         UserError: no run, or one that stored none.
     """
+    if not run.is_dir():
+        raise UserError(f"there is no run folder {run}; name one that `inkling train` has finished")
     files = sorted((run / FOLDER).glob("step-*.safetensors"))
     if not files:
         raise UserError(

@@ -61,6 +61,8 @@ def prepare(
     Raises:
         UserError: what the recipe names is not there, or does not fit together.
     """
+    if not isinstance(recipe, RunRecipe):
+        raise UserError(f"{recipe!r} is no recipe; give one, such as RECIPES['mnist']")
     started = time.monotonic() if started is None else started
     check_names(recipe)
     _objective(recipe)  # refuses what does not fit together before anything is read

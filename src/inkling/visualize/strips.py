@@ -50,6 +50,8 @@ def sigma_of(values: Sequence[float], unit: str = "t", schedule: Schedule = _HO_
         raise UserError(unknown_name(unit, UNITS, "unit of noise levels"))
     given = torch.tensor(values, dtype=torch.float64)
     if unit == "sigma":
+        if not bool((given >= 0).all()):
+            raise UserError(f"noise levels sigma are at least 0; got {list(values)}")
         return given
     if unit == "logsnr":
         return (-given / 2).exp()

@@ -17,11 +17,20 @@ from inkling.config.recipes.reproductions import REPRODUCTIONS
 from inkling.config.recipes.small import small
 from inkling.config.registries import leaves
 from inkling.config.values import shown
+from inkling.errors import UserError, unknown_name
 
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
+
+class _Recipes(dict[str, Recipe]):
+    """Recipes by name; one that there is not is answered with the one meant."""
+
+    def __missing__(self, name: str) -> Recipe:
+        raise UserError(unknown_name(name, self, "recipe"))
+
+
+RECIPES: dict[str, Recipe] = _Recipes(
+    (recipe.name, recipe)
     for recipe in (DIGITS, MNIST, MNIST_TRANSFORMER, SHAPES, SHAPES64, EMOJI, *REPRODUCTIONS)
-}
+)
 
 
 class Explained(NamedTuple):
