@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fuzz check format package clean
+.PHONY: demo test fuzz check format package docs clean
 
 demo: $(VENV)/.installed
 	rm -rf runs/demo
@@ -39,6 +39,11 @@ package: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --no-deps --target build/installed dist/*.whl
 	cd build && PYTHONPATH=installed ../$(BIN)/python -m inkling train digits --steps 2 --out trial
 	cd build && PYTHONPATH=installed ../$(BIN)/python -m inkling sample trial seven --count 1
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	NOTEBOOKS=cache $(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/site
+	@echo "open build/site/index.html"
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -10,6 +10,9 @@ import pytest
 from inkling.cli import cli
 
 DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted(
+    str(path.relative_to(DOCS)) for path in [*DOCS.glob("*.md"), *DOCS.glob("course/*.md")]
+)
 
 
 @pytest.mark.parametrize("page", ["questions.md"])
@@ -26,15 +29,15 @@ def test_a_page_runs_from_top_to_bottom_and_draws_its_pictures(page, tmp_path):
         assert (DOCS / name).is_file(), f"{name} is not in the repository"
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+@pytest.mark.parametrize("page", PAGES)
 def test_links_and_pictures_exist(page):
     prose = re.sub(r"^```.*?^```", "", (DOCS / page).read_text(), flags=re.S | re.M)
     for target in re.findall(r"\]\(([^)#]+)\)", prose):
         if not target.startswith("http"):
-            assert (DOCS / target).exists(), target
+            assert ((DOCS / page).parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
+@pytest.mark.parametrize("page", PAGES)
 def test_commands_have_the_options_that_they_are_shown_with(page):
     blocks = re.findall(r"^```sh\n(.*?)^```", (DOCS / page).read_text(), flags=re.S | re.M)
     for line in "".join(blocks).splitlines():

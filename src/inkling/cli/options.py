@@ -126,7 +126,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]
-    """Whole numbers of network calls, separated by commas."""
+    """Whole numbers from 1, such as network calls, separated by commas."""
 
     name = "n,n,..."
 

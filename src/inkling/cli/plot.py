@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, Verb, clip_guidance
+from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, Numbers, Verb, clip_guidance
 from inkling.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -26,9 +26,11 @@ ALL = "all"
               "1000 timesteps.")  # fmt: skip
 @click.option("--unit", default="t", show_default=True, help="Of --levels: t, sigma or logsnr.")
 @click.option("--estimate", is_flag=True, help="Show estimates of the clean picture.")
-@click.option("--sampler", help="As in sample.")
-@click.option("--steps", type=click.IntRange(min=1), help="Solver steps.")
-@click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
+@click.option("--sampler", "samplers", multiple=True, help="As in sample; several in sweep.")
+@click.option("--steps", type=Numbers(), help="Solver steps; in sweep several: 5,10,50.")
+@click.option("--calls", type=Numbers(), help="Of sweep: network calls a picture (NFE): 5,10,50.")
+@click.option("--scale", "scales", type=float, multiple=True, help="Classifier-free guidance; 1 is "
+              "none; several in sweep.")  # fmt: skip
 @WEIGHTS
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @clip_guidance
@@ -44,9 +46,10 @@ def plot(
     every: int | None,
     unit: str,
     estimate: bool,
-    sampler: str | None,
-    steps: int | None,
-    scale: float | None,
+    samplers: tuple[str, ...],
+    steps: tuple[int, ...] | None,
+    calls: tuple[int, ...] | None,
+    scales: tuple[float, ...],
     weights: str,
     seed: int,
     guidance: dict[str, Any],
@@ -61,6 +64,8 @@ def plot(
     inkling plot strip runs/mnist --every 100
     inkling plot animation runs/mnist --prompt three --out three.webp
     inkling plot grid runs/ddpm --clip runs/clip-mnist
+    inkling plot sweep runs/mnist --sampler euler --sampler heun --calls 5,10,50 --scale 1
+    inkling plot compare runs/one runs/two
     inkling plot curves runs/one runs/two
     inkling plot all runs/mnist
     """
@@ -89,7 +94,15 @@ def plot(
         )
     if kind == ALL and out is not None:
         raise UserError(f"--out {out} is one file, and all figures go into RUN/plots; leave it out")
-    given: dict[str, Any] = {"sampler": sampler, "steps": steps, "scale": scale}
+    if calls and steps:
+        raise UserError("--calls and --steps both count; give one of the two")
+    swept: dict[str, Any] = {
+        "sampler": [name for text in samplers for name in text.split(",")],
+        "steps": steps,
+        "calls": calls,
+        "scale": scales,
+    }
+    swept = {name: values for name, values in swept.items() if values}
     request = PlotRequest(
         runs,
         prompts,
@@ -97,7 +110,8 @@ def plot(
         seed=seed,
         device=device,
         data=data,
-        options={name: value for name, value in given.items() if value is not None},
+        options={name: each[0] for name, each in swept.items() if name != "calls"},
+        swept=swept,
         levels=strips.every(every) if every else _numbers(levels),
         unit=unit,
         weights=weights,
@@ -107,6 +121,7 @@ def plot(
     if kind == ALL:
         _draw_all(request)
     else:
+        PLOTS[kind].check_request(kind, request)
         click.echo(save_plot(kind, request, out))
 
 

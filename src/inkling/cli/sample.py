@@ -173,6 +173,7 @@ def _guide(
 def _announce(pipeline: "TextToImage", settings: "Sample", read: list[Any], count: int) -> None:
     """Say how many pictures are sampled, and how."""
     from inkling.runs import console
+    from inkling.sampling.calls import advice
 
     unguided = settings.scale == 1 or all(each == settings.negative_prompt for each in read)
     calls = "one call" if unguided else "two calls"
@@ -180,6 +181,8 @@ def _announce(pipeline: "TextToImage", settings: "Sample", read: list[Any], coun
         f"{count} pictures on {pipeline.device}: {settings.sampler}, {settings.steps} steps, "
         f"scale {settings.scale:g} ({calls} a solver evaluation)"
     )
+    if said := advice(settings):
+        console.say(f"note: {said}")
 
 
 def _wanted(plain: list[Any], mixes: tuple[str, ...], between: int | None) -> list[Any]:

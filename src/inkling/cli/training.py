@@ -1,6 +1,7 @@
 """What the verbs that train share: how a run begins, stops on a signal, and ends."""
 
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -104,6 +105,9 @@ def resumed(
         return Begun(out, stored.recipe, stored)
     recipe = to_restart(out, asked)
     if recipe is None:
+        new = f"{out} holds no run to go on with"
+        if sys.stdin.isatty() and not click.confirm(f"{new}; train a new one there?"):
+            raise UserError(f"{new}; name another --out, or leave --resume out")
         console.say(f"{out}: no checkpoint: starting afresh")
         return afresh()
     console.say(f"{out}: no checkpoint yet: starting again with the settings of this run")

@@ -50,7 +50,7 @@ def clamp(denoise: Denoise, limit: float = 1.0) -> Denoise:
 
 
 def dynamic_threshold(denoise: Denoise, quantile: float = 0.995) -> Denoise:
-    """Clamp each image at its own quantile of |x0|, then rescale to [-1, 1].
+    """Clamp each image at its own quantile of absolute values, then rescale to [-1, 1].
 
     Saharia et al. 2022, section 2.3; an image whose quantile lies below 1 is only clamped.
     """

@@ -60,7 +60,7 @@ class ImageNoise:
         ]
 
     def draw(self, shape: Sequence[int]) -> Tensor:
-        """[len(seeds), *shape] float32, on the CPU."""
+        """`[len(seeds), *shape]` float32, on the CPU."""
         size = tuple(shape)
         noise = [
             sum(weight * generator.standard_normal(size, np.float32) for generator, weight in parts)

@@ -214,6 +214,10 @@ class Solver(NamedTuple):
         """Evaluations of the denoiser (NFE) in a run of `steps` steps that ends in 0."""
         return self.calls_per_step * (steps - 1) + 1
 
+    def steps(self, calls: int) -> int:
+        """The most steps, at least one, in so many evaluations (NFE); the inverse of `calls`."""
+        return (max(calls, 1) - 1) // self.calls_per_step + 1
+
 
 def _as_solver(thing: Any, name: str) -> Solver | None:
     """A user's sampler: a function, of first order at one call a step, or a `Solver`."""

@@ -189,6 +189,13 @@ class Plot(NamedTuple):
                 f"the figure {kind} is of one run; leave {request.runs[1]} out, or draw one figure "
                 "for each"
             )
+        if kind != "sweep" and (many := [n for n, v in request.swept.items() if len(v) > 1]):
+            raise UserError(
+                f"--{many[0]} is given {len(request.swept[many[0]])} times, and the figure {kind} "
+                f"has one; give one of them, or draw sweep, which compares"
+            )
+        if kind != "sweep" and "calls" in request.swept:
+            raise UserError(f"--calls is for the figure sweep; give {kind} --steps")
         asked = {
             "--prompt or --like": not self.samples and (request.given or request.like),
             "--sampler, --steps and --scale": not self.samples and request.options,
@@ -237,8 +244,11 @@ PLOTS: dict[str, Plot] = {
     "progression": Plot(
         "the same seeds at every milestone of the run", sample_figures.progression, guided=True
     ),
+    "compare": Plot(
+        "the same prompts and seeds from several runs", sample_figures.compare, several=True
+    ),
     "sweep": Plot(
-        "guidance, steps and samplers on the same seeds", sample_figures.sweep, guided=True
+        "samplers, guidance and network calls on the same seeds", sample_figures.sweep, guided=True
     ),
     "between": Plot("from prompt to prompt, and from seed to seed", sample_figures.between),
     "path": Plot(
@@ -275,7 +285,6 @@ def plot(kind: str, request: PlotRequest, out: Path | None = None) -> Path:
     if request.guidance and not chosen.guided:
         able = ", ".join(name for name, each in PLOTS.items() if each.guided)
         raise UserError(f"a CLIP cannot guide the figure {kind}; leave --clip out, or draw {able}")
-    chosen.check_request(kind, request)
     folder = request.run if request.run.is_dir() else request.run.parent
     file = out or folder / "plots" / f"{kind}{chosen.suffix}"
     chosen.check(file)

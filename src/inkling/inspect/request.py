@@ -37,6 +37,8 @@ class PlotRequest:
     """Folder of the data set, if it has moved since training."""
     options: dict[str, Any] = field(default_factory=dict)
     """Any of sampler, steps and scale, in place of the run's recommended ones."""
+    swept: dict[str, Sequence[Any]] = field(default_factory=dict)
+    """Values of sampler, steps, calls and scale that the figure sweep compares."""
     levels: Sequence[float] = ()
     """Noise levels of strips, in `unit`; empty: `strips.TIMES`."""
     unit: str = "t"

@@ -11,6 +11,7 @@ from inkling.inspect.request import PlotRequest
 from inkling.models import checkpoint
 from inkling.runs.preview import by_prompt
 from inkling.runs.run_folder import BEST, MILESTONES
+from inkling.sampling.calls import in_words
 from inkling.sampling.clip_guidance import Guide
 from inkling.sampling.pipeline import TextToImage
 from inkling.system.disk import file_name
@@ -27,6 +28,25 @@ def saved_page(page: Image, out: Path) -> Path:
     return out
 
 
+def _signed(request: PlotRequest, page: Image, out: Path, options: dict[str, Any]) -> Path:
+    """Write a page of samples with a line that says how they were made.
+
+    Args:
+        request: of the figure.
+        page: without that line.
+        out: the file.
+        options: as the pipeline had them.
+    """
+    own = {name: value for name, value in options.items() if name != "guide"}
+    settings = request.pipeline.settings(guided=options.get("guide") is not None, **own)
+    noise = request.pipeline.recipe.diffusion.noise
+    made = in_words(settings, noise, prompted=any(request.prompts))
+    if (guide := options.get("guide")) is not None:
+        made = f"{settings.sampler}, {settings.steps} steps, CLIP {guide.form}"
+        made += f" at strength {guide.settings.strength:g}"
+    return saved_page(grids.signed(page, f"{made}, seed {request.seed}"), out)
+
+
 def strip(request: PlotRequest, out: Path) -> Path:
     """Sampling: a row for each prompt, a column for each noise level."""
     values = request.levels or strips.TIMES
@@ -39,7 +59,7 @@ def strip(request: PlotRequest, out: Path) -> Path:
         estimate=request.estimate,
         **request.guided_many,
     )
-    return saved_page(page, out)
+    return _signed(request, page, out, request.guided_many)
 
 
 def animation(request: PlotRequest, out: Path) -> Path:
@@ -75,14 +95,28 @@ def grid(request: PlotRequest, out: Path) -> Path:
     seeds = range(request.seed, request.seed + len(captions))
     samples = request.pipeline(captions, seeds=seeds, **request.guided)
     rows = by_prompt(samples.numpy(), prompts, [*map(request.conditions.get, prompts)])
-    return saved_page(grids.sheet(rows, cell=56), out)
+    return _signed(request, grids.sheet(rows, cell=56), out, request.guided)
 
 
 def progression(request: PlotRequest, out: Path) -> Path:
     """The same seeds at every milestone and at the end of the run."""
     stages = [(f"{steps:,} steps", stage) for steps, stage in sorted(_stages(request).items())]
     page = sweeps.progression(stages, request.guided_prompts, seed=request.seed, **request.guided)
-    return saved_page(page, out)
+    return _signed(request, page, out, request.guided)
+
+
+def compare(request: PlotRequest, out: Path) -> Path:
+    """The same prompts and seeds from several runs, a row for each, as each recommends."""
+    load = TextToImage.load
+    pipelines = [request.pipeline] + [
+        load(run, request.device, request.weights) for run in request.runs[1:]
+    ]
+    names = [str(run) for run in request.runs]
+    stages = list(zip(names, pipelines, strict=True))
+    page = sweeps.progression(stages, request.prompts, seed=request.seed, **request.options)
+    given = ", ".join(f"{name} {value}" for name, value in request.options.items())
+    made = f"{given or 'each run as it recommends'}, seed {request.seed}"
+    return saved_page(grids.signed(page, made), out)
 
 
 def _stages(request: PlotRequest) -> dict[int, TextToImage]:
@@ -111,18 +145,23 @@ def _stages(request: PlotRequest) -> dict[int, TextToImage]:
 
 
 def sweep(request: PlotRequest, out: Path) -> Path:
-    """Scales of guidance, or strengths under a CLIP, and steps on the same seeds."""
+    """Samplers, scales of guidance, or strengths under a CLIP, and calls on the same seeds."""
+    prompts = request.prompts[:_FEW] if request.guide is None else request.guided_prompts[:_FEW]
+    made = f"seed {request.seed}; in each cell: {', '.join(map(repr, prompts))}"
     if request.guide is not None:
-        return saved_page(_strengths(request, request.guide), out)
-    conditional = any(request.prompts)
-    scales: tuple[float, ...] = (1.0, 1.5, 2.5, 5.0) if conditional else (1.0,)
-    given: dict[str, Any] = {"scales": scales}
-    for name, plural in (("sampler", "samplers"), ("steps", "steps"), ("scale", "scales")):
-        if name in request.options:
-            given[plural] = (request.options[name],)
-    return saved_page(
-        sweeps.sweep(request.pipeline, request.prompts[:_FEW], seed=request.seed, **given), out
-    )
+        page = _strengths(request, request.guide)
+        return saved_page(grids.signed(page, made), out)
+    conditional, swept = any(request.prompts), request.swept
+    given: dict[str, Any] = {"scales": (1.0, 1.5, 2.5, 5.0) if conditional else (1.0,)}
+    if "sampler" in swept:
+        given["samplers"] = swept["sampler"]
+    if "scale" in swept:
+        given["scales"] = swept["scale"]
+    for unit in ("calls", "steps"):
+        if unit in swept:
+            given["columns"] = [sweeps.Column(number, unit) for number in swept[unit]]
+    page = sweeps.sweep(request.pipeline, prompts, seed=request.seed, **given)
+    return saved_page(grids.signed(page, made), out)
 
 
 def _strengths(request: PlotRequest, guide: Guide) -> Image:
@@ -146,7 +185,7 @@ def between(request: PlotRequest, out: Path) -> Path:
     page = sweeps.interpolation(
         request.pipeline, request.prompts[:_FEW], seed=request.seed, **request.many
     )
-    return saved_page(page, out)
+    return _signed(request, page, out, request.many)
 
 
 def path(request: PlotRequest, out: Path) -> Path:

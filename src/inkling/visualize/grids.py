@@ -3,17 +3,23 @@
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from inkling.errors import UserError
 from inkling.pixels import plain_picture
 from inkling.system.disk import saved
+from inkling.visualize.fonts import font_for
 
 _GAP = 4
 _TINY = 16
 _PAPER, _INK, _EDGE = (255, 255, 255), (40, 40, 40), (225, 225, 225)
+_FAINT = (120, 120, 120)
+_MADE = "Description"
+"""The field of a PNG that says what made a figure."""
 _CAPTION_LINES = 4
 
 
@@ -49,7 +55,7 @@ def sheet(
     tiny = max(height, width) < _TINY
     enlarge = Image.Resampling.BICUBIC if tiny else Image.Resampling.NEAREST
     across = max(len(images) for _, images in lines)
-    font = ImageFont.load_default(size=13)
+    font = font_for([*columns, *(caption for caption, _ in rows)], 12)
     words = [_fitted(caption, tall // 18) for caption, _ in lines]
     margin = _GAP + max(round(font.getlength(w)) for text in words for w in text.split("\n"))
     margin += 2 * _GAP if margin > _GAP else 0
@@ -82,7 +88,7 @@ def contacts(
     height, width = next(image.shape[-2:] for _, image in pairs if image is not None)
     factor = max(1, -(-cell // max(height, width)))
     tall, wide = height * factor, width * factor
-    font = ImageFont.load_default(size=12)
+    font = font_for((caption for caption, _ in pairs), 11)
     letters = max(8, round(wide / font.getlength("n")))
     texts = [_fitted(caption, _CAPTION_LINES, letters) for caption, _ in pairs]
     below = 16 * max(text.count("\n") + bool(text) for text in texts) + _GAP
@@ -135,4 +141,27 @@ def save(page: Image.Image, path: str | Path) -> None:
     Raises:
         UserError: it cannot be written there, or not in that format.
     """
-    saved(page.save, Path(path))
+    made, file = page.info.get(_MADE), Path(path)
+    options: dict[str, Any] = {}
+    if made and file.suffix.lower() == ".png":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt(_MADE, made)
+    saved(lambda temporary: page.save(temporary, **options), file)
+
+
+def signed(page: Image.Image, made: str) -> Image.Image:
+    """The page with a line below it that says what made it; `save` writes it into a PNG as well.
+
+    Args:
+        page: a grid.
+        made: such as "ddim, 10 steps, scale 1.5, seed 0".
+    """
+    font = font_for([made], 10)
+    lines = textwrap.wrap(made, max(16, int(page.width / font.getlength("n")))) or [""]
+    whole = Image.new("RGB", (page.width, page.height + 13 * len(lines) + _GAP), _PAPER)
+    whole.paste(page)
+    ImageDraw.Draw(whole).multiline_text(
+        (_GAP, page.height), "\n".join(lines), fill=_FAINT, font=font, spacing=2
+    )
+    whole.info[_MADE] = made
+    return whole

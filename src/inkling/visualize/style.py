@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from inkling.visualize.fonts import families
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 """Distinguishable by colour-blind people too (Okabe & Ito 2008)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -29,6 +31,7 @@ def styled() -> Iterator[None]:
             "grid.color": "#e6e6e6",
             "figure.constrained_layout.use": True,
             "font.size": 9.5,
+            "font.family": families(),
             "legend.frameon": False,
             "lines.linewidth": 1.6,
             "savefig.dpi": 110,

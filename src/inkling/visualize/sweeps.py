@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise, takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 
+from inkling.sampling.calls import most_steps
 from inkling.sampling.clip_guidance import Guide, with_strength
 from inkling.sampling.pipeline import TextToImage
 from inkling.sampling.prompts import between
@@ -18,13 +19,37 @@ _COLUMNS = 8
 
 
 def _tile(images: np.ndarray, across: int) -> np.ndarray:
-    """Images [N, C, H, W] tiled into one image [1, C, rows H, across W]."""
+    """Images [N, C, H, W] tiled into one image [1, C, rows (H + 1), across (W + 1)]."""
     count, channels, height, width = images.shape
     down = -(-count // across)
-    page = np.full((down * across, channels, height, width), 255, np.uint8)
-    page[:count] = images
-    grid = page.reshape(down, across, channels, height, width).transpose(2, 0, 3, 1, 4)
-    return grid.reshape(1, channels, down * height, across * width)
+    page = np.full((down * across, channels, height + 1, width + 1), 255, np.uint8)
+    page[:count, :, :height, :width] = images
+    grid = page.reshape(down, across, channels, height + 1, width + 1).transpose(2, 0, 3, 1, 4)
+    return grid.reshape(1, channels, down * (height + 1), across * (width + 1))
+
+
+class Column(NamedTuple):
+    """What a column of a sweep has in common."""
+
+    number: int
+    unit: str
+    """"steps" of the solver, or network "calls" a picture, guidance included."""
+
+    def options(self, pipeline: TextToImage, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of a cell.
+
+        Args:
+            pipeline: the model.
+            row: the options of the row.
+        """
+        if self.unit == "steps":
+            return {**row, "steps": self.number}
+        settings = pipeline.settings(**row)
+        steps = most_steps(settings, pipeline.recipe.diffusion.noise, self.number).steps
+        return {**row, "steps": steps}
+
+
+_CALLS = (Column(5, "calls"), Column(10, "calls"), Column(20, "calls"), Column(50, "calls"))
 
 
 def sweep(
@@ -32,19 +57,19 @@ def sweep(
     prompts: Sequence[str],
     *,
     scales: Sequence[float] = (1.0, 1.5, 2.5, 5.0),
-    steps: Sequence[int] = (2, 4, 8, 16, 32),
+    columns: Sequence[Column] = _CALLS,
     samplers: Sequence[str] = ("ddim", "dpmpp_2m"),
     seed: int = 0,
     cell: int = 112,
     **options: Any,
 ) -> Image.Image:
-    """One grid: a row for each sampler and guidance scale, a column for each number of steps.
+    """One grid: a row for each sampler and guidance scale, a column for each number of calls.
 
     Args:
         pipeline: the model.
         prompts: up to four; each cell shows all of them.
         scales: guidance scales, 1 is off.
-        steps: numbers of solver steps.
+        columns: numbers of network calls (NFE), at which samplers compare fairly, or of steps.
         samplers: keys of `SAMPLERS`.
         seed: of the first prompt; the others count up from it. All cells have the same seeds.
         cell: smallest height of a cell in pixels.
@@ -57,7 +82,7 @@ def sweep(
             plain: dict[str, Any] = {"negative_prompt": ""} if scale <= 1 else {}
             chosen = plain | options | {"sampler": sampler, "scale": scale}
             rows[f"{sampler}, guidance {scale:g}"] = chosen
-    return _by_steps(pipeline, prompts, rows, steps, seed, cell)
+    return _by_column(pipeline, prompts, rows, columns, seed, cell)
 
 
 def strengths(
@@ -90,26 +115,28 @@ def strengths(
         }
         for strength in dict.fromkeys(strengths)
     }
-    return _by_steps(pipeline, prompts, rows, steps, seed, cell)
+    columns = [Column(count, "steps") for count in dict.fromkeys(steps)]
+    return _by_column(pipeline, prompts, rows, columns, seed, cell)
 
 
-def _by_steps(
+def _by_column(
     pipeline: TextToImage,
     prompts: Sequence[str],
     rows: Mapping[str, Mapping[str, Any]],
-    steps: Sequence[int],
+    columns: Sequence[Column],
     seed: int,
     cell: int,
 ) -> Image.Image:
-    """A row for each caption of some options, a column for each number of steps."""
+    """A row for each caption of some options."""
     seeds = range(seed, seed + len(prompts))
     across = 2 if len(prompts) > 1 else 1
-    counts = list(dict.fromkeys(steps))
     lines = []
-    for caption, options in rows.items():
-        samples = [pipeline(prompts, seeds=seeds, **options, steps=count) for count in counts]
+    for caption, row in rows.items():
+        samples = [
+            pipeline(prompts, seeds=seeds, **column.options(pipeline, row)) for column in columns
+        ]
         lines.append((caption, np.concatenate([_tile(each.numpy(), across) for each in samples])))
-    return grids.sheet(lines, columns=[f"{count} steps" for count in counts], cell=cell)
+    return grids.sheet(lines, columns=[f"{c.number} {c.unit}" for c in columns], cell=cell)
 
 
 def progression(
