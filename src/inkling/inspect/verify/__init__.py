@@ -13,14 +13,6 @@ from inkling.core.noise import SCHEDULES, Schedule
 from inkling.core.samplers import SAMPLERS, Sampler
 from inkling.inspect.verify.check import Check
 from inkling.inspect.verify.exercises import EXERCISES, mark, marked
-from inkling.inspect.verify.measured import (
-    averages,
-    intervals,
-    likelihood,
-    likelihood_of_greys,
-    scores,
-    unequal_classes,
-)
 from inkling.inspect.verify.processes import (
     STEPS,
     ancestral_sampling,
@@ -34,6 +26,15 @@ from inkling.inspect.verify.processes import (
 
 def verify() -> Iterator[Check]:
     """All checks of what comes with inkling, one after the other."""
+    from inkling.inspect.verify.measured import (  # they need the training code of a judge
+        averages,
+        intervals,
+        likelihood,
+        likelihood_of_greys,
+        scores,
+        unequal_classes,
+    )
+
     mixture = Mixture()
     yield from predictions()
     yield from score_of_the_mixture(mixture)

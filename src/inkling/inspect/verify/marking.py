@@ -51,7 +51,8 @@ def compared(name: str, exercise: Exercise, answer: Answer) -> Iterator[Check]:
             hint for hint, wrong in mistakes.items() if _apart(found, _values(wrong(*given)))[1]
         ]
         hint = f"; {hints[0]}" if hints and not ok else ""
-        yield Check(title, f"off by {off:.0e}{hint}", ok)
+        measured = f"off by {off:.0e}{hint}" if math.isfinite(off) else "it is not finite"
+        yield Check(title, measured, ok)
 
 
 def _apart(found: Tensor, right: Tensor) -> tuple[float, bool]:
