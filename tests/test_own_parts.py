@@ -48,6 +48,19 @@ class MlpConfig(Settings, NetworkConfig, frozen=True, tag_field="kind", tag="mlp
         return Mlp(channels, cond_width, self.width)
 
 
+class Odd(Network):
+    def __init__(self, channels, cond_width, activation=nn.SiLU):
+        super().__init__()
+
+    def forward(self, x, coordinate, cond):
+        return x
+
+
+class Empty(Network):
+    def __init__(self, channels, cond_width):
+        super().__init__()
+
+
 class Needy(Network):
     def __init__(self, channels, cond_width, width):
         super().__init__()
@@ -168,6 +181,8 @@ def test_a_schedule_has_its_fields_as_options():
         ("net.kind=nowhere:Mlp", "No module named 'nowhere'"),
         ("net.kind=broken:Mlp", "ZeroDivisionError"),
         ("net.kind=mine:leap", "mine:leap is not a network: a subclass of"),
+        ("net.kind=mine:Odd", "for 'activation'; a setting is a number"),
+        ("net.kind=mine:Empty", "mine:Empty has no forward; a network must have it"),
         ("net.kind=mine:Needy", "takes 'width' without a default; a setting has one"),
         ("sample.sampler=mine:Mlp", "mine:Mlp is not a sampler: a generator"),
         ("text.encoder=mine:leap", "is not an encoder"),

@@ -133,3 +133,42 @@ def test_a_sampler_that_does_nothing_is_wrong_and_no_error_at_all_is_an_order():
     assert not found["sampler idle"]
     assert processes.order([1e-3, 1e-5, 1e-7, 0.0, 0.0]) > 3
     assert processes.order([1.0, float("nan"), 1.0, 1.0, 1.0]) == 0
+
+
+NOISY = """
+from itertools import pairwise
+
+import torch
+
+from inkling.core import Solver, Step
+
+
+def ancestral(denoise, x, sigmas, *, randn_like=torch.randn_like, keep=1.0):
+    for index, (now, nxt) in enumerate(pairwise(sigmas)):
+        up = keep * nxt * (now**2 - nxt**2).clamp(min=0).sqrt() / now
+        down = (nxt**2 - up**2).clamp(min=0).sqrt()
+        x0 = denoise(x, now)
+        x = x0 + down / now * (x - x0) + up * randn_like(x)
+        yield Step(index, nxt, x, x0)
+
+
+def narrow(denoise, x, sigmas, *, randn_like=torch.randn_like):
+    for index, (now, nxt) in enumerate(pairwise(sigmas)):
+        x0 = denoise(x, now)
+        x = x0 + 0.5 * nxt * randn_like(x)  # less noise than the level says
+        yield Step(index, nxt, x, x0)
+
+
+declared = Solver(narrow, stochastic=True)
+"""
+
+
+def test_ones_own_samplers_with_fresh_noise_keep_the_spread(tmp_path, monkeypatch):
+    (tmp_path / "noisy.py").write_text(NOISY)
+    monkeypatch.chdir(tmp_path)
+    said, _ = inkling("verify", "--sampler", "noisy:ancestral")
+    assert "all checks passed" in said
+    assert "standard deviation" in said
+    for name in ("narrow", "declared"):
+        said, _ = inkling("verify", "--sampler", f"noisy:{name}", code=1)
+        assert said.startswith("WRONG")

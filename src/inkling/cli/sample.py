@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, Verb, clip_guidance
+from inkling.cli.options import DEVICE, PATH, SEED, WEIGHTS, Interval, Verb, clip_guidance
 from inkling.errors import UserError
 from inkling.system.disk import check_writable, free_file, saved
 
@@ -34,13 +34,8 @@ if TYPE_CHECKING:
     "--eta", type=click.FloatRange(0, 1), help="Fresh noise in the steps of ddim; 0 is none."
 )
 @click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
-@click.option(
-    "--seed",
-    type=SEED,
-    default=0,
-    show_default=True,
-    help="Of the first picture; the next ones count on.",
-)
+@click.option("--interval", "guided_levels", type=Interval(), metavar="LOW,HIGH",
+              help="It guides where LOW < sigma <= HIGH, such as 0.3,10.")  # fmt: skip
 @click.option("--prompts-file", type=PATH, help="More prompts, one a line.")
 @click.option(
     "--out",
@@ -73,6 +68,7 @@ def sample(
     sampler: str | None,
     eta: float | None,
     scale: float | None,
+    guided_levels: tuple[float, float] | None,
     seed: int,
     prompts_file: Path | None,
     out: Path | None,
@@ -133,6 +129,7 @@ def sample(
         steps=steps,
         eta=eta,
         scale=scale,
+        interval=guided_levels,
         negative_prompt=avoid,
     )
     captions = [prompt for prompt in known for _ in range(count)]

@@ -278,7 +278,7 @@ _ELSEWHERE = {
 SAMPLERS = Registry(
     _ENTRIES,
     _as_solver,
-    "a sampler: a generator (denoise, x, sigmas, *, randn_like), or a Solver",
+    "a sampler: a generator (denoise, x, sigmas, *, randn_like) with these names, or a Solver",
     _ELSEWHERE,
 )
 

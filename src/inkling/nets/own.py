@@ -43,6 +43,8 @@ def as_network(thing: Any, name: str) -> type[NetworkConfig] | None:
 
     if not issubclass(thing, Network):
         return None
+    if missing := getattr(thing, "__abstractmethods__", None):
+        raise UserError(f"{name} has no {' and no '.join(sorted(missing))}; a network must have it")
     reads = {"network": thing, "reads_tokens": bool(getattr(thing, "reads_tokens", False))}
     return _tagged(OwnConfig, name, _fields(thing, name), reads)
 
@@ -76,6 +78,11 @@ def _fields(network: type, name: str) -> list[tuple[str, Any, Any]]:
                 f"{parameter.name}: int = 64"
             )
         typed = parameter.annotation is not parameter.empty
+        if not isinstance(parameter.default, int | float | str | bool | tuple):
+            raise UserError(
+                f"{name} has the default {parameter.default!r} for {parameter.name!r}; a "
+                "setting is a number, a text, true or false, or a tuple of these"
+            )
         kind = parameter.annotation if typed else type(parameter.default)
         found.append((parameter.name, kind, parameter.default))
     return found

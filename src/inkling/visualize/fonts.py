@@ -41,10 +41,12 @@ def font_for(texts: Iterable[str], size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def families() -> list[str]:
-    """Font families for matplotlib, which takes each letter from the first that has it."""
+    """Font families of regular weight for matplotlib, which takes each letter from the first that
+    has it; of one without, it would complain.
+    """
     from matplotlib.font_manager import fontManager
 
-    known = {entry.name for entry in fontManager.ttflist}
+    known = {entry.name for entry in fontManager.ttflist if entry.weight in (400, "normal")}
     return ["DejaVu Sans", *(name for name in FALLBACKS if name in known)]
 
 

@@ -132,10 +132,11 @@ def _by_column(
     across = 2 if len(prompts) > 1 else 1
     lines = []
     for caption, row in rows.items():
-        samples = [
-            pipeline(prompts, seeds=seeds, **column.options(pipeline, row)) for column in columns
-        ]
-        lines.append((caption, np.concatenate([_tile(each.numpy(), across) for each in samples])))
+        cells = [column.options(pipeline, row) for column in columns]
+        samples = [pipeline(prompts, seeds=seeds, **options) for options in cells]
+        counts = ", ".join(str(options["steps"]) for options in cells)
+        shown = caption if columns[0].unit == "steps" else f"{caption}: {counts} steps"
+        lines.append((shown, np.concatenate([_tile(each.numpy(), across) for each in samples])))
     return grids.sheet(lines, columns=[f"{c.number} {c.unit}" for c in columns], cell=cell)
 
 

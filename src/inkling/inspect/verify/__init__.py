@@ -21,6 +21,7 @@ from inkling.inspect.verify.processes import (
     samplers,
     schedules,
     score_of_the_mixture,
+    stochastic_samplers,
 )
 
 
@@ -58,7 +59,8 @@ def verify_own(
     """Checks of a user's own parts alone, in seconds.
 
     Args:
-        own_samplers: by name; deterministic ones must be of first order at least.
+        own_samplers: by name; deterministic ones must be of first order at least, and those that
+            draw noise must keep the spread of a Gaussian.
         own_schedules: by name.
         answers: to exercises of the course, by exercise.
 
@@ -67,6 +69,7 @@ def verify_own(
     """
     yield from schedules(own_schedules)
     yield from samplers(Mixture(), own_samplers)
+    yield from stochastic_samplers(own_samplers)
     for exercise, answer in answers.items():
         yield from marked(exercise, answer)
 

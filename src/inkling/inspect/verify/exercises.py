@@ -124,6 +124,9 @@ EXERCISES: dict[str, Exercise] = {
             "sigma is a standard deviation, not a variance": lambda x0, sigma, noise: (
                 x0 + _by_picture(sigma).sqrt() * noise
             ),
+            "sigma is a standard deviation already; do not square it": lambda x0, sigma, noise: (
+                x0 + _by_picture(sigma).square() * noise
+            ),
             "the signal is not scaled here": lambda x0, sigma, noise: (
                 (1 - _by_picture(sigma).square()).abs().sqrt() * x0 + _by_picture(sigma) * noise
             ),

@@ -12,13 +12,15 @@ from inkling.contracts import Cond, Denoise
 from inkling.core import guidance
 from inkling.core.denoiser import PREDICTIONS, target_of
 from inkling.core.mixture import Mixture
-from inkling.core.noise import Karras, Schedule, grid
+from inkling.core.noise import Karras, Schedule, grid, karras
 from inkling.core.samplers import SAMPLERS, Sampler, Solver, heun
 from inkling.inspect.verify.check import Check
 
 STEPS = (16, 32, 64, 128, 256)
 _STOP = 0.2
 """Noise level at which convergence is measured; below, a step to 0 is first order in some."""
+_SPREAD = 0.04
+"""Relative error of a standard deviation that steps and chance may cause."""
 _SLACK = 0.25
 """Tolerance of a measured order of convergence."""
 
@@ -89,7 +91,7 @@ def order(found: list[float]) -> float:
 def samplers(mixture: Mixture, some: Mapping[str, Sampler]) -> Iterator[Check]:
     """The order of the deterministic ones among some samplers; of first order at least."""
     for name, sampler in some.items():
-        if isinstance(sampler, Solver) and sampler.stochastic:
+        if draws_noise(sampler):
             continue
         found = errors(sampler, mixture.denoise)
         reached, promised = order(found), sampler.order if isinstance(sampler, Solver) else 1
@@ -98,6 +100,42 @@ def samplers(mixture: Mixture, some: Mapping[str, Sampler]) -> Iterator[Check]:
         if not ok:
             measured += f", where order {promised} was due"
         yield Check(f"sampler {name}", measured, ok, tuple(found))
+
+
+def draws_noise(sampler: Sampler) -> bool:
+    """Whether a sampler asks for fresh noise, found by running it."""
+    asked = []
+
+    def noise(like: Tensor) -> Tensor:
+        asked.append(like)
+        return torch.zeros_like(like)
+
+    for _ in sampler(lambda x, sigma: 0 * x, torch.zeros(1, 1, 1, 1), karras(4), randn_like=noise):
+        pass
+    return bool(asked)
+
+
+def stochastic_samplers(some: Mapping[str, Sampler]) -> Iterator[Check]:
+    """The standard deviation of samples of a Gaussian, for those that draw noise: in many steps it
+    is that of the data, whatever the amount of noise.
+    """
+    sd, count, steps = 0.5, 20_000, 400
+    levels = grid(Karras(sigma_min=0.002, sigma_max=20.0), steps)
+    for name, sampler in some.items():
+        if not draws_noise(sampler):
+            continue
+        generator = torch.Generator().manual_seed(5)
+
+        def noise(like: Tensor, generator: torch.Generator = generator) -> Tensor:
+            return torch.randn(like.shape, generator=generator, dtype=like.dtype)
+
+        x = levels[0] * noise(torch.zeros(count, 1, 1, 1, dtype=torch.float64))
+        last = x
+        for step in sampler(lambda x, s: x * sd**2 / (sd**2 + s**2), x, levels, randn_like=noise):
+            last = step.x
+        found = last.std().item()
+        measured = f"standard deviation {found:.4f} in {steps} steps, of data with {sd}"
+        yield Check(f"sampler {name}", measured, abs(found / sd - 1) < _SPREAD)
 
 
 def ancestral_sampling() -> Iterator[Check]:
