@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 @click.option("--scale", type=float, help="Classifier-free guidance; 1 is none.")
 @click.option("--interval", "guided_levels", type=Interval(), metavar="LOW,HIGH",
               help="It guides where LOW < sigma <= HIGH, such as 0.3,10.")  # fmt: skip
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Of the first picture; the next ones count on.",
+)
 @click.option("--prompts-file", type=PATH, help="More prompts, one a line.")
 @click.option(
     "--out",
