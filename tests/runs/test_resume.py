@@ -442,12 +442,19 @@ def test_files_that_no_run_wrote_are_left_alone(tmp_path):
 
 
 def test_temporary_files_of_others_are_left_alone(tiny, tmp_path):
-    (tmp_path / "mine").mkdir()
-    mine = [tmp_path / ".a.partial", tmp_path / "mine" / f".inkling-{DEAD}-0123abcd.partial"]
+    (tmp_path / ".mine").mkdir()
+    mine = [tmp_path / ".a.partial", tmp_path / ".mine" / f".inkling-{DEAD}-0123abcd.partial"]
     for file in mine:
         file.write_text("mine")
     drive(tiny, tmp_path)
     assert all(file.exists() for file in mine)
+
+
+def test_a_folder_of_other_things_is_no_run_folder(tiny, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"is not empty and holds no run \(notes.txt is in it\)"):
+        drive(tiny, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_settings_that_a_file_does_not_give_back_are_refused_before_training(tiny, tmp_path):
