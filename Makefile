@@ -46,7 +46,7 @@ docs: $(VENV)/.installed-dev
 	@echo "open build/site/index.html"
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/reference docs/jupyter_execute docs/course/runs .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
