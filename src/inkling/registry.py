@@ -83,6 +83,15 @@ class Registry(dict[str, Part], Generic[Part]):
         self._own[name] = part
 
 
+def subclass_of(base: type[Any]) -> Callable[[Any, str], type[Any] | None]:
+    """What fits a registry of classes: a class that extends `base`."""
+
+    def fitting(thing: Any, _name: str) -> type[Any] | None:
+        return thing if isinstance(thing, type) and issubclass(thing, base) else None
+
+    return fitting
+
+
 def is_own(name: str) -> bool:
     """Whether a name means a user's own part, `module:name`."""
     module, sign, thing = name.partition(":")

@@ -1,16 +1,18 @@
 """Figures of samples that a CLIP guides."""
 
 import msgspec
+import numpy as np
 import pytest
 from PIL import Image
 
 from inkling.config.overrides import override
 from inkling.config.sample import ClipGuidance
 from inkling.errors import UserError
+from inkling.inspect import sample_figures
 from inkling.inspect.plots import PLOTS, plot
 from inkling.inspect.request import PlotRequest
 from inkling.sampling.clip_guidance import Guide, guide_for, with_strength
-from inkling.visualize import animations
+from inkling.visualize import animations, grids
 from tests.cli.test_cli import SMALL, inkling, refuses
 
 pytest.importorskip("transformers", reason="the extra clip is not installed")
@@ -180,3 +182,17 @@ def test_an_animation_of_many_steps_shows_some_of_them_and_the_last(run, monkeyp
     )
     assert len(few) == 4
     assert len(many) == 4  # steps 0, 3, 6 and 9 of 10
+
+
+def test_a_sweep_from_python_takes_the_options_of_other_figures(run, tmp_path, monkeypatch):
+    taken = {}
+
+    def sheet(pipeline, prompts, *, seed, **given):
+        taken.update(given)
+        return grids.sheet([("", np.zeros((1, 1, 8, 8), np.uint8))])
+
+    monkeypatch.setattr(sample_figures.sweeps, "sweep", sheet)
+    request = PlotRequest([run], options={"steps": 3, "sampler": "heun", "scale": 2.0})
+    plot("sweep", request, tmp_path / "one.png")
+    assert [column.number for column in taken["columns"]] == [3]
+    assert [*taken["samplers"], *taken["scales"]] == ["heun", 2.0]

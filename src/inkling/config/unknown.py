@@ -47,7 +47,7 @@ def unknown_setting(tree: dict[str, Any], path: str) -> str:
         )
     return (
         f"there is no setting {path!r}; {hint}settings are {groups}, and "
-        f"`inkling recipes NAME --all` lists them"
+        "`inkling recipes NAME --all` lists them"
     )
 
 

@@ -49,6 +49,11 @@ class PlotRequest:
     guidance: dict[str, Any] = field(default_factory=dict)
     """Settings of CLIP guidance in place of those that the run recommends, by name."""
 
+    def values(self, name: str) -> Sequence[Any]:
+        """The values of sampler, steps, calls or scale to compare; none: the figure's own."""
+        alone = [self.options[name]] if name in self.options else []
+        return self.swept.get(name) or alone
+
     @property
     def run(self) -> Path:
         """The first run."""

@@ -151,15 +151,13 @@ def sweep(request: PlotRequest, out: Path) -> Path:
     if request.guide is not None:
         page = _strengths(request, request.guide)
         return saved_page(grids.signed(page, made), out)
-    conditional, swept = any(request.prompts), request.swept
-    given: dict[str, Any] = {"scales": (1.0, 1.5, 2.5, 5.0) if conditional else (1.0,)}
-    if "sampler" in swept:
-        given["samplers"] = swept["sampler"]
-    if "scale" in swept:
-        given["scales"] = swept["scale"]
+    given: dict[str, Any] = {"scales": (1.0, 1.5, 2.5, 5.0) if any(request.prompts) else (1.0,)}
+    for name, plural in (("sampler", "samplers"), ("scale", "scales")):
+        if values := request.values(name):
+            given[plural] = values
     for unit in ("calls", "steps"):
-        if unit in swept:
-            given["columns"] = [sweeps.Column(number, unit) for number in swept[unit]]
+        if numbers := request.values(unit):
+            given["columns"] = [sweeps.Column(number, unit) for number in numbers]
     page = sweeps.sweep(request.pipeline, prompts, seed=request.seed, **given)
     return saved_page(grids.signed(page, made), out)
 
@@ -167,7 +165,7 @@ def sweep(request: PlotRequest, out: Path) -> Path:
 def _strengths(request: PlotRequest, guide: Guide) -> Image:
     """A sweep of CLIP guidance: strengths and steps around the recommended ones, or the given."""
     own, given = guide.settings, request.options
-    steps = (given["steps"],) if "steps" in given else [own.steps // n or 1 for n in (8, 4, 2, 1)]
+    steps = request.values("steps") or [own.steps // n or 1 for n in (8, 4, 2, 1)]
     factors = (1.0,) if "strength" in request.guidance else (0.0, 0.25, 1.0, 4.0)
     return sweeps.strengths(
         request.pipeline,

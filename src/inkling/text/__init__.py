@@ -2,19 +2,12 @@
 `ENCODERS`.
 """
 
-from typing import Any
-
-from inkling.registry import Registry
+from inkling.registry import Registry, subclass_of
 from inkling.text.base import TextEncoder
 from inkling.text.frozen import FrozenEncoder
 from inkling.text.label import LabelEncoder
 from inkling.text.transformer import TransformerEncoder
 from inkling.text.vision import VisionEncoder
-
-
-def _as_encoder(thing: Any, _name: str) -> type[TextEncoder] | None:
-    return thing if isinstance(thing, type) and issubclass(thing, TextEncoder) else None
-
 
 ENCODERS: Registry[type[TextEncoder]] = Registry(
     {
@@ -23,7 +16,7 @@ ENCODERS: Registry[type[TextEncoder]] = Registry(
         "transformer": TransformerEncoder,
         "vision": VisionEncoder,
     },
-    _as_encoder,
+    subclass_of(TextEncoder),
     "an encoder: a subclass of inkling.text.TextEncoder",
     {"clip": "frozen", "t5": "frozen", "bert": "frozen", "class": "label", "image": "vision"},
 )

@@ -1,19 +1,12 @@
 """Every objective by name: what `train.objective` may be."""
 
-from typing import Any
-
-from inkling.registry import Registry
+from inkling.registry import Registry, subclass_of
 from inkling.training.classification import JudgeObjective
 from inkling.training.contrastive import ClipObjective
 from inkling.training.denoising import DenoisingObjective
 from inkling.training.distillation import DistillationObjective
 from inkling.training.objective import Objective
 from inkling.training.reconstruction import CodecObjective
-
-
-def _as_objective(thing: Any, _name: str) -> type[Objective] | None:
-    return thing if isinstance(thing, type) and issubclass(thing, Objective) else None
-
 
 OBJECTIVES: Registry[type[Objective]] = Registry(
     {
@@ -23,6 +16,6 @@ OBJECTIVES: Registry[type[Objective]] = Registry(
         "judge": JudgeObjective,
         "codec": CodecObjective,
     },
-    _as_objective,
+    subclass_of(Objective),
     "an objective: a subclass of inkling.training.objective.Objective",
 )
